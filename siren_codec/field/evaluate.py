@@ -1,0 +1,339 @@
+"""Sampling a Field: pictures of any size, colours at points, exact derivatives.
+
+A *sampler* turns pixel coordinates into samples: `sampler(xs, ys)` with xs (columns,) and ys
+(rows,) float64 returns (channels, rows, columns) samples in units of the stored picture (0..255 or
+0..65535, not clipped). Rendering asks a sampler for one block at a time, so that the memory it
+needs follows the block and not the picture, and averages what each output pixel covers.
+"""
+
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from siren_codec.errors import LimitError, UsageError
+from siren_codec.field.kernel import cell_centres, unit_coordinates, unit_per_pixel
+
+if TYPE_CHECKING:
+    from siren_codec.field.field import Field
+
+__all__ = [
+    "Crop",
+    "Derivative",
+    "Sampler",
+    "Size",
+    "at",
+    "available_cores",
+    "colour_sampler",
+    "derivative_sampler",
+    "frame",
+    "gradient",
+    "laplacian",
+    "render",
+    "render_derivative",
+]
+
+Float64 = npt.NDArray[np.float64]
+Samples = npt.NDArray[Any]
+Sampler = Callable[[Float64, Float64], Samples]
+Size = tuple[int, int]
+"""(width, height) of the output, in pixels."""
+Crop = tuple[int, int, int, int]
+"""(x, y, width, height) in pixels of the original."""
+Derivative = Literal["gradient", "laplacian"]
+
+BLOCK_ELEMENTS = 1 << 17
+"""Activations of one layer held at once: 512 KiB in float32, which a core's cache holds."""
+
+
+def render(
+    field: "Field",
+    size: Size | None = None,
+    *,
+    scale: float | None = None,
+    crop: Crop | None = None,
+    sampler: Sampler | None = None,
+    max_pixels: int | None = None,
+) -> npt.NDArray[Any]:
+    """Return the picture, or the part `crop` of it, at `size` or `scale` (default: its own size).
+
+    The result is uint8 or uint16, (height, width) for one channel, else (height, width, channels).
+    An output pixel is the mean of the picture over what it covers: point samples where it covers
+    at most one original pixel, else as many samples a side as it covers pixels, rounded up.
+    Raises UsageError for a bad size, scale or crop, LimitError beyond `max_pixels`.
+    """
+    crop, size = frame(field, size, scale=scale, crop=crop, max_pixels=max_pixels)
+    dtype = np.dtype(np.uint8 if field.depth == 8 else np.uint16)
+    out = np.empty((size[1], size[0], field.channels), dtype)
+
+    def quantise(samples: Samples) -> Samples:
+        return np.rint(samples).astype(dtype)
+
+    _render_into(out, sampler or colour_sampler(field), quantise, crop, _block(field), field.peak)
+    return out[:, :, 0] if field.channels == 1 else out
+
+
+def render_derivative(
+    field: "Field",
+    kind: Derivative,
+    size: Size | None = None,
+    *,
+    scale: float | None = None,
+    crop: Crop | None = None,
+    max_pixels: int | None = None,
+) -> npt.NDArray[np.float32]:
+    """Return (height, width, channels) gradient magnitudes or Laplacians, per original pixel."""
+    crop, size = frame(field, size, scale=scale, crop=crop, max_pixels=max_pixels)
+    out = np.empty((size[1], size[0], field.channels), np.float32)
+    sampler = derivative_sampler(field, kind)
+    _render_into(out, sampler, lambda samples: samples, crop, _block(field) // 4, None)
+    return out
+
+
+def at(field: "Field", x: npt.ArrayLike, y: npt.ArrayLike) -> Float64:
+    """Return the colour at pixel coordinates (x, y), broadcast together, as (..., channels).
+
+    Integer (x, y) is a pixel's centre; the picture covers [-1/2, width - 1/2] x
+    [-1/2, height - 1/2], and points outside it, or not finite, raise UsageError. The samples are
+    float64 in units of the stored picture, neither rounded nor clipped.
+    """
+    return _at_points(field, x, y, order=0)[..., 0]
+
+
+def gradient(field: "Field", x: npt.ArrayLike, y: npt.ArrayLike) -> Float64:
+    """Return d/dx and d/dy at points as (..., channels, 2), in sample units per pixel.
+
+    Exact, by the chain rule: the derivative of a sine layer is again a SIREN (Sitzmann et al.
+    2020, section 3). Points are as for `at`.
+    """
+    return _at_points(field, x, y, order=1)[..., 1:3]
+
+
+def laplacian(field: "Field", x: npt.ArrayLike, y: npt.ArrayLike) -> Float64:
+    """Return d2/dx2 + d2/dy2 at points as (..., channels), in sample units per pixel squared."""
+    return _at_points(field, x, y, order=2)[..., 3]
+
+
+def frame(
+    field: "Field",
+    size: Size | None = None,
+    *,
+    scale: float | None = None,
+    crop: Crop | None = None,
+    max_pixels: int | None = None,
+) -> tuple[Crop, Size]:
+    """Return the crop and the output's size that a request means, or say what is wrong with it."""
+    x, y, width, height = crop = crop or (0, 0, field.width, field.height)
+    inside = 0 <= x and x + width <= field.width and 0 <= y and y + height <= field.height
+    if width < 1 or height < 1 or not inside:
+        raise UsageError(
+            f"crop {x},{y},{width},{height}: expected a part of the "
+            f"{field.width}x{field.height} picture"
+        )
+    if size is not None and scale is not None:
+        raise UsageError("expected a size or a scale, found both")
+    if size is None:
+        scale = 1.0 if scale is None else scale
+        if not (math.isfinite(scale) and scale > 0):
+            raise UsageError(f"scale {scale}: expected a finite number above 0")
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if min(size) < 1:
+        raise UsageError(f"size {size[0]}x{size[1]}: expected at least 1x1")
+    if max_pixels is not None and size[0] * size[1] > max_pixels:
+        raise LimitError(f"{size[0]}x{size[1]}: expected at most {max_pixels} pixels")
+    return crop, size
+
+
+def colour_sampler(field: "Field") -> Sampler:
+    """Return the sampler of the picture itself, in float32."""
+    layers = [
+        (w * omega, b * omega)
+        for (w, b), omega in zip(_real_layers(field), (*field.architecture.omegas, 1.0), strict=True)
+    ]
+    first_weight, first_bias = layers[0]
+    # The bias is one more column of each later matrix, the ones it meets one more row of inputs.
+    later = [np.column_stack([w, b]).astype(np.float32) for w, b in layers[1:]]
+    half = np.float32(field.peak / 2)
+
+    def sample(xs: Float64, ys: Float64) -> Samples:
+        along_x = np.outer(first_weight[:, 0], unit_coordinates(xs, field.width))
+        along_y = np.outer(first_weight[:, 1], unit_coordinates(ys, field.height))
+        along_y += first_bias[:, None]
+        points = len(ys) * len(xs)
+        inputs = np.empty((len(along_x) + 1, points), np.float32)
+        np.add(
+            along_y.astype(np.float32)[:, :, None],
+            along_x.astype(np.float32)[:, None, :],
+            out=inputs[:-1].reshape(-1, len(ys), len(xs)),
+        )
+        outputs = np.empty_like(inputs)
+        inputs[-1] = outputs[-1] = 1
+        for matrix in later[:-1]:
+            np.sin(inputs[:-1], out=inputs[:-1])
+            np.matmul(matrix, inputs, out=outputs[:-1])
+            inputs, outputs = outputs, inputs
+        np.sin(inputs[:-1], out=inputs[:-1])
+        samples = np.matmul(later[-1], inputs)
+        samples += 1
+        samples *= half
+        return samples.reshape(-1, len(ys), len(xs))
+
+    return sample
+
+
+def derivative_sampler(field: "Field", kind: Derivative) -> Sampler:
+    """Return the sampler of the gradient's magnitude, or of the Laplacian, in float32."""
+    order = 1 if kind == "gradient" else 2
+
+    def sample(xs: Float64, ys: Float64) -> Samples:
+        x, y = np.meshgrid(xs, ys)
+        jet = _jet(field, x.ravel(), y.ravel(), order, np.float32)
+        values = np.hypot(jet[1], jet[2]) if kind == "gradient" else jet[3]
+        return values.reshape(-1, len(ys), len(xs))
+
+    return sample
+
+
+def _render_into(
+    out: npt.NDArray[Any],
+    sampler: Sampler,
+    finish: Callable[[Samples], Samples],
+    crop: Crop,
+    block: int,
+    peak: int | None,
+) -> None:
+    """Fill `out` (height, width, channels) tile by tile, a thread for each core."""
+    out_height, out_width = out.shape[:2]
+    over_x, over_y = math.ceil(crop[2] / out_width), math.ceil(crop[3] / out_height)
+    xs = cell_centres(crop[0], crop[2], out_width * over_x)
+    ys = cell_centres(crop[1], crop[3], out_height * over_y)
+    columns = min(out_width, max(1, block // over_x))
+    rows = min(out_height, max(1, block // (columns * over_x * over_y)))
+
+    def fill(corner: tuple[int, int]) -> None:
+        top, left = corner
+        bottom, right = min(top + rows, out_height), min(left + columns, out_width)
+        mean = _cell_mean(
+            sampler,
+            xs[left * over_x : right * over_x],
+            ys[top * over_y : bottom * over_y],
+            (bottom - top, right - left),
+            block,
+            peak,
+        )
+        out[top:bottom, left:right] = finish(mean).transpose(1, 2, 0)
+
+    corners = list(product(range(0, out_height, rows), range(0, out_width, columns)))
+    if len(corners) == 1:
+        fill(corners[0])
+        return
+    # A thread for each tile, not a BLAS of many threads for each small product in it.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(available_cores()) as pool:
+        for _ in pool.map(fill, corners):
+            pass
+
+
+def _cell_mean(
+    sampler: Sampler, xs: Float64, ys: Float64, cells: Size, block: int, peak: int | None
+) -> Samples:
+    """Return the mean over each of `cells` (rows, columns) that xs and ys divide into.
+
+    A single cell, or a row of them, that needs more than `block` samples is taken in parts.
+    """
+    if len(xs) * len(ys) > block and max(len(xs), len(ys)) > 1 and cells[0] == 1:
+        if len(ys) > 1:
+            middle = len(ys) // 2
+            parts = [_cell_mean(sampler, xs, part, cells, block, peak) for part in (ys[:middle], ys[middle:])]
+            share = middle / len(ys)
+            return parts[0] * share + parts[1] * (1 - share)
+        if cells[1] == 1:
+            middle = len(xs) // 2
+            parts = [_cell_mean(sampler, part, ys, cells, block, peak) for part in (xs[:middle], xs[middle:])]
+            share = middle / len(xs)
+            return parts[0] * share + parts[1] * (1 - share)
+    samples = sampler(xs, ys)
+    if peak is not None:
+        np.clip(samples, 0, peak, out=samples)
+    if samples.shape[1:] == cells:
+        return samples
+    rows, columns = cells
+    return samples.reshape(len(samples), rows, -1, columns, len(xs) // columns).mean(axis=(2, 4))
+
+
+def _at_points(field: "Field", x: npt.ArrayLike, y: npt.ArrayLike, order: int) -> Float64:
+    """Return (..., channels, 1 | 3 | 4): value, d/dx, d/dy, Laplacian, as far as `order` needs."""
+    try:
+        xs, ys = np.broadcast_arrays(np.asarray(x, np.float64), np.asarray(y, np.float64))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"points: expected numbers that broadcast together: {error}") from None
+    for name, values, length in (("x", xs, field.width), ("y", ys, field.height)):
+        outside = ~((values >= -0.5) & (values <= length - 0.5))
+        if outside.any():
+            raise UsageError(
+                f"{name} = {values[outside].flat[0]}: expected -0.5 to {length - 0.5}"
+            )
+    flat_x, flat_y = xs.ravel(), ys.ravel()
+    out = np.empty((len(flat_x), field.channels, (1, 3, 4)[order]))
+    block = max(1, _block(field) // 4)
+    for start in range(0, len(flat_x), block):
+        part = slice(start, start + block)
+        jet = _jet(field, flat_x[part], flat_y[part], order, np.float64)
+        out[part] = np.stack(jet, axis=-1).swapaxes(0, 1)
+    return out.reshape(*xs.shape, *out.shape[1:])
+
+
+def _jet(field: "Field", x: Float64, y: Float64, order: int, dtype: Any) -> list[npt.NDArray[Any]]:
+    """Return [value, d/dx, d/dy, Laplacian] up to `order`, each (channels, points).
+
+    Forward differentiation: for a = W h + b and h' = sin(omega a),
+    dh' = omega cos(omega a) da and lap h' = omega cos(omega a) lap a - omega^2 sin(omega a) |da|^2.
+    """
+    value = np.stack(
+        [unit_coordinates(x, field.width), unit_coordinates(y, field.height)]
+    ).astype(dtype)
+    zeros = np.zeros_like(value)
+    firsts = []
+    if order >= 1:
+        firsts = [zeros.copy(), zeros.copy()]
+        firsts[0][0] = unit_per_pixel(field.width)
+        firsts[1][1] = unit_per_pixel(field.height)
+    second = zeros if order == 2 else None
+    layers = [(w.astype(dtype), b.astype(dtype)) for w, b in _real_layers(field)]
+    for (weight, bias), omega in zip(layers, (*field.architecture.omegas, None), strict=True):
+        value = weight @ value + bias[:, None]
+        firsts = [weight @ first for first in firsts]
+        second = None if second is None else weight @ second
+        if omega is None:
+            break
+        angle = dtype(omega) * value
+        value, slope = np.sin(angle), dtype(omega) * np.cos(angle)
+        if second is not None:
+            square = firsts[0] ** 2 + firsts[1] ** 2
+            second = slope * second - dtype(omega) ** 2 * value * square
+        firsts = [slope * first for first in firsts]
+    half = dtype(field.peak / 2)
+    parts = [(value + 1) * half] + [first * half for first in firsts]
+    return parts if second is None else [*parts, second * half]
+
+
+def _real_layers(field: "Field") -> list[tuple[Float64, Float64]]:
+    """Return the real (weight, bias) of every layer."""
+    return [(layer.weight.dequantise(), layer.bias.dequantise()) for layer in field.layers]
+
+
+def _block(field: "Field") -> int:
+    """Return how many points to evaluate at once."""
+    return max(512, BLOCK_ELEMENTS // field.architecture.hidden_features)
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

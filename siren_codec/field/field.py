@@ -1,0 +1,135 @@
+"""The central type: a picture as a function, together with all that its file holds."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from siren_codec.field import evaluate
+from siren_codec.field.evaluate import Crop, Sampler, Size
+
+__all__ = ["Architecture", "Field", "Layer", "QuantisedTensor"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The shape of a SIREN (Sitzmann et al. 2020, arXiv 2006.09661).
+
+    `hidden_layers` counts the layers with a sine, the first one included: COIN's "10x28" is
+    `hidden_layers=10, hidden_features=28`. A linear layer to `channels` outputs follows them.
+    `features[l]` is the number of latent grids on level l; () is the `coordinate` model.
+    """
+
+    channels: int
+    hidden_layers: int
+    hidden_features: int
+    first_omega_0: float = 30.0
+    omega_0: float = 30.0
+    features: tuple[int, ...] = ()
+
+    @property
+    def inputs(self) -> int:
+        """The number of inputs: x, y and one for each latent grid."""
+        return 2 + sum(self.features)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """The (outputs, inputs) of every weight matrix, first layer first."""
+        hidden = (self.hidden_features,) * self.hidden_layers
+        sizes = (self.inputs, *hidden, self.channels)
+        return tuple((n_out, n_in) for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True))
+
+    @property
+    def omegas(self) -> tuple[float, ...]:
+        """The frequency of each layer with a sine."""
+        return (self.first_omega_0,) + (self.omega_0,) * (self.hidden_layers - 1)
+
+    @property
+    def weight_count(self) -> int:
+        """The number of weights, biases included."""
+        return sum(n_out * (n_in + 1) for n_out, n_in in self.shapes)
+
+
+@dataclass(frozen=True, eq=False)
+class QuantisedTensor:
+    """Integers and their quantisation step 2**exponent: the tensor `values * 2**exponent`."""
+
+    values: npt.NDArray[np.int32]
+    exponent: int
+
+    def dequantise(self) -> npt.NDArray[np.float64]:
+        """Return the real tensor, exact in float64 and in float32 alike."""
+        return np.ldexp(self.values.astype(np.float64), self.exponent)
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One affine layer: a weight matrix (outputs, inputs) and a bias (outputs,)."""
+
+    weight: QuantisedTensor
+    bias: QuantisedTensor
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """A compressed picture: a continuous function of (x, y) and what is needed to sample it.
+
+    `width` and `height` are in pixels, `depth` is 8 or 16 bits a sample; the architecture's 1, 2,
+    3 or 4 channels are L, LA, RGB and RGBA. `metadata` maps "icc", "exif" and "xmp" to raw bytes.
+    """
+
+    width: int
+    height: int
+    depth: int
+    architecture: Architecture
+    layers: tuple[Layer, ...]
+    metadata: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of the picture."""
+        return self.architecture.channels
+
+    @property
+    def peak(self) -> int:
+        """The largest sample value, 255 or 65535."""
+        return (1 << self.depth) - 1
+
+    @property
+    def model(self) -> str:
+        """`grid` if the SIREN is fed by latent grids, else `coordinate`."""
+        return "grid" if self.architecture.features else "coordinate"
+
+    def tensors(self) -> Iterable[QuantisedTensor]:
+        """Yield the tensors in the order of the file: weight, bias, layer by layer."""
+        for layer in self.layers:
+            yield layer.weight
+            yield layer.bias
+
+    def render(
+        self,
+        size: Size | None = None,
+        *,
+        scale: float | None = None,
+        crop: Crop | None = None,
+        sampler: Sampler | None = None,
+        max_pixels: int | None = None,
+    ) -> npt.NDArray[Any]:
+        """Return the picture, or a part of it, at any size: see `evaluate.render`."""
+        return evaluate.render(
+            self, size, scale=scale, crop=crop, sampler=sampler, max_pixels=max_pixels
+        )
+
+    def at(self, x: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return the colour at points between pixels: see `evaluate.at`."""
+        return evaluate.at(self, x, y)
+
+    def gradient(self, x: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return the exact first derivatives at points: see `evaluate.gradient`."""
+        return evaluate.gradient(self, x, y)
+
+    def laplacian(self, x: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return the exact Laplacian at points: see `evaluate.laplacian`."""
+        return evaluate.laplacian(self, x, y)

@@ -1,0 +1,100 @@
+"""The loss and its gradients over many points, in bands that a core's cache holds."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from siren_codec.field.evaluate import available_cores
+from siren_codec.fit.model import Exponents, Model
+
+__all__ = ["Points", "Worker", "worker"]
+
+_CPU_ACTIVATIONS = 1 << 19
+"""Activations of one layer in a band: 2 MiB in float32. Smaller and larger bands are slower."""
+_GPU_ACTIVATIONS = 1 << 28
+
+
+@dataclass(frozen=True)
+class Points:
+    """Where a picture is sampled and what it is there."""
+
+    inputs: Tensor
+    """(2, points) unit coordinates."""
+    target: Tensor
+    """(channels, points) samples in [-1, 1]."""
+
+    @property
+    def count(self) -> int:
+        return self.target.shape[1]
+
+    def take(self, index: Tensor) -> "Points":
+        """Return the points of an index."""
+        return Points(self.inputs[:, index], self.target[:, index])
+
+
+class Worker:
+    """Computes the mean squared error of a model, and its gradients, band by band.
+
+    On a CPU each core takes whole bands, single-threaded: that is faster than to split each small
+    product between the cores, and, summed in the order of the bands, as repeatable.
+    """
+
+    def __init__(self, device: str, pool: ThreadPoolExecutor | None) -> None:
+        self.device = device
+        self._pool = pool
+
+    def backward(self, model: Model, points: Points, exponents: Exponents | None = None) -> float:
+        """Set the gradients of the model's layers and return the mean squared error."""
+
+        def band(part: slice) -> tuple[Tensor, tuple[Tensor, ...]]:
+            loss = _squared_error(model, points, part, exponents) / points.target.numel()
+            return loss.detach(), torch.autograd.grad(loss, model.layers)
+
+        results = self._map(band, model, points)
+        for index, layer in enumerate(model.layers):
+            layer.grad = torch.stack([gradients[index] for _, gradients in results]).sum(0)
+        return float(torch.stack([loss for loss, _ in results]).sum())
+
+    @torch.no_grad()
+    def error(self, model: Model, points: Points, exponents: Exponents | None = None) -> float:
+        """Return the mean squared error."""
+        losses = self._map(
+            lambda part: _squared_error(model, points, part, exponents), model, points
+        )
+        return float(torch.stack(losses).sum()) / points.target.numel()
+
+    def _map(self, function, model: Model, points: Points) -> list:  # type: ignore[no-untyped-def, type-arg]
+        activations = _CPU_ACTIVATIONS if self._pool else _GPU_ACTIVATIONS
+        size = max(1, activations // model.architecture.hidden_features)
+        parts = [slice(start, start + size) for start in range(0, points.count, size)]
+        return list((self._pool.map if self._pool else map)(function, parts))
+
+
+@contextmanager
+def worker(device: str) -> Iterator[Worker]:
+    """Yield the Worker of a device; its threads end with the context."""
+    if device != "cpu":
+        yield Worker(device, None)
+        return
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(available_cores(), initializer=_prepare_thread) as pool:
+        try:
+            yield Worker(device, pool)
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _prepare_thread() -> None:
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+
+
+def _squared_error(
+    model: Model, points: Points, part: slice, exponents: Exponents | None
+) -> Tensor:
+    outputs = model(points.inputs[:, part], exponents)
+    return (outputs - points.target[:, part]).square().sum()

@@ -1,0 +1,80 @@
+"""Real weights -> integers: the quantisation step of each tensor, by rate-distortion."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from siren_codec.errors import FitError
+from siren_codec.field.evaluate import Float64
+from siren_codec.fit.model import Model, quantise
+from siren_codec.stream.tables import MAX_MAGNITUDE
+from siren_codec.stream.weights import EXPONENTS, cost
+
+__all__ = ["choose_exponents"]
+
+_BITS = range(3, 11)
+"""Candidate precisions: the largest magnitude of a tensor takes about so many bits and a sign."""
+
+
+@dataclass(frozen=True)
+class _Choice:
+    exponent: int
+    bits: float
+    distortion: float
+
+
+def choose_exponents(
+    model: Model, error: Callable[[], float], price: Callable[[float, float], float]
+) -> list[tuple[int, int]]:
+    """Return the (weight, bias) step exponents of each layer that minimise D + lambda R.
+
+    D is the mean squared error of the decoded samples, `error()` for the model's weights as they
+    are; R is what the range coder spends on the integers. Rounding errors of different tensors
+    are independent, so their distortions add up, and each tensor can be chosen by itself
+    (Shoham and Gersho 1988). `price(D, R)` is lambda; it is settled with R by iteration.
+    """
+    exact = error()
+    choices = [list(_choices(model, index, part, error, exact)) for index, part in _tensors(model)]
+    bits = sum(tensor[len(tensor) // 2].bits for tensor in choices)
+    best: list[_Choice] = []
+    for _ in range(8):
+        lambda_ = price(exact, bits)
+        best = [min(c, key=lambda choice: choice.distortion + lambda_ * choice.bits) for c in choices]
+        bits = sum(choice.bits for choice in best)
+    exponents = [choice.exponent for choice in best]
+    return list(zip(exponents[::2], exponents[1::2], strict=True))
+
+
+def _tensors(model: Model) -> Iterator[tuple[int, slice]]:
+    """Yield each tensor as a layer's index and the columns that it takes there."""
+    for index in range(len(model.layers)):
+        yield index, slice(None, -1)
+        yield index, slice(-1, None)
+
+
+@torch.no_grad()
+def _choices(
+    model: Model, index: int, part: slice, error: Callable[[], float], exact: float
+) -> Iterator[_Choice]:
+    """Yield what each step of one tensor costs and harms, all other tensors left exact."""
+    tensor = model.layers[index][:, part]
+    saved = tensor.clone()
+    real: Float64 = saved.cpu().double().numpy()
+    largest = float(np.abs(real).max())
+    if not np.isfinite(largest):
+        raise FitError("expected finite weights, found others")
+    top = int(np.frexp(largest)[1]) if largest > 0 else EXPONENTS.start
+    seen = set()
+    for bits in _BITS:
+        exponent = min(max(top - bits, EXPONENTS.start), EXPONENTS.stop - 1)
+        integers = quantise(real, exponent)
+        if exponent in seen or np.abs(integers.values).max() > MAX_MAGNITUDE:
+            continue
+        seen.add(exponent)
+        tensor.copy_(torch.from_numpy(integers.dequantise()).to(tensor))
+        yield _Choice(exponent, cost(integers.values), max(error() - exact, 0.0))
+        tensor.copy_(saved)
+
+

@@ -1,0 +1,5 @@
+"""Field <-> bytes: numpy, zstandard and constriction, never torch."""
+
+from siren_codec.stream.format import DEFAULT_LIMITS, Limits, read, write
+
+__all__ = ["DEFAULT_LIMITS", "Limits", "read", "write"]

@@ -1,0 +1,251 @@
+"""Field <-> bytes: the `.siren` container, as `docs/FORMAT.md` specifies it.
+
+    magic  version  header  sections...  CRC-32
+
+Everything is checked before anything is allocated: the magic, the version, the checksum, the
+header's ranges, then the sections' order and lengths, and in `weights` the packed integers.
+"""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+from siren_codec.errors import FormatError, LimitError
+from siren_codec.field import Architecture, Field, Layer
+from siren_codec.stream import weights
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "MAGIC",
+    "VERSION",
+    "Header",
+    "Limits",
+    "Section",
+    "parse",
+    "read",
+    "write",
+]
+
+MAGIC = b"\x89SRN"
+VERSION = 1
+_CRC_LENGTH = 4
+_DEPTHS = (8, 16)
+_OMEGA_UNIT = 0.25
+_ANCILLARY = 0x80
+
+
+class Section(IntEnum):
+    """The ids of the sections: the format's; append only. Ids from 0x80 on are ancillary."""
+
+    WEIGHTS = 0x01
+    LATENTS = 0x02
+    ICC = 0x81
+    EXIF = 0x82
+    XMP = 0x83
+
+
+_METADATA = {Section.ICC: "icc", Section.EXIF: "exif", Section.XMP: "xmp"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a reader accepts; the defaults bound its time and memory."""
+
+    pixels: int = 89_478_485
+    """Pixels of the stored picture and of what is decoded; as Pillow's own limit."""
+    side: int = 65_535
+    hidden_layers: int = 16
+    hidden_features: int = 512
+    omega_0: float = 4096.0
+    levels: int = 16
+    metadata_bytes: int = 16 << 20
+    """Bytes of each metadata section."""
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says before its sections."""
+
+    width: int
+    height: int
+    depth: int
+    architecture: Architecture
+
+
+def write(field: Field) -> bytes:
+    """Return the bytes of a `.siren` file. Raises LimitError if no reader would accept it."""
+    header = Header(field.width, field.height, field.depth, field.architecture)
+    _check(header, DEFAULT_LIMITS, pixels=False)
+    sections = {Section.WEIGHTS: weights.pack(tuple(field.tensors()))}
+    for section, name in _METADATA.items():
+        if name in field.metadata:
+            payload = field.metadata[name]
+            if len(payload) > DEFAULT_LIMITS.metadata_bytes:
+                raise LimitError(
+                    f"{name}: expected at most {DEFAULT_LIMITS.metadata_bytes} bytes, "
+                    f"found {len(payload)}"
+                )
+            sections[section] = payload
+    body = MAGIC + bytes([VERSION]) + _pack_header(header)
+    for section, payload in sections.items():
+        body += bytes([section]) + _pack_varint(len(payload)) + payload
+    return body + zlib.crc32(body).to_bytes(_CRC_LENGTH, "little")
+
+
+def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Field:
+    """Return the Field of a `.siren` file. Raises FormatError or LimitError."""
+    header, sections = parse(data, limits)
+    architecture = header.architecture
+    shapes: list[tuple[int, ...]] = []
+    for n_out, n_in in architecture.shapes:
+        shapes += [(n_out, n_in), (n_out,)]
+    tensors, _ = weights.unpack(sections[Section.WEIGHTS], shapes)
+    layers = tuple(
+        Layer(weight, bias) for weight, bias in zip(tensors[::2], tensors[1::2], strict=True)
+    )
+    metadata = {name: sections[id_] for id_, name in _METADATA.items() if id_ in sections}
+    return Field(header.width, header.height, header.depth, architecture, layers, metadata)
+
+
+def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Header, dict[int, bytes]]:
+    """Return the header and the payloads of the sections, checked but not yet unpacked."""
+    if not data:
+        raise FormatError("expected a .siren file, found an empty one")
+    if data[: len(MAGIC)] != MAGIC:
+        raise FormatError(f"expected a .siren file ({MAGIC!r}), found {data[: len(MAGIC)]!r}")
+    if len(data) < len(MAGIC) + 1 + _CRC_LENGTH:
+        raise FormatError(f"truncated: expected more than {len(data)} bytes")
+    if data[len(MAGIC)] != VERSION:
+        raise FormatError(f"expected version {VERSION}, found {data[len(MAGIC)]}")
+    stored, computed = int.from_bytes(data[-_CRC_LENGTH:], "little"), zlib.crc32(data[:-_CRC_LENGTH])
+    if stored != computed:
+        raise FormatError(f"corrupt or truncated: expected CRC {stored:08x}, found {computed:08x}")
+    cursor = _Cursor(data[:-_CRC_LENGTH], len(MAGIC) + 1)
+    header = _unpack_header(cursor)
+    _check(header, limits)
+    sections = dict(_unpack_sections(cursor, limits))
+    if Section.WEIGHTS not in sections:
+        raise FormatError("expected a weights section, found none")
+    if Section.LATENTS in sections or header.architecture.features:
+        raise FormatError("latent grids: reserved in version 1, found them in use")
+    return header, sections
+
+
+class _Cursor:
+    """A place in the bytes; reading past their end is a FormatError."""
+
+    def __init__(self, data: bytes, position: int) -> None:
+        self.data = data
+        self.position = position
+
+    @property
+    def left(self) -> int:
+        return len(self.data) - self.position
+
+    def take(self, count: int) -> bytes:
+        if count > self.left:
+            raise FormatError(f"expected {count} more bytes, found {self.left}")
+        self.position += count
+        return self.data[self.position - count : self.position]
+
+    def byte(self) -> int:
+        return self.take(1)[0]
+
+    def varint(self) -> int:
+        """Read a LEB128 integer below 2**32, in its shortest form."""
+        value, shift = 0, 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+            shift += 7
+            if shift > 28:
+                raise FormatError("expected an integer of at most 5 bytes, found a longer one")
+        if value >= 1 << 32 or (byte == 0 and shift > 0):
+            raise FormatError("expected an integer below 2**32 in its shortest form")
+        return value
+
+
+def _pack_varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def _pack_header(header: Header) -> bytes:
+    architecture = header.architecture
+    return b"".join(
+        (
+            _pack_varint(header.width),
+            _pack_varint(header.height),
+            bytes([architecture.channels - 1 | _DEPTHS.index(header.depth) << 2]),
+            bytes([architecture.hidden_layers]),
+            _pack_varint(architecture.hidden_features),
+            _pack_varint(round(architecture.first_omega_0 / _OMEGA_UNIT)),
+            _pack_varint(round(architecture.omega_0 / _OMEGA_UNIT)),
+            bytes([len(architecture.features), *architecture.features]),
+        )
+    )
+
+
+def _unpack_header(cursor: _Cursor) -> Header:
+    width, height = cursor.varint(), cursor.varint()
+    kind = cursor.byte()
+    if kind >> 3:
+        raise FormatError(f"expected reserved bits of 0 in the sample format, found {kind:#04x}")
+    hidden_layers, hidden_features = cursor.byte(), cursor.varint()
+    first_omega_0, omega_0 = cursor.varint() * _OMEGA_UNIT, cursor.varint() * _OMEGA_UNIT
+    features = tuple(cursor.take(cursor.byte()))
+    architecture = Architecture(
+        channels=(kind & 3) + 1,
+        hidden_layers=hidden_layers,
+        hidden_features=hidden_features,
+        first_omega_0=first_omega_0,
+        omega_0=omega_0,
+        features=features,
+    )
+    return Header(width, height, _DEPTHS[kind >> 2], architecture)
+
+
+def _check(header: Header, limits: Limits, *, pixels: bool = True) -> None:
+    """Raise LimitError if anything in the header is out of its range."""
+    architecture = header.architecture
+    for name, value, least, most in (
+        ("width", header.width, 1, limits.side),
+        ("height", header.height, 1, limits.side),
+        ("hidden layers", architecture.hidden_layers, 1, limits.hidden_layers),
+        ("hidden features", architecture.hidden_features, 1, limits.hidden_features),
+        ("first omega_0", architecture.first_omega_0, _OMEGA_UNIT, limits.omega_0),
+        ("omega_0", architecture.omega_0, _OMEGA_UNIT, limits.omega_0),
+        ("levels", len(architecture.features), 0, limits.levels),
+    ):
+        if not least <= value <= most:
+            raise LimitError(f"{name}: expected {least} to {most}, found {value}")
+    if pixels and header.width * header.height > limits.pixels:
+        raise LimitError(
+            f"{header.width}x{header.height}: expected at most {limits.pixels} pixels"
+        )
+
+
+def _unpack_sections(cursor: _Cursor, limits: Limits) -> Iterator[tuple[int, bytes]]:
+    """Yield (id, payload); ids ascend, so that none comes twice; unknown critical ones fail."""
+    last = 0
+    while cursor.left:
+        id_, length = cursor.byte(), cursor.varint()
+        if id_ <= last:
+            raise FormatError(f"expected a section above {last:#04x}, found {id_:#04x}")
+        if id_ < _ANCILLARY and id_ not in list(Section):
+            raise FormatError(f"expected a section that version 1 knows, found {id_:#04x}")
+        if id_ >= _ANCILLARY and length > limits.metadata_bytes:
+            raise LimitError(
+                f"section {id_:#04x}: expected at most {limits.metadata_bytes} bytes, found {length}"
+            )
+        yield id_, cursor.take(length)
+        last = id_
