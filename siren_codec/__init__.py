@@ -1,0 +1,45 @@
+"""siren_codec: pictures stored as functions.
+
+    data = siren_codec.encode(pixels)                # bytes of a .siren file
+    pixels = siren_codec.decode(data, scale=4)       # a numpy array, at any size
+    field = siren_codec.open("picture.siren")        # the function itself
+    field.at(1.2, 200.5), field.gradient(1.2, 200.5)
+
+Everything is imported when it is first used; torch only by `encode`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = ["Field", "SirenError", "__version__", "decode", "encode", "info", "open"]
+
+if TYPE_CHECKING:
+    from siren_codec.codec import decode, encode, info
+    from siren_codec.codec import open_field as open
+    from siren_codec.errors import SirenError
+    from siren_codec.field import Field
+
+_WHERE = {
+    "Field": ("siren_codec.field", "Field"),
+    "SirenError": ("siren_codec.errors", "SirenError"),
+    "decode": ("siren_codec.codec", "decode"),
+    "encode": ("siren_codec.codec", "encode"),
+    "info": ("siren_codec.codec", "info"),
+    "open": ("siren_codec.codec", "open_field"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on its first use (PEP 562)."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    module, attribute = _WHERE[name]
+    value = globals()[name] = getattr(import_module(module), attribute)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

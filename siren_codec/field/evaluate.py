@@ -130,7 +130,7 @@ def frame(
 ) -> tuple[Crop, Size]:
     """Return the crop and the output's size that a request means, or say what is wrong with it."""
     x, y, width, height = crop = crop or (0, 0, field.width, field.height)
-    inside = 0 <= x and x + width <= field.width and 0 <= y and y + height <= field.height
+    inside = min(x, y) >= 0 and x + width <= field.width and y + height <= field.height
     if width < 1 or height < 1 or not inside:
         raise UsageError(
             f"crop {x},{y},{width},{height}: expected a part of the "
@@ -154,7 +154,9 @@ def colour_sampler(field: "Field") -> Sampler:
     """Return the sampler of the picture itself, in float32."""
     layers = [
         (w * omega, b * omega)
-        for (w, b), omega in zip(_real_layers(field), (*field.architecture.omegas, 1.0), strict=True)
+        for (w, b), omega in zip(
+            _real_layers(field), (*field.architecture.omegas, 1.0), strict=True
+        )
     ]
     first_weight, first_bias = layers[0]
     # The bias is one more column of each later matrix, the ones it meets one more row of inputs.
@@ -182,7 +184,7 @@ def colour_sampler(field: "Field") -> Sampler:
         samples = np.matmul(later[-1], inputs)
         samples += 1
         samples *= half
-        return samples.reshape(-1, len(ys), len(xs))
+        return np.reshape(samples, (-1, len(ys), len(xs)))
 
     return sample
 
@@ -249,12 +251,18 @@ def _cell_mean(
     if len(xs) * len(ys) > block and max(len(xs), len(ys)) > 1 and cells[0] == 1:
         if len(ys) > 1:
             middle = len(ys) // 2
-            parts = [_cell_mean(sampler, xs, part, cells, block, peak) for part in (ys[:middle], ys[middle:])]
+            parts = [
+                _cell_mean(sampler, xs, part, cells, block, peak)
+                for part in (ys[:middle], ys[middle:])
+            ]
             share = middle / len(ys)
             return parts[0] * share + parts[1] * (1 - share)
         if cells[1] == 1:
             middle = len(xs) // 2
-            parts = [_cell_mean(sampler, part, ys, cells, block, peak) for part in (xs[:middle], xs[middle:])]
+            parts = [
+                _cell_mean(sampler, part, ys, cells, block, peak)
+                for part in (xs[:middle], xs[middle:])
+            ]
             share = middle / len(xs)
             return parts[0] * share + parts[1] * (1 - share)
     samples = sampler(xs, ys)
@@ -263,7 +271,8 @@ def _cell_mean(
     if samples.shape[1:] == cells:
         return samples
     rows, columns = cells
-    return samples.reshape(len(samples), rows, -1, columns, len(xs) // columns).mean(axis=(2, 4))
+    parts_of_cells = np.reshape(samples, (len(samples), rows, -1, columns, len(xs) // columns))
+    return np.asarray(parts_of_cells.mean(axis=(2, 4)))
 
 
 def _at_points(field: "Field", x: npt.ArrayLike, y: npt.ArrayLike, order: int) -> Float64:
@@ -275,9 +284,7 @@ def _at_points(field: "Field", x: npt.ArrayLike, y: npt.ArrayLike, order: int) -
     for name, values, length in (("x", xs, field.width), ("y", ys, field.height)):
         outside = ~((values >= -0.5) & (values <= length - 0.5))
         if outside.any():
-            raise UsageError(
-                f"{name} = {values[outside].flat[0]}: expected -0.5 to {length - 0.5}"
-            )
+            raise UsageError(f"{name} = {values[outside].flat[0]}: expected -0.5 to {length - 0.5}")
     flat_x, flat_y = xs.ravel(), ys.ravel()
     out = np.empty((len(flat_x), field.channels, (1, 3, 4)[order]))
     block = max(1, _block(field) // 4)
@@ -294,9 +301,9 @@ def _jet(field: "Field", x: Float64, y: Float64, order: int, dtype: Any) -> list
     Forward differentiation: for a = W h + b and h' = sin(omega a),
     dh' = omega cos(omega a) da and lap h' = omega cos(omega a) lap a - omega^2 sin(omega a) |da|^2.
     """
-    value = np.stack(
-        [unit_coordinates(x, field.width), unit_coordinates(y, field.height)]
-    ).astype(dtype)
+    value = np.stack([unit_coordinates(x, field.width), unit_coordinates(y, field.height)]).astype(
+        dtype
+    )
     zeros = np.zeros_like(value)
     firsts = []
     if order >= 1:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class Architecture:
         """The (outputs, inputs) of every weight matrix, first layer first."""
         hidden = (self.hidden_features,) * self.hidden_layers
         sizes = (self.inputs, *hidden, self.channels)
-        return tuple((n_out, n_in) for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True))
+        return tuple((n_out, n_in) for n_in, n_out in pairwise(sizes))
 
     @property
     def omegas(self) -> tuple[float, ...]:

@@ -21,7 +21,7 @@ def cell_centres(start: float, length: float, cells: int) -> Float64:
     The interval covers `length` pixels and begins with the left (or upper) edge of pixel `start`:
     [start - 1/2, start - 1/2 + length]. `cell_centres(0, W, W)` is 0, 1, ..., W - 1.
     """
-    return start - 0.5 + (np.arange(cells) + 0.5) * (length / cells)
+    return start - 0.5 + (np.arange(cells, dtype=np.float64) + 0.5) * (length / cells)
 
 
 @overload

@@ -29,6 +29,7 @@ class Points:
 
     @property
     def count(self) -> int:
+        """The number of points."""
         return self.target.shape[1]
 
     def take(self, index: Tensor) -> "Points":

@@ -131,5 +131,5 @@ class _NumpySine(torch.autograd.Function):
 
 def _sine(angle: Tensor) -> Tensor:
     if angle.device.type == "cpu":
-        return _NumpySine.apply(angle)  # type: ignore[no-any-return]
+        return _NumpySine.apply(angle)  # type: ignore[no-any-return, no-untyped-call]
     return torch.sin(angle)

@@ -29,12 +29,19 @@ class SOAP(torch.optim.Optimizer):
     ) -> None:
         super().__init__(
             parameters,
-            {"lr": lr, "betas": betas, "shampoo_beta": shampoo_beta, "frequency": frequency, "eps": eps},
+            {
+                "lr": lr,
+                "betas": betas,
+                "shampoo_beta": shampoo_beta,
+                "frequency": frequency,
+                "eps": eps,
+            },
         )
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Take one step along the gradients that the parameters hold."""
+        assert closure is None
         for group in self.param_groups:
             for parameter in group["params"]:
                 self._step_matrix(parameter, self.state[parameter], group)

@@ -41,7 +41,9 @@ def choose_exponents(
     best: list[_Choice] = []
     for _ in range(8):
         lambda_ = price(exact, bits)
-        best = [min(c, key=lambda choice: choice.distortion + lambda_ * choice.bits) for c in choices]
+        best = [
+            min(c, key=lambda choice: choice.distortion + lambda_ * choice.bits) for c in choices
+        ]
         bits = sum(choice.bits for choice in best)
     exponents = [choice.exponent for choice in best]
     return list(zip(exponents[::2], exponents[1::2], strict=True))
@@ -76,5 +78,3 @@ def _choices(
         tensor.copy_(torch.from_numpy(integers.dequantise()).to(tensor))
         yield _Choice(exponent, cost(integers.values), max(error() - exact, 0.0))
         tensor.copy_(saved)
-
-

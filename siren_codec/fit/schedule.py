@@ -12,7 +12,7 @@ DEFAULT_EFFORT = 4
 
 @dataclass(frozen=True)
 class Stage:
-    """Steps at one resolution: level 0 is the picture, level l its areas of 2**l x 2**l averaged."""
+    """Steps at one resolution: level l is the picture averaged over areas of 2**l x 2**l pixels."""
 
     level: int
     steps: int
@@ -39,7 +39,9 @@ class Schedule:
         return sum(stage.steps for stage in self.stages) + self.rounded_steps
 
     @classmethod
-    def preset(cls, effort: int = DEFAULT_EFFORT, *, steps: int | None = None, batch: int | None = None) -> "Schedule":
+    def preset(
+        cls, effort: int = DEFAULT_EFFORT, *, steps: int | None = None, batch: int | None = None
+    ) -> "Schedule":
         """Return the schedule of an effort, 1 (quick) to 9; `steps` overrides its length."""
         if effort not in EFFORTS:
             raise UsageError(f"effort: expected 1 to 9, found {effort}")

@@ -263,5 +263,3 @@ def _cosine(peak: float, count: int, warmup: int) -> Iterator[float]:
 def _psnr(error: float) -> float:
     """Return the PSNR in dB of a mean squared error over the range [-1, 1]."""
     return math.inf if error == 0 else 10 * math.log10(4 / error)
-
-

@@ -7,15 +7,16 @@ header's ranges, then the sections' order and lengths, and in `weights` the pack
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-from siren_codec.errors import FormatError, LimitError
+from siren_codec.errors import FormatError, LimitError, UsageError
 from siren_codec.field import Architecture, Field, Layer
 from siren_codec.stream import weights
 
 __all__ = [
+    "CRC_LENGTH",
     "DEFAULT_LIMITS",
     "MAGIC",
     "VERSION",
@@ -24,12 +25,13 @@ __all__ = [
     "Section",
     "parse",
     "read",
+    "sizes",
     "write",
 ]
 
 MAGIC = b"\x89SRN"
 VERSION = 1
-_CRC_LENGTH = 4
+CRC_LENGTH = 4
 _DEPTHS = (8, 16)
 _OMEGA_UNIT = 0.25
 _ANCILLARY = 0x80
@@ -93,7 +95,7 @@ def write(field: Field) -> bytes:
     body = MAGIC + bytes([VERSION]) + _pack_header(header)
     for section, payload in sections.items():
         body += bytes([section]) + _pack_varint(len(payload)) + payload
-    return body + zlib.crc32(body).to_bytes(_CRC_LENGTH, "little")
+    return body + zlib.crc32(body).to_bytes(CRC_LENGTH, "little")
 
 
 def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Field:
@@ -103,12 +105,22 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Field:
     shapes: list[tuple[int, ...]] = []
     for n_out, n_in in architecture.shapes:
         shapes += [(n_out, n_in), (n_out,)]
-    tensors, _ = weights.unpack(sections[Section.WEIGHTS], shapes)
+    tensors = weights.unpack(sections[Section.WEIGHTS], shapes)
     layers = tuple(
         Layer(weight, bias) for weight, bias in zip(tensors[::2], tensors[1::2], strict=True)
     )
     metadata = {name: sections[id_] for id_, name in _METADATA.items() if id_ in sections}
     return Field(header.width, header.height, header.depth, architecture, layers, metadata)
+
+
+def sizes(sections: Mapping[int, bytes]) -> dict[str, int]:
+    """Return the bytes that each section takes in a file, its id and length included."""
+    return {
+        Section(id_).name.lower() if id_ in list(Section) else f"{id_:#04x}": (
+            1 + len(_pack_varint(len(payload))) + len(payload)
+        )
+        for id_, payload in sections.items()
+    }
 
 
 def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Header, dict[int, bytes]]:
@@ -117,14 +129,14 @@ def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Header, dict[in
         raise FormatError("expected a .siren file, found an empty one")
     if data[: len(MAGIC)] != MAGIC:
         raise FormatError(f"expected a .siren file ({MAGIC!r}), found {data[: len(MAGIC)]!r}")
-    if len(data) < len(MAGIC) + 1 + _CRC_LENGTH:
+    if len(data) < len(MAGIC) + 1 + CRC_LENGTH:
         raise FormatError(f"truncated: expected more than {len(data)} bytes")
     if data[len(MAGIC)] != VERSION:
         raise FormatError(f"expected version {VERSION}, found {data[len(MAGIC)]}")
-    stored, computed = int.from_bytes(data[-_CRC_LENGTH:], "little"), zlib.crc32(data[:-_CRC_LENGTH])
+    stored, computed = int.from_bytes(data[-CRC_LENGTH:], "little"), zlib.crc32(data[:-CRC_LENGTH])
     if stored != computed:
         raise FormatError(f"corrupt or truncated: expected CRC {stored:08x}, found {computed:08x}")
-    cursor = _Cursor(data[:-_CRC_LENGTH], len(MAGIC) + 1)
+    cursor = _Cursor(data[:-CRC_LENGTH], len(MAGIC) + 1)
     header = _unpack_header(cursor)
     _check(header, limits)
     sections = dict(_unpack_sections(cursor, limits))
@@ -181,6 +193,9 @@ def _pack_varint(value: int) -> bytes:
 
 def _pack_header(header: Header) -> bytes:
     architecture = header.architecture
+    for omega in (architecture.first_omega_0, architecture.omega_0):
+        if omega % _OMEGA_UNIT:
+            raise UsageError(f"omega_0: expected a multiple of {_OMEGA_UNIT}, found {omega}")
     return b"".join(
         (
             _pack_varint(header.width),
@@ -229,9 +244,7 @@ def _check(header: Header, limits: Limits, *, pixels: bool = True) -> None:
         if not least <= value <= most:
             raise LimitError(f"{name}: expected {least} to {most}, found {value}")
     if pixels and header.width * header.height > limits.pixels:
-        raise LimitError(
-            f"{header.width}x{header.height}: expected at most {limits.pixels} pixels"
-        )
+        raise LimitError(f"{header.width}x{header.height}: expected at most {limits.pixels} pixels")
 
 
 def _unpack_sections(cursor: _Cursor, limits: Limits) -> Iterator[tuple[int, bytes]]:
@@ -245,7 +258,8 @@ def _unpack_sections(cursor: _Cursor, limits: Limits) -> Iterator[tuple[int, byt
             raise FormatError(f"expected a section that version 1 knows, found {id_:#04x}")
         if id_ >= _ANCILLARY and length > limits.metadata_bytes:
             raise LimitError(
-                f"section {id_:#04x}: expected at most {limits.metadata_bytes} bytes, found {length}"
+                f"section {id_:#04x}: expected at most {limits.metadata_bytes} bytes, "
+                f"found {length}"
             )
         yield id_, cursor.take(length)
         last = id_

@@ -55,7 +55,8 @@ def frequencies(family: Family, index: int) -> npt.NDArray[np.int64]:
     cumulative = [0, *accumulate(magnitudes[:0:-1] + magnitudes)]
     free = (1 << PRECISION) - (len(cumulative) - 1)
     shares = [total * free // cumulative[-1] for total in cumulative]
-    table = np.diff(np.array(shares, np.int64)) + 1
+    bounds = np.array(shares, np.int64)
+    table = bounds[1:] - bounds[:-1] + 1
     table.setflags(write=False)
     return table
 

@@ -21,7 +21,7 @@ from siren_codec.stream.tables import (
     reach,
 )
 
-__all__ = ["EXPONENTS", "Coder", "cost", "pack", "unpack"]
+__all__ = ["EXPONENTS", "Coder", "coder", "cost", "pack", "unpack"]
 
 Integers = npt.NDArray[np.int32]
 Shape = tuple[int, ...]
@@ -43,17 +43,22 @@ def pack(tensors: Sequence[QuantisedTensor]) -> bytes:
     exponents = bytes(tensor.exponent - EXPONENTS.start for tensor in tensors)
     values = [tensor.values.ravel() for tensor in tensors]
     forms = {Coder.ZSTD: _pack_zstd(values), Coder.RANGE: _pack_range(values)}
-    coder = min(forms, key=lambda c: len(forms[c]))
-    return bytes([coder]) + exponents + forms[coder]
+    smaller = min(forms, key=lambda form: len(forms[form]))
+    return bytes([smaller]) + exponents + forms[smaller]
 
 
-def unpack(data: bytes, shapes: Sequence[Shape]) -> tuple[list[QuantisedTensor], Coder]:
+def coder(data: bytes) -> Coder:
+    """Return the coder that a weights section names."""
+    if not data or data[0] not in list(Coder):
+        raise FormatError(f"weights: expected a coder of {[*map(int, Coder)]}, found {data[:1]!r}")
+    return Coder(data[0])
+
+
+def unpack(data: bytes, shapes: Sequence[Shape]) -> list[QuantisedTensor]:
     """Return the tensors of a weights section, of the `shapes` that the header implies."""
+    form = _unpack_zstd if coder(data) is Coder.ZSTD else _unpack_range
     if len(data) < 1 + len(shapes):
         raise FormatError(f"weights: expected over {len(shapes)} bytes, found {len(data)}")
-    if data[0] not in list(Coder):
-        raise FormatError(f"weights: expected a coder of {[*map(int, Coder)]}, found {data[0]}")
-    coder = Coder(data[0])
     exponents = [byte + EXPONENTS.start for byte in data[1 : 1 + len(shapes)]]
     for exponent in exponents:
         if exponent not in EXPONENTS:
@@ -63,12 +68,10 @@ def unpack(data: bytes, shapes: Sequence[Shape]) -> tuple[list[QuantisedTensor],
             )
     counts = [math.prod(shape) for shape in shapes]
     body = data[1 + len(shapes) :]
-    values = (_unpack_zstd if coder is Coder.ZSTD else _unpack_range)(body, counts)
-    tensors = [
+    return [
         QuantisedTensor(flat.reshape(shape), exponent)
-        for flat, shape, exponent in zip(values, shapes, exponents, strict=True)
+        for flat, shape, exponent in zip(form(body, counts), shapes, exponents, strict=True)
     ]
-    return tensors, coder
 
 
 def cost(values: Integers) -> float:
@@ -108,7 +111,7 @@ def _decompress(frame: bytes, length: int) -> bytes:
         declared = zstandard.get_frame_parameters(frame).content_size
         if declared != length or length == 0:
             raise FormatError(f"zstd: expected a frame of {length} bytes, found one of {declared}")
-        raw = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompress(
+        raw: bytes = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompress(
             frame, read_across_frames=False, allow_extra_data=False
         )
     except zstandard.ZstdError as error:
@@ -176,7 +179,7 @@ def _entropy_model(family: Family, index: int) -> constriction.stream.model.Cate
 
 
 def _best_table(flat: Integers) -> tuple[Family, int, float]:
-    """Return the family and scale index that code these integers in the fewest bits, and the bits."""
+    """Return the family and scale index that code integers in the fewest bits, and the bits."""
     values, counts = np.unique(flat, return_counts=True)
     magnitude = int(np.abs(values).max())
     smallest = next((i for i in range(SCALES) if reach(i) >= magnitude), SCALES - 1)
@@ -198,5 +201,3 @@ def _best_table(flat: Integers) -> tuple[Family, int, float]:
 def _information(family: Family, index: int) -> npt.NDArray[np.float64]:
     """Return the bits that each symbol of a table costs."""
     return PRECISION - np.log2(frequencies(family, index))
-
-

@@ -1,0 +1,379 @@
+"""The commands: siren-encode, siren-decode, siren-info.
+
+Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted. Every failure is one line on standard
+error. Torch is imported by siren-encode alone, once all that can be checked has been.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from siren_codec import __version__
+from siren_codec.errors import SirenError, UsageError
+
+if TYPE_CHECKING:
+    from siren_codec.codec import Show
+    from siren_codec.fit import Progress, ProgressCallback
+    from siren_codec.image import Picture
+
+__all__ = ["decode_main", "encode_main", "info_main"]
+
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+_EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
+_MAX_PIXELS = 89_478_485
+
+
+T = TypeVar("T")
+
+
+class _Integers(click.ParamType[tuple[int, ...]]):
+    """So many integers with a separator between them, such as 640x480."""
+
+    def __init__(self, name: str, separator: str, count: int) -> None:
+        self.name = name
+        self.separator = separator
+        self.count = count
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        parts = str(value).lower().split(self.separator)
+        try:
+            numbers = tuple(int(part) for part in parts)
+        except ValueError:
+            numbers = ()
+        if len(numbers) != self.count:
+            self.fail(f"expected {self.name}, found {value!r}", param, ctx)
+        return numbers
+
+
+_version = click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
+_force = click.option("-f", "--force", is_flag=True, help="Overwrite OUT if it exists.")
+_max_pixels = click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=_MAX_PIXELS,
+    show_default=True,
+    metavar="N",
+    help="Refuse a picture of more pixels than this.",
+)
+_device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+
+
+@click.command("siren-encode", context_settings=_SETTINGS, epilog=_EXIT_CODES)
+@click.argument("source", metavar="IN")
+@click.argument("target", metavar="OUT")
+@click.option(
+    "--model",
+    type=click.Choice(["coordinate", "grid"]),
+    default="coordinate",
+    show_default=True,
+    help="What is stored: the weights of a SIREN, or latent grids beside them (not built yet).",
+)
+@click.option(
+    "-e",
+    "--effort",
+    type=click.IntRange(1, 9),
+    default=4,
+    show_default=True,
+    help="Steps of the fit, from 1 (quick) to 9 (best).",
+)
+@click.option("--hidden-layers", type=click.IntRange(1, 16), metavar="N", help="Sine layers. [10]")
+@click.option(
+    "--hidden-features",
+    type=click.IntRange(1, 512),
+    metavar="N",
+    help="Width of a layer. [as many as leave 50 pixels to a weight, 2 to 64]",
+)
+@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Steps, instead of -e's.")
+@_device
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, metavar="N"
+)
+@_max_pixels
+@_force
+@click.option("-v", "--verbose", is_flag=True, help="Say more on standard error.")
+@click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("--json", "as_json", is_flag=True, help="End with a line of JSON.")
+@_version
+def encode_command(
+    source: str,
+    target: str,
+    model: str,
+    effort: int,
+    hidden_layers: int | None,
+    hidden_features: int | None,
+    steps: int | None,
+    device: str,
+    seed: int,
+    max_pixels: int,
+    force: bool,
+    verbose: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Encode the picture IN as the .siren file OUT.
+
+    A small network, a SIREN, is fitted to the picture; its quantised weights are the file. IN is
+    any picture that Pillow reads; - is standard input or output.
+    """
+    from siren_codec import codec, metrics
+
+    began = time.perf_counter()
+    say = _speaker(quiet)
+    _check_output(target, force)
+    picture = _load_picture(source, max_pixels)
+    for notice in picture.notices:
+        say(f"siren-encode: {_name(source)}: {notice}")
+    architecture = codec.architecture_for(
+        picture, model=model, hidden_layers=hidden_layers, hidden_features=hidden_features
+    )
+    if verbose:
+        say(f"{architecture}: {architecture.weight_count} weights")
+    with _progress_bar(quiet) as progress:
+        encoded = codec.encode_picture(
+            picture,
+            model=model,
+            effort=effort,
+            hidden_layers=hidden_layers,
+            hidden_features=hidden_features,
+            steps=steps,
+            device=device,
+            seed=seed,
+            progress=progress,
+        )
+    _write_output(target, encoded.data, force)
+    height, width, _ = picture.pixels.shape
+    result = {
+        "input": source,
+        "output": target,
+        "width": width,
+        "height": height,
+        "bytes": len(encoded.data),
+        "bpp": metrics.bpp(file_bytes=len(encoded.data), width=width, height=height),
+        # JSON knows no infinity: a lossless file has null.
+        "psnr": encoded.psnr if encoded.psnr < float("inf") else None,
+        "seconds": time.perf_counter() - began,
+    }
+    if verbose:
+        bits = 8 * len(encoded.data) / architecture.weight_count
+        say(
+            f"{bits:.2f} bits per weight; PSNR before clipping: real weights "
+            f"{encoded.fit.real_psnr:.2f} dB, quantised {encoded.fit.quantised_psnr:.2f} dB"
+        )
+    if as_json:
+        click.echo(json.dumps(result), err=target == "-")
+    elif not quiet:
+        click.echo(
+            f"{_name(target)}: {result['bytes']} bytes, {result['bpp']:.3f} bpp, "
+            f"PSNR {encoded.psnr:.2f} dB, {result['seconds']:.1f} s",
+            err=target == "-",
+        )
+
+
+@click.command("siren-decode", context_settings=_SETTINGS, epilog=_EXIT_CODES)
+@click.argument("source", metavar="IN")
+@click.argument("target", metavar="[OUT]", required=False)
+@click.option("--scale", type=float, metavar="S", help="Size of the output, a multiple of IN's.")
+@click.option("--size", type=_Integers("WxH", "x", 2), metavar="WxH", help="Size of the output.")
+@click.option(
+    "--crop",
+    type=_Integers("X,Y,W,H", ",", 4),
+    metavar="X,Y,W,H",
+    help="The part to decode, in pixels of the original; --scale and --size apply to it.",
+)
+@click.option(
+    "--show",
+    type=click.Choice(["colour", "gradient", "laplacian"]),
+    default="colour",
+    show_default=True,
+    help="The picture, its gradient's magnitude (black is 0) or its Laplacian (mid-grey is 0).",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    help="auto is cpu: decoding needs neither a GPU nor torch.",
+)
+@_max_pixels
+@_force
+@_version
+def decode_command(
+    source: str,
+    target: str | None,
+    scale: float | None,
+    size: tuple[int, int] | None,
+    crop: tuple[int, int, int, int] | None,
+    show: "Show",
+    device: str,
+    max_pixels: int,
+    force: bool,
+) -> None:
+    """Decode the .siren file IN to the picture OUT, at any size.
+
+    OUT is a PNG, JPEG, WebP, TIFF or BMP, as its extension says; IN with .png by default. - is
+    standard input, or PNG on standard output.
+    """
+    from siren_codec import codec, image
+
+    if target is None:
+        target = "-" if source == "-" else str(Path(source).with_suffix(".png"))
+    format_ = _output_format(target)
+    _check_output(target, force)
+    field = _from(source, lambda data: codec.open_field(data, max_pixels=max_pixels))
+    picture = codec.render_picture(
+        field, size=size, scale=scale, crop=crop, show=show, device=device, max_pixels=max_pixels
+    )
+    data, notices = image.save_bytes(picture, format_)
+    for notice in notices:
+        click.echo(f"siren-decode: {_name(target)}: {notice}", err=True)
+    _write_output(target, data, force)
+
+
+@click.command("siren-info", context_settings=_SETTINGS, epilog=_EXIT_CODES)
+@click.argument("source", metavar="FILE")
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON.")
+@_max_pixels
+@_version
+def info_command(source: str, as_json: bool, max_pixels: int) -> None:
+    """Print what the .siren file FILE (- is standard input) holds, and what each part costs."""
+    from siren_codec import codec
+
+    found = _from(source, lambda data: codec.info(data, max_pixels=max_pixels))
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for key, value in found.items():
+        if key == "sections":
+            for name, count in value.items():
+                click.echo(f"{'bytes, ' + name:22} {count}")
+        elif key == "tensors":
+            for tensor in value:
+                name = f"layer {tensor['layer']} {tensor['kind']}"
+                shape = "x".join(map(str, tensor["shape"]))
+                click.echo(f"{name:22} {shape}, step {tensor['step']:g}, to {tensor['largest']}")
+        else:
+            text = f"{value:.4g}" if isinstance(value, float) else value
+            click.echo(f"{key.replace('_', ' '):22} {text}")
+
+
+def encode_main() -> NoReturn:
+    """Run siren-encode."""
+    _run(encode_command)
+
+
+def decode_main() -> NoReturn:
+    """Run siren-decode."""
+    _run(decode_command)
+
+
+def info_main() -> NoReturn:
+    """Run siren-info."""
+    _run(info_command)
+
+
+def _run(command: click.Command) -> NoReturn:
+    """Run a command and exit; whatever goes wrong is one line."""
+    code = 0
+    message = None
+    try:
+        result = command.main(standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        message, code = error.format_message(), error.exit_code
+    except SirenError as error:
+        message, code = str(error), 2 if isinstance(error, UsageError) else 1
+    except (KeyboardInterrupt, click.Abort):
+        message, code = "interrupted; nothing was written", 130
+    except MemoryError:
+        message, code = "out of memory", 1
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 1
+    if message is not None:
+        print(f"{command.name}: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _name(path: str) -> str:
+    return "-" if path == "-" else Path(path).name
+
+
+def _speaker(quiet: bool) -> Callable[[str], None]:
+    return lambda text: None if quiet else click.echo(text, err=True)
+
+
+def _load_picture(source: str, max_pixels: int) -> "Picture":
+    from siren_codec import image
+
+    content = sys.stdin.buffer.read() if source == "-" else source
+    return image.load(content, max_pixels=max_pixels)
+
+
+def _from(source: str, read: Callable[[bytes], T]) -> T:
+    """Return what `read` makes of a file's bytes; its errors name the file."""
+    name = "standard input" if source == "-" else source
+    try:
+        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        return read(data)
+    except SirenError as error:
+        raise type(error)(f"{name}: {error}") from None
+    except OSError as error:
+        raise SirenError(f"{name}: {error.strerror}") from None
+
+
+def _check_output(target: str, force: bool) -> None:
+    from siren_codec import output
+
+    if target != "-":
+        output.check(Path(target), force=force)
+
+
+def _write_output(target: str, data: bytes, force: bool) -> None:
+    from siren_codec import output
+
+    if target == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        output.write(Path(target), data, force=force)
+
+
+def _output_format(target: str) -> str:
+    from siren_codec import image
+
+    if target == "-":
+        return "PNG"
+    extension = Path(target).suffix.lower()
+    if extension not in image.OUTPUT_FORMATS:
+        raise UsageError(
+            f"{target}: expected an extension of {', '.join(image.OUTPUT_FORMATS)}, "
+            f"found {extension or 'none'}"
+        )
+    return image.OUTPUT_FORMATS[extension]
+
+
+@contextmanager
+def _progress_bar(quiet: bool) -> "Iterator[ProgressCallback | None]":
+    """Yield a progress callback that shows step, PSNR and time left on standard error."""
+    if quiet:
+        yield None
+        return
+    from tqdm import tqdm
+
+    # The time left is the fit's own: steps differ in cost, which tqdm cannot know.
+    layout = "step {n_fmt}/{total_fmt} |{bar:24}| {desc}"
+    interval = 0.1 if sys.stderr.isatty() else 10.0
+    with tqdm(file=sys.stderr, bar_format=layout, mininterval=interval, leave=False) as bar:
+
+        def show(progress: "Progress") -> None:
+            bar.total = progress.steps
+            left = tqdm.format_interval(round(progress.seconds_left))
+            bar.set_description_str(f"PSNR {progress.psnr:.2f} dB, {left} left", refresh=False)
+            bar.update(progress.step - bar.n)
+
+        yield show

@@ -1,0 +1,296 @@
+"""Picture -> bytes -> picture: the two straight lines that the package is about.
+
+encode:  Picture -> fit.fit -> Field -> stream.write -> bytes
+decode:  bytes -> stream.read -> Field -> Field.render -> pixels
+"""
+
+import os
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from siren_codec import image, metrics, stream
+from siren_codec.errors import SirenError, UsageError
+from siren_codec.field import Architecture, Field, evaluate
+from siren_codec.field.evaluate import Sampler
+from siren_codec.image import Picture
+from siren_codec.stream import DEFAULT_LIMITS, Limits, format, weights
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from siren_codec.fit import Fit, ProgressCallback
+
+__all__ = [
+    "DEFAULT_EFFORT",
+    "MODELS",
+    "Encoded",
+    "architecture_for",
+    "decode",
+    "encode",
+    "encode_picture",
+    "info",
+    "limits_for",
+    "open_field",
+    "render_picture",
+]
+
+MODELS = ("coordinate", "grid")
+DEFAULT_EFFORT = 4
+_HIDDEN_LAYERS = 10
+_PIXELS_PER_WEIGHT = 50
+_CHANNELS = ("L", "LA", "RGB", "RGBA")
+
+Show = Literal["colour", "gradient", "laplacian"]
+Source = str | os.PathLike[str] | bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A file, the fit that it came from, and the PSNR of the pixels decoded from it."""
+
+    data: bytes
+    fit: "Fit"
+    psnr: float
+    """dB over all samples of the decoded integer pixels."""
+
+
+def encode(
+    picture: "npt.ArrayLike | Image",
+    *,
+    model: str = "coordinate",
+    effort: int = DEFAULT_EFFORT,
+    hidden_layers: int | None = None,
+    hidden_features: int | None = None,
+    steps: int | None = None,
+    batch: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: "ProgressCallback | None" = None,
+    max_pixels: int = DEFAULT_LIMITS.pixels,
+) -> bytes:
+    """Return a picture as the bytes of a `.siren` file.
+
+    `picture` is a Pillow image or a (height, width[, 1..4]) uint8 or uint16 array of L, LA, RGB or
+    RGBA. `effort` is 1 (quick) to 9; `hidden_layers`, `hidden_features` and `steps` override what
+    it chooses, `batch` fits on so many random points a step instead of all. The same seed gives
+    the same bytes on the same machine. `progress` is called after every step. What is converted on
+    the way in is said in a warning. Raises SirenError (UsageError, LimitError, PictureError,
+    FitError).
+    """
+    from PIL.Image import Image
+
+    if isinstance(picture, Image):
+        source = image.from_pil(picture, max_pixels=max_pixels)
+    else:
+        source = image.from_array(picture, max_pixels=max_pixels)
+    for notice in source.notices:
+        warnings.warn(notice, stacklevel=2)
+    encoded = encode_picture(
+        source,
+        model=model,
+        effort=effort,
+        hidden_layers=hidden_layers,
+        hidden_features=hidden_features,
+        steps=steps,
+        batch=batch,
+        device=device,
+        seed=seed,
+        progress=progress,
+    )
+    return encoded.data
+
+
+def encode_picture(
+    picture: Picture,
+    *,
+    model: str = "coordinate",
+    effort: int = DEFAULT_EFFORT,
+    hidden_layers: int | None = None,
+    hidden_features: int | None = None,
+    steps: int | None = None,
+    batch: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: "ProgressCallback | None" = None,
+) -> Encoded:
+    """Encode a Picture; see `encode`. The PSNR is that of the bytes, decoded."""
+    architecture = architecture_for(
+        picture, model=model, hidden_layers=hidden_layers, hidden_features=hidden_features
+    )
+    from siren_codec.fit import Schedule, fit
+
+    result = fit(
+        picture.pixels,
+        architecture=architecture,
+        schedule=Schedule.preset(effort, steps=steps, batch=batch),
+        seed=seed,
+        device=device,
+        progress=progress,
+        metadata=picture.metadata,
+    )
+    data = stream.write(result.field)
+    decoded = np.atleast_3d(stream.read(data, replace(DEFAULT_LIMITS, pixels=2**32)).render())
+    return Encoded(data, result, metrics.psnr(reference=picture.pixels, decoded=decoded))
+
+
+def architecture_for(
+    picture: Picture,
+    *,
+    model: str = "coordinate",
+    hidden_layers: int | None = None,
+    hidden_features: int | None = None,
+) -> Architecture:
+    """Return the network for a picture, checked against the format's limits.
+
+    By default it has 10 layers with a sine, and as many features as leave 50 pixels to a weight:
+    COIN's 10x28 (arXiv 2103.03123) for a Kodak picture, 2 to 64 for others.
+    """
+    if model not in MODELS:
+        raise UsageError(f"model: expected {' or '.join(MODELS)}, found {model}")
+    if model == "grid":
+        raise UsageError("model: grid is not built yet; use coordinate")
+    height, width, channels = picture.pixels.shape
+    layers = _HIDDEN_LAYERS if hidden_layers is None else hidden_layers
+    if not 1 <= layers <= DEFAULT_LIMITS.hidden_layers:
+        raise UsageError(
+            f"hidden layers: expected 1 to {DEFAULT_LIMITS.hidden_layers}, found {layers}"
+        )
+    if hidden_features is None:
+        affordable = width * height / _PIXELS_PER_WEIGHT
+        sizes = (
+            n
+            for n in range(64, 2, -1)
+            if Architecture(channels, layers, n).weight_count <= affordable
+        )
+        hidden_features = next(sizes, 2)
+    if not 1 <= hidden_features <= DEFAULT_LIMITS.hidden_features:
+        raise UsageError(
+            f"hidden features: expected 1 to {DEFAULT_LIMITS.hidden_features}, "
+            f"found {hidden_features}"
+        )
+    return Architecture(channels, layers, hidden_features)
+
+
+def decode(
+    data: bytes,
+    *,
+    size: tuple[int, int] | None = None,
+    scale: float | None = None,
+    crop: tuple[int, int, int, int] | None = None,
+    device: str = "cpu",
+    max_pixels: int = DEFAULT_LIMITS.pixels,
+) -> npt.NDArray[Any]:
+    """Return the picture of a `.siren` file, of its own depth and channels, at any size.
+
+    The array is (height, width) for one channel, else (height, width, channels), uint8 or uint16.
+    `size` is (width, height), `crop` is (x, y, width, height) in pixels of the original. On `cuda`
+    torch evaluates the picture; on `cpu`, the default, torch is not imported. Raises SirenError.
+    """
+    field = stream.read(data, limits_for(max_pixels))
+    return field.render(
+        size, scale=scale, crop=crop, sampler=_sampler(field, device), max_pixels=max_pixels
+    )
+
+
+def render_picture(
+    field: Field,
+    *,
+    size: tuple[int, int] | None = None,
+    scale: float | None = None,
+    crop: tuple[int, int, int, int] | None = None,
+    show: Show = "colour",
+    device: str = "cpu",
+    max_pixels: int = DEFAULT_LIMITS.pixels,
+) -> Picture:
+    """Return a Picture of a Field with its metadata, or of its `gradient` or `laplacian`.
+
+    The derivatives are those of the colours, without alpha, and are scaled to 8 bits: the
+    gradient's magnitude from black, the Laplacian around mid-grey, the 99.5th percentile of their
+    magnitude at the end of the range.
+    """
+    if show == "colour":
+        sampler = _sampler(field, device)
+        pixels = field.render(size, scale=scale, crop=crop, sampler=sampler, max_pixels=max_pixels)
+        return Picture(np.atleast_3d(pixels), field.metadata)
+    values = evaluate.render_derivative(
+        field, show, size, scale=scale, crop=crop, max_pixels=max_pixels
+    )
+    if field.channels in (2, 4):
+        values = values[:, :, :-1]
+    values /= np.float32(max(np.percentile(np.abs(values), 99.5), 1e-12))
+    if show == "laplacian":
+        values = (values + np.float32(1)) / np.float32(2)
+    return Picture(np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8))
+
+
+def open_field(source: Source, *, max_pixels: int = DEFAULT_LIMITS.pixels) -> Field:
+    """Return the Field of a `.siren` file, given its path or its bytes. Raises SirenError."""
+    return stream.read(_bytes_of(source), limits_for(max_pixels))
+
+
+def info(source: Source, *, max_pixels: int = DEFAULT_LIMITS.pixels) -> dict[str, Any]:
+    """Return everything that a `.siren` file says of itself, given its path or its bytes."""
+    data = _bytes_of(source)
+    limits = limits_for(max_pixels)
+    field = stream.read(data, limits)
+    architecture = field.architecture
+    _, sections = format.parse(data, limits)
+    sizes = format.sizes(sections)
+    header = len(data) - format.CRC_LENGTH - sum(sizes.values())
+    return {
+        "version": format.VERSION,
+        "width": field.width,
+        "height": field.height,
+        "channels": _CHANNELS[field.channels - 1],
+        "depth": field.depth,
+        "model": field.model,
+        "hidden_layers": architecture.hidden_layers,
+        "hidden_features": architecture.hidden_features,
+        "first_omega_0": architecture.first_omega_0,
+        "omega_0": architecture.omega_0,
+        "levels": list(architecture.features),
+        "bytes": len(data),
+        "bpp": metrics.bpp(file_bytes=len(data), width=field.width, height=field.height),
+        "sections": {"header": header, **sizes, "checksum": format.CRC_LENGTH},
+        "weights": architecture.weight_count,
+        "weight_coder": weights.coder(sections[format.Section.WEIGHTS]).name.lower(),
+        "bits_per_weight": 8 * sizes["weights"] / architecture.weight_count,
+        "tensors": [
+            {
+                "layer": index // 2,
+                "kind": ("weight", "bias")[index % 2],
+                "shape": list(tensor.values.shape),
+                "step": 2.0**tensor.exponent,
+                "largest": int(np.abs(tensor.values).max()),
+            }
+            for index, tensor in enumerate(field.tensors())
+        ],
+    }
+
+
+def limits_for(max_pixels: int) -> Limits:
+    """Return the default limits with another one on pixels."""
+    return replace(DEFAULT_LIMITS, pixels=max_pixels)
+
+
+def _bytes_of(source: Source) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise SirenError(f"{os.fspath(source)}: {error.strerror}") from None
+
+
+def _sampler(field: Field, device: str) -> Sampler | None:
+    """Return torch's sampler for a GPU; None is numpy's."""
+    if device in ("auto", "cpu"):
+        return None
+    from siren_codec.fit import choose_device, sampler
+
+    return sampler(field, choose_device(device))

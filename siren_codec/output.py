@@ -1,0 +1,59 @@
+"""Output files that are whole or absent."""
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from siren_codec.errors import SirenError
+
+__all__ = ["check", "write"]
+
+
+def check(path: Path, *, force: bool) -> None:
+    """Raise SirenError if `write` to this path would fail, as far as can be told beforehand."""
+    try:
+        if path.is_dir():
+            raise SirenError(f"{path}: is a directory")
+        if path.exists() and not force and stat.S_ISREG(path.stat().st_mode):
+            raise SirenError(f"{path}: exists already; --force overwrites it")
+        if _is_special(path):
+            if not os.access(path, os.W_OK):
+                raise SirenError(f"{path}: cannot be written")
+            return
+        with tempfile.TemporaryFile(dir=path.resolve().parent):
+            pass
+    except OSError as error:
+        raise SirenError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def write(path: Path, data: bytes, *, force: bool) -> None:
+    """Write a file beside the path and rename it, so that no reader ever meets half of it.
+
+    A device or a pipe is written to directly. Raises SirenError; nothing is then left behind.
+    """
+    check(path, force=force)
+    if _is_special(path):
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise SirenError(f"{path}: cannot be written: {error.strerror}") from None
+        return
+    target = path.resolve()
+    temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
+        os.replace(temporary, target)
+    except OSError as error:
+        raise SirenError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _is_special(path: Path) -> bool:
+    return path.exists() and not path.is_file()
