@@ -21,6 +21,8 @@ from siren_codec.fit.schedule import Schedule, Stage
 __all__ = ["Fit", "Progress", "ProgressCallback", "choose_device", "fit"]
 
 _MAX_ROLLBACKS = 3
+_DIVERGED = 1.5
+"""A loss of so many times the best one yet is taken back as a non-finite one is."""
 _STEP_SEARCH_POINTS = 1 << 15
 
 
@@ -162,8 +164,8 @@ class _Run:
             part = points if batch is None else self._minibatch(points, batch)
             error = self.work.backward(self.model, part, exponents)
             rate_ = next(rates)
-            if not math.isfinite(error):
-                best.roll_back(optimiser)
+            if not math.isfinite(error) or (batch is None and best.lost(error)):
+                best.roll_back()
                 continue
             if batch is None:
                 best.offer(error)
@@ -216,12 +218,15 @@ class _Best:
         if error < self.error:
             self.error, self.state = error, self.model.state()
 
-    def roll_back(self, optimiser: SOAP) -> None:
+    def lost(self, error: float) -> bool:
+        """Tell whether a finite error means that the fit has left the good region, for a while."""
+        return error > _DIVERGED * self.error and self.rollbacks < _MAX_ROLLBACKS
+
+    def roll_back(self) -> None:
         if self.rollbacks == _MAX_ROLLBACKS:
             raise FitError(f"the loss is not finite after {_MAX_ROLLBACKS} roll-backs")
         self.rollbacks += 1
         self.restore()
-        optimiser.state.clear()
 
     def restore(self) -> float:
         self.model.restore(self.state)

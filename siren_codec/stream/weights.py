@@ -111,9 +111,8 @@ def _decompress(frame: bytes, length: int) -> bytes:
         declared = zstandard.get_frame_parameters(frame).content_size
         if declared != length or length == 0:
             raise FormatError(f"zstd: expected a frame of {length} bytes, found one of {declared}")
-        raw: bytes = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompress(
-            frame, read_across_frames=False, allow_extra_data=False
-        )
+        decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+        raw: bytes = decompressor.decompress(frame, read_across_frames=False, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise FormatError(f"zstd: {error}") from None
     if len(raw) != length:
@@ -129,7 +128,8 @@ def _pack_range(values: Sequence[Integers]) -> bytes:
         family, index, _ = _best_table(flat)
         tables.append(family << 6 | index)
         encoder.encode(flat + np.int32(reach(index)), _entropy_model(family, index))
-    return bytes(tables) + encoder.get_compressed().astype("<u4").tobytes()
+    words: bytes = encoder.get_compressed().astype("<u4").tobytes()
+    return bytes(tables) + words
 
 
 def _unpack_range(data: bytes, counts: Sequence[int]) -> list[Integers]:
