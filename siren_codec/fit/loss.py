@@ -84,6 +84,7 @@ def worker(device: str) -> Iterator[Worker]:
     threads = torch.get_num_threads()
     with ThreadPoolExecutor(available_cores(), initializer=_prepare_thread) as pool:
         try:
+            torch.set_num_threads(1)
             yield Worker(device, pool)
         finally:
             torch.set_num_threads(threads)

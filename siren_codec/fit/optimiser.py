@@ -25,7 +25,7 @@ class SOAP(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         shampoo_beta: float = 0.98,
         frequency: int = 10,
-        eps: float = 1e-10,
+        eps: float = 1e-3,
     ) -> None:
         super().__init__(
             parameters,
@@ -63,13 +63,27 @@ class SOAP(torch.optim.Optimizer):
         state["square"].lerp_(rotated.square(), 1 - beta2)
         mean = basis_left.T @ state["mean"] @ basis_right / (1 - beta1 ** state["step"])
         root = (state["square"] / (1 - beta2 ** state["step"])).sqrt_()
-        direction = basis_left @ (mean / (root + group["eps"])) @ basis_right.T
+        direction = basis_left @ (mean / (root + group["eps"] * root.square().mean().sqrt())) @ basis_right.T
         parameter.sub_(direction, alpha=group["lr"])
         state["left"].lerp_(left, 1 - group["shampoo_beta"])
         state["right"].lerp_(right, 1 - group["shampoo_beta"])
         if state["step"] % group["frequency"] == 0:
-            state["basis_left"] = torch.linalg.qr(state["left"] @ basis_left)[0]
-            state["basis_right"] = torch.linalg.qr(state["right"] @ basis_right)[0]
+            _turn(state)
+
+
+def _turn(state: dict[str, Any]) -> None:
+    """Renew the eigenvectors, and carry the second moments over into the new basis.
+
+    There the gradient's components are mixtures of the old ones, sum_k r_k g_k; if those are
+    uncorrelated, as in the true eigenbasis, their second moments mix by r_k^2. Without this, a
+    long memory of squares (beta2 = 0.999) goes with a basis that is no more, and steps explode.
+    """
+    old_left, old_right = state["basis_left"], state["basis_right"]
+    new_left = torch.linalg.qr(state["left"] @ old_left)[0]
+    new_right = torch.linalg.qr(state["right"] @ old_right)[0]
+    mix_left, mix_right = (old_left.T @ new_left).square(), (old_right.T @ new_right).square()
+    state["square"] = mix_left.T @ state["square"] @ mix_right
+    state["basis_left"], state["basis_right"] = new_left, new_right
 
 
 def _eigenvectors(matrix: Tensor) -> Tensor:

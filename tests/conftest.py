@@ -1,0 +1,49 @@
+"""What several test modules need: random Fields, made by numpy alone."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from siren_codec.field import Architecture, Field, Layer, QuantisedTensor
+
+__all__ = ["make_field", "quantise"]
+
+
+def quantise(real: npt.NDArray[np.float64], exponent: int) -> QuantisedTensor:
+    """Return the tensor nearest to `real` at the step 2**exponent."""
+    return QuantisedTensor(np.rint(np.ldexp(real, -exponent)).astype(np.int32), exponent)
+
+
+def make_field(
+    seed: int = 0,
+    *,
+    width: int = 16,
+    height: int = 12,
+    depth: int = 8,
+    channels: int = 3,
+    hidden_layers: int = 3,
+    hidden_features: int = 8,
+    first_omega_0: float = 30.0,
+    omega_0: float = 30.0,
+    exponent: int = -12,
+    metadata: Mapping[str, bytes] | None = None,
+) -> Field:
+    """Return a random Field with weights as Sitzmann et al. (2020) draw them, then quantised.
+
+    The last layer is drawn wider, so that the picture uses its whole range and clips a little.
+    """
+    rng = np.random.default_rng(seed)
+    architecture = Architecture(channels, hidden_layers, hidden_features, first_omega_0, omega_0)
+    layers = []
+    for index, (n_out, n_in) in enumerate(architecture.shapes):
+        if index == 0:
+            bound = 1 / n_in
+        elif index < hidden_layers:
+            bound = np.sqrt(6 / n_in) / omega_0
+        else:
+            bound = 0.7 * np.sqrt(6 / n_in)
+        weight = rng.uniform(-bound, bound, (n_out, n_in))
+        bias = rng.uniform(-0.1, 0.1, n_out)
+        layers.append(Layer(quantise(weight, exponent), quantise(bias, exponent)))
+    return Field(width, height, depth, architecture, tuple(layers), dict(metadata or {}))

@@ -1,0 +1,116 @@
+"""Make the golden files: small `.siren` files and the pixels that they stand for.
+
+    python tests/golden/make.py
+
+writes what is missing here and leaves alone what exists: a golden file that changes is a change
+of the format, and wants a new version, `docs/FORMAT.md` and the CHANGELOG. The weights come from
+SHA-256, so that every machine and every numpy makes the same; the pixels are computed here in
+float64, and not by the package. Prints each file's coder, its size and the digest of its tensors,
+which `tests/test_format.py` holds.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from siren_codec import stream
+from siren_codec.field import Architecture, Field, Layer, QuantisedTensor
+from siren_codec.stream import format, weights
+
+HERE = Path(__file__).parent
+METADATA = {
+    "icc": bytes(range(128)),
+    "exif": b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x0f\0\x02\0\0\0\x04abc\0\0\0\0\0",
+    "xmp": '<x:xmpmeta xmlns:x="adobe:ns:meta/">naïve</x:xmpmeta>'.encode(),
+}
+
+
+def fields() -> dict[str, Field]:
+    """Return the golden Fields by name."""
+    return {
+        "grey_8": _field(17, 11, 8, Architecture(1, 2, 6)),
+        "rgb_8_range": _field(24, 16, 8, Architecture(3, 3, 10, 20.0, 27.25)),
+        "rgba_16_zstd": _field(15, 13, 16, Architecture(4, 2, 12), period=24),
+        "la_8_metadata": _field(20, 24, 8, Architecture(2, 1, 7), metadata=METADATA),
+    }
+
+
+def expected_pixels(field: Field) -> npt.NDArray[Any]:
+    """Return the (height, width, channels) pixels, each layer as the specification says."""
+    x, y = np.meshgrid(np.arange(field.width), np.arange(field.height))
+    h = np.stack([(2 * x + 1) / field.width - 1, (2 * y + 1) / field.height - 1], axis=-1)
+    for layer, omega in zip(field.layers, (*field.architecture.omegas, None), strict=True):
+        weight = layer.weight.values * 2.0**layer.weight.exponent
+        h = h @ weight.T + layer.bias.values * 2.0**layer.bias.exponent
+        h = h if omega is None else np.sin(omega * h)
+    peak = 2**field.depth - 1
+    pixels = np.rint(np.clip((h + 1) / 2, 0, 1) * peak)
+    return np.asarray(pixels, dtype=f"<u{field.depth // 8}")
+
+
+def tensors_digest(field: Field) -> str:
+    """Return the SHA-256 of all tensors: each one's exponent, then its values, as `<i4`."""
+    digest = hashlib.sha256()
+    for tensor in field.tensors():
+        digest.update(np.int32(tensor.exponent).astype("<i4").tobytes())
+        digest.update(tensor.values.astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+def _field(
+    width: int,
+    height: int,
+    depth: int,
+    architecture: Architecture,
+    *,
+    period: int = 1 << 16,
+    metadata: Mapping[str, bytes] | None = None,
+) -> Field:
+    """Return a Field of integers that repeat after `period`: zstd is the better coder then."""
+    layers = []
+    last = architecture.hidden_layers
+    for index, (n_out, n_in) in enumerate(architecture.shapes):
+        bound = 64 if index in (0, last) else 90
+        exponent = -7 if index in (0, last) else -11
+        label = f"{width}x{height} {index}"
+        weight = _integers(label + " weight", n_out * n_in, bound, period)
+        bias = _integers(label + " bias", n_out, bound, period)
+        layers.append(
+            Layer(
+                QuantisedTensor(weight.reshape(n_out, n_in), exponent),
+                QuantisedTensor(bias, exponent - 1),
+            )
+        )
+    return Field(width, height, depth, architecture, tuple(layers), dict(metadata or {}))
+
+
+def _integers(label: str, count: int, bound: int, period: int) -> npt.NDArray[np.int32]:
+    """Return `count` integers of -bound..bound from SHA-256, which repeat after `period`."""
+    digests = (hashlib.sha256(f"{label} {block}".encode()).digest() for block in range(count))
+    words = np.frombuffer(b"".join(digests), "<u4")[: min(count, period)]
+    return np.resize((words % (2 * bound + 1)).astype(np.int32) - bound, count)
+
+
+def main() -> None:
+    """Write the files that are missing."""
+    for name, field in fields().items():
+        data = stream.write(field)
+        coder = weights.coder(format.parse(data)[1][format.Section.WEIGHTS]).name
+        print(f"{name}: {coder}, {len(data)} bytes, {tensors_digest(field)}")
+        for path in (HERE / f"{name}.siren", HERE / f"{name}.npy"):
+            if path.exists():
+                print(f"{path.name}: exists already, left alone")
+                continue
+            with open(path, "xb") as file:
+                if path.suffix == ".siren":
+                    file.write(data)
+                else:
+                    np.save(file, expected_pixels(field), allow_pickle=False)
+
+
+if __name__ == "__main__":
+    main()

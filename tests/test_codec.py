@@ -1,0 +1,173 @@
+"""The Python API, and what importing it costs."""
+
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+import siren_codec
+from siren_codec.codec import architecture_for
+from siren_codec.errors import LimitError, UsageError
+from siren_codec.image import Picture
+
+TINY: dict[str, Any] = {"hidden_layers": 2, "hidden_features": 8, "steps": 10, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def pixels() -> npt.NDArray[np.uint8]:
+    y, x = np.mgrid[:12, :20]
+    return np.stack([x * 12, y * 20, x + y], axis=2).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def data(pixels: npt.NDArray[np.uint8]) -> bytes:
+    return siren_codec.encode(pixels, **TINY)
+
+
+def test_encode_decode(data: bytes) -> None:
+    decoded = siren_codec.decode(data)
+    assert decoded.shape == (12, 20, 3)
+    assert decoded.dtype == np.uint8
+    assert siren_codec.decode(data, scale=2.5).shape == (30, 50, 3)
+    assert siren_codec.decode(data, size=(7, 5)).shape == (5, 7, 3)
+    assert np.array_equal(siren_codec.decode(data, crop=(3, 2, 5, 4)), decoded[2:6, 3:8])
+
+
+@pytest.mark.parametrize(
+    ("mode", "shape"),
+    [("L", (12, 20)), ("LA", (12, 20, 2)), ("RGB", (12, 20, 3)), ("RGBA", (12, 20, 4))],
+)
+def test_pillow_images(mode: str, shape: tuple[int, ...]) -> None:
+    decoded = siren_codec.decode(siren_codec.encode(Image.new(mode, (20, 12)), **TINY))
+    assert decoded.shape == shape
+
+
+def test_sixteen_bits(pixels: npt.NDArray[np.uint8]) -> None:
+    deep = pixels.astype(np.uint16) * 257
+    assert siren_codec.decode(siren_codec.encode(deep, **TINY)).dtype == np.uint16
+
+
+def test_what_is_converted_is_said() -> None:
+    with pytest.warns(UserWarning, match="converted CMYK to RGB"):
+        siren_codec.encode(Image.new("CMYK", (5, 4)), **TINY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        siren_codec.encode(Image.new("RGB", (5, 4)), **TINY)
+
+
+def test_progress_and_seed(pixels: npt.NDArray[np.uint8]) -> None:
+    steps: list[int] = []
+    first = siren_codec.encode(pixels, progress=lambda p: steps.append(p.step), seed=1, **TINY)
+    assert steps == list(range(1, 11))
+    assert first == siren_codec.encode(pixels, seed=1, **TINY)
+    assert first != siren_codec.encode(pixels, seed=2, **TINY)
+
+
+def test_open_takes_a_path_or_bytes(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.siren"
+    path.write_bytes(data)
+    for source in (data, path, str(path)):
+        field = siren_codec.open(source)
+        assert isinstance(field, siren_codec.Field)
+        assert field.at(1.2, 10.5).shape == (3,)
+    with pytest.raises(siren_codec.SirenError, match="No such file"):
+        siren_codec.open(tmp_path / "missing.siren")
+
+
+def test_info_accounts_for_every_byte(data: bytes) -> None:
+    found = siren_codec.info(data)
+    assert sum(found["sections"].values()) == found["bytes"] == len(data)
+    assert (found["width"], found["height"], found["channels"], found["depth"]) == (
+        20,
+        12,
+        "RGB",
+        8,
+    )
+    assert found["model"] == "coordinate"
+    assert found["weights"] == 2 * 8 + 8 + 8 * 8 + 8 + 8 * 3 + 3
+    assert found["bits_per_weight"] == 8 * found["sections"]["weights"] / found["weights"]
+    assert found["weight_coder"] in ("zstd", "range")
+    assert len(found["tensors"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "jpeg"}, "model: expected coordinate or grid"),
+        ({"model": "grid"}, "grid is not built yet"),
+        ({"effort": 0}, "effort: expected 1 to 9"),
+        ({"steps": 0}, "steps: expected at least 1"),
+        ({"batch": 0}, "batch: expected at least 1"),
+        ({"hidden_layers": 17}, "hidden layers: expected 1 to 16"),
+        ({"hidden_features": 513}, "hidden features: expected 1 to 512"),
+        ({"device": "tpu"}, "device: expected auto, cpu or cuda"),
+    ],
+)
+def test_bad_options(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        siren_codec.encode(np.zeros((4, 4), np.uint8), **options)
+
+
+def test_bad_pictures() -> None:
+    with pytest.raises(UsageError, match="expected uint8 or uint16, found float64"):
+        siren_codec.encode(np.zeros((4, 4)))
+    with pytest.raises(LimitError, match="expected at most 15 pixels"):
+        siren_codec.encode(np.zeros((4, 4), np.uint8), max_pixels=15)
+
+
+def test_decoding_has_a_limit_of_its_own(data: bytes) -> None:
+    with pytest.raises(LimitError, match="expected at most 300 pixels"):
+        siren_codec.decode(data, scale=2, max_pixels=300)
+    with pytest.raises(LimitError, match="expected at most 200 pixels"):
+        siren_codec.decode(data, max_pixels=200)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "features"), [(768, 512, 28), (64, 64, 2), (512, 512, 23), (4000, 3000, 64)]
+)
+def test_the_default_width_follows_the_picture(width: int, height: int, features: int) -> None:
+    picture = Picture(np.broadcast_to(np.uint8(0), (height, width, 3)))
+    assert architecture_for(picture).hidden_features == features
+
+
+def _run(code: str) -> str:
+    """Run code in a fresh interpreter and return what it prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_import_is_lazy() -> None:
+    heavy = "{'torch', 'numpy', 'PIL', 'click', 'constriction', 'zstandard', 'skimage'}"
+    assert _run(f"import sys, siren_codec; print({heavy} & set(sys.modules))") == "set()\n"
+
+
+def test_decoding_never_imports_torch(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.siren"
+    path.write_bytes(data)
+    code = f"""
+import sys, siren_codec
+from siren_codec import cli
+siren_codec.decode(open({str(path)!r}, 'rb').read(), scale=2)
+siren_codec.info({str(path)!r})
+siren_codec.open({str(path)!r}).laplacian(1.5, 2.5)
+for main, argv in (
+    (cli.decode_main, [{str(path)!r}]),
+    (cli.decode_main, [{str(path)!r}, '-f', '--show', 'gradient', '--scale', '2']),
+    (cli.info_main, [{str(path)!r}]),
+    (cli.encode_main, ['--help']),
+    (cli.encode_main, ['missing.png', 'a.siren']),
+):
+    sys.argv = ['x', *argv]
+    try:
+        main()
+    except SystemExit:
+        pass
+print('torch' in sys.modules)
+"""
+    assert _run(code).splitlines()[-1] == "False"

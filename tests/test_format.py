@@ -1,0 +1,630 @@
+"""The container: round trips, golden files, and every way in which a file can be wrong."""
+
+import hashlib
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_field
+
+from siren_codec import stream
+from siren_codec.errors import FormatError, LimitError, SirenError, UsageError
+from siren_codec.field import Architecture, Field, Layer, QuantisedTensor
+from siren_codec.stream import Limits, format, weights
+from siren_codec.stream.format import Section
+
+GOLDEN = Path(__file__).parent / "golden"
+
+Sections = list[tuple[int, bytes]]
+
+
+def varint(value: int) -> bytes:
+    """Return LEB128, written here a second time."""
+    groups = [value >> shift & 0x7F for shift in range(0, max(1, value.bit_length()), 7)]
+    return bytes([*(group | 0x80 for group in groups[:-1]), groups[-1]])
+
+
+def header(
+    *,
+    width: bytes = varint(16),
+    height: bytes = varint(12),
+    kind: int = 0b010,
+    hidden_layers: int = 2,
+    hidden_features: bytes = varint(4),
+    first_omega_0: bytes = varint(120),
+    omega_0: bytes = varint(80),
+    levels: bytes = b"\0",
+) -> bytes:
+    return b"".join(
+        (
+            *(width, height, bytes([kind, hidden_layers]), hidden_features),
+            *(first_omega_0, omega_0, levels),
+        )
+    )
+
+
+def seal(body: bytes) -> bytes:
+    """Return the body with its checksum."""
+    return body + struct.pack("<I", zlib.crc32(body))
+
+
+def file(sections: Sections, head: bytes | None = None) -> bytes:
+    body = b"\x89SRN\x01" + (header() if head is None else head)
+    for id_, payload in sections:
+        body += bytes([id_]) + varint(len(payload)) + payload
+    return seal(body)
+
+
+FIELD = make_field(1, hidden_layers=2, hidden_features=4, first_omega_0=30, omega_0=20)
+WEIGHTS = weights.pack(tuple(FIELD.tensors()))
+METADATA = {"icc": b"profile" * 9, "exif": b"Exif\0\0II*\0", "xmp": b"<x/>"}
+
+
+def assert_same_field(actual: Field, expected: Field) -> None:
+    for name in ("width", "height", "depth", "architecture"):
+        assert getattr(actual, name) == getattr(expected, name)
+    assert dict(actual.metadata) == dict(expected.metadata)
+    for found, wanted in zip(actual.tensors(), expected.tensors(), strict=True):
+        assert found.exponent == wanted.exponent
+        assert found.values.dtype == np.int32
+        np.testing.assert_array_equal(found.values, wanted.values)
+
+
+# Round trips
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("metadata", [{}, METADATA], ids=["bare", "metadata"])
+def test_round_trip_of_every_form(depth: int, channels: int, metadata: Mapping[str, bytes]) -> None:
+    field = make_field(2, depth=depth, channels=channels, metadata=metadata)
+    data = stream.write(field)
+    assert_same_field(stream.read(data), field)
+    assert stream.write(stream.read(data)) == data
+    np.testing.assert_array_equal(stream.read(data).render(), field.render())
+
+
+@pytest.mark.parametrize(
+    ("hidden_layers", "hidden_features"), [(1, 1), (1, 40), (2, 4), (10, 28), (16, 3), (2, 200)]
+)
+def test_round_trip_of_architectures(hidden_layers: int, hidden_features: int) -> None:
+    field = make_field(3, hidden_layers=hidden_layers, hidden_features=hidden_features)
+    assert_same_field(stream.read(stream.write(field)), field)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 65_535), (65_535, 1), (300, 127)])
+def test_round_trip_of_sizes(width: int, height: int) -> None:
+    field = make_field(4, width=width, height=height)
+    assert_same_field(stream.read(stream.write(field)), field)
+
+
+@pytest.mark.parametrize(
+    ("first_omega_0", "omega_0"), [(0.25, 0.25), (30, 30), (4096, 4096), (3.5, 17.75), (1024, 31)]
+)
+def test_round_trip_of_frequencies(first_omega_0: float, omega_0: float) -> None:
+    field = make_field(5, first_omega_0=first_omega_0, omega_0=omega_0)
+    assert_same_field(stream.read(stream.write(field)), field)
+
+
+@pytest.mark.parametrize("names", [["icc"], ["exif"], ["xmp"], ["icc", "xmp"], ["xmp", "icc"]])
+def test_round_trip_of_some_metadata(names: list[str]) -> None:
+    field = replace(FIELD, metadata={name: METADATA[name] for name in names})
+    assert dict(stream.read(stream.write(field)).metadata) == dict(field.metadata)
+
+
+def test_write_agrees_with_the_layout_of_the_specification() -> None:
+    field = replace(FIELD, metadata=METADATA)
+    assert stream.write(FIELD) == file([(1, WEIGHTS)])
+    assert stream.write(field) == file(
+        [
+            (0x01, WEIGHTS),
+            (0x81, METADATA["icc"]),
+            (0x82, METADATA["exif"]),
+            (0x83, METADATA["xmp"]),
+        ]
+    )
+
+
+def test_the_constants_are_the_format_s() -> None:
+    assert format.MAGIC == b"\x89SRN"
+    assert format.VERSION == 1
+    assert [(section.name, int(section)) for section in Section] == [
+        ("WEIGHTS", 1),
+        ("LATENTS", 2),
+        ("ICC", 0x81),
+        ("EXIF", 0x82),
+        ("XMP", 0x83),
+    ]
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 64), (768, 512)])
+def test_all_but_the_weights_takes_24_bytes_at_most(width: int, height: int) -> None:
+    field = make_field(6, width=width, height=height, hidden_layers=10, hidden_features=28)
+    data = stream.write(field)
+    payload = len(weights.pack(tuple(field.tensors())))
+    assert payload > 1000
+    assert len(data) - payload <= 24
+
+
+def test_sizes_of_the_sections_and_the_rest_are_the_file() -> None:
+    data = file([(1, WEIGHTS), (0x81, METADATA["icc"]), (0x90, b"x" * 200)])
+    _, sections = format.parse(data)
+    sizes = format.sizes(sections)
+    assert sizes == {"weights": len(WEIGHTS) + 2, "icc": len(METADATA["icc"]) + 2, "0x90": 203}
+    assert len(data) == 4 + 1 + len(header()) + sum(sizes.values()) + 4
+
+
+# Golden files
+
+GOLDEN_FILES = {
+    "grey_8": (
+        (17, 11, 8, Architecture(1, 2, 6)),
+        weights.Coder.RANGE,
+        "4597f8f1a1e64f3ec72ad927e40332fc2f1a7a9eae1b9184c16c5ce5a343e1bf",
+    ),
+    "rgb_8_range": (
+        (24, 16, 8, Architecture(3, 3, 10, 20.0, 27.25)),
+        weights.Coder.RANGE,
+        "6c887c4fdf3539908b34dc571c046b4b169b9abee978ab14a9ddb401a94fc0eb",
+    ),
+    "rgba_16_zstd": (
+        (15, 13, 16, Architecture(4, 2, 12)),
+        weights.Coder.ZSTD,
+        "ab545245c0f5921003731e668099ef311c97c6eee9efff8214da5abf6b647653",
+    ),
+    "la_8_metadata": (
+        (20, 24, 8, Architecture(2, 1, 7)),
+        weights.Coder.RANGE,
+        "59218039e882ef922cdbb7251ca418160cce6adbfa1d90175d52afcea8ae93fd",
+    ),
+}
+
+
+def golden(name: str) -> bytes:
+    return (GOLDEN / f"{name}.siren").read_bytes()
+
+
+def tensors_digest(field: Field) -> str:
+    """Return the SHA-256 of all tensors, as `golden/make.py` defines and prints it."""
+    digest = hashlib.sha256()
+    for tensor in field.tensors():
+        digest.update(np.int32(tensor.exponent).astype("<i4").tobytes())
+        digest.update(tensor.values.astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("name", GOLDEN_FILES)
+def test_golden_file(name: str) -> None:
+    head, coder, digest = GOLDEN_FILES[name]
+    data = golden(name)
+    assert len(data) <= 1500
+    field = stream.read(data)
+    assert (field.width, field.height, field.depth, field.architecture) == head
+    assert weights.coder(format.parse(data)[1][Section.WEIGHTS]) is coder
+    assert tensors_digest(field) == digest
+
+
+@pytest.mark.parametrize("name", GOLDEN_FILES)
+def test_golden_pixels(name: str) -> None:
+    pixels = np.atleast_3d(stream.read(golden(name)).render())
+    expected = np.load(GOLDEN / f"{name}.npy", allow_pickle=False)
+    assert pixels.dtype == expected.dtype
+    assert pixels.shape == expected.shape
+    difference = np.abs(pixels.astype(int) - expected.astype(int))
+    assert difference.max() <= 1
+    assert np.mean(difference > 0) < 0.05
+
+
+@pytest.mark.parametrize("name", GOLDEN_FILES)
+def test_a_golden_file_is_written_as_it_was(name: str) -> None:
+    # If this fails for rgba_16_zstd alone, look at zstd's own version first: any frame is legal.
+    assert stream.write(stream.read(golden(name))) == golden(name)
+
+
+def test_golden_metadata() -> None:
+    metadata = stream.read(golden("la_8_metadata")).metadata
+    assert metadata["icc"] == bytes(range(128))
+    assert metadata["exif"].startswith(b"Exif\0\0MM\0*")
+    assert metadata["xmp"].decode() == '<x:xmpmeta xmlns:x="adobe:ns:meta/">naïve</x:xmpmeta>'
+    assert set(metadata) == {"icc", "exif", "xmp"}
+
+
+def test_there_is_a_test_for_every_golden_file() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.siren")} == set(GOLDEN_FILES)
+
+
+# Damage
+
+
+@pytest.mark.parametrize("name", GOLDEN_FILES)
+def test_every_prefix_is_refused(name: str) -> None:
+    data = golden(name)
+    for length in range(len(data)):
+        with pytest.raises(FormatError):
+            stream.read(data[:length])
+
+
+@pytest.mark.parametrize("name", GOLDEN_FILES)
+def test_every_flipped_bit_is_noticed(name: str) -> None:
+    data = golden(name)
+    for bit in range(8 * len(data)):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(SirenError):
+            stream.read(bytes(flipped))
+
+
+@pytest.mark.parametrize("name", GOLDEN_FILES)
+@pytest.mark.parametrize("extra", [b"\0", b"\n", b"\xff", bytes(100)])
+def test_trailing_bytes_are_refused(name: str, extra: bytes) -> None:
+    with pytest.raises(FormatError):
+        stream.read(golden(name) + extra)
+
+
+@pytest.mark.parametrize("name", GOLDEN_FILES)
+def test_every_prefix_of_the_body_is_refused_for_more_than_its_checksum(name: str) -> None:
+    data = golden(name)
+    # Metadata sections end where the file may end too.
+    metadata = format.sizes(format.parse(data)[1])
+    ends, end = set(), len(data) - 4
+    for section in ("xmp", "exif", "icc"):
+        end -= metadata.get(section, 0)
+        ends.add(end)
+    for length in range(len(data) - 4):
+        if length not in ends:
+            with pytest.raises(FormatError):
+                stream.read(seal(data[:length]))
+
+
+def test_trailing_bytes_under_a_right_checksum_are_no_section() -> None:
+    for extra in (b"\0", b"\x01", b"\x02", b"\x7f", b"\x90", b"\x90\x01", b"\x90\x80"):
+        with pytest.raises(FormatError):
+            stream.read(seal(file([(1, WEIGHTS)])[:-4] + extra))
+
+
+def mutate(data: bytes, rng: np.random.Generator, *, start: int) -> bytes:
+    """Return the bytes with one to three changes from `start` on: bits, bytes, cuts, copies."""
+    changed = bytearray(data)
+    for _ in range(rng.integers(1, 4)):
+        at, length = int(rng.integers(start, len(changed))), int(rng.integers(1, 9))
+        match int(rng.integers(0, 6)):
+            case 0:
+                changed[at] ^= 1 << int(rng.integers(0, 8))
+            case 1:
+                changed[at] = int(rng.integers(0, 256))
+            case 2 if len(changed) > start + 20:
+                del changed[at : at + length]
+            case 3:
+                changed[at:at] = rng.bytes(length)
+            case 4:
+                changed[at:at] = changed[at : at + length]
+            case _:
+                changed[at] = int(rng.choice([0, 1, 2, 0x7F, 0x80, 0xFF]))
+    return bytes(changed)
+
+
+def mutate_body(data: bytes, rng: np.random.Generator) -> bytes:
+    return seal(mutate(data[:-4], rng, start=5))
+
+
+def mutate_weights(data: bytes, rng: np.random.Generator) -> bytes:
+    """Change the weights section alone, and let its length be right."""
+    _, sections = format.parse(data)
+    head = data[5 : len(data) - 4 - sum(format.sizes(sections).values())]
+    payload = mutate(sections[Section.WEIGHTS], rng, start=0)
+    return file([*({**sections, Section.WEIGHTS: payload}).items()], head)
+
+
+@pytest.mark.parametrize("mutation", [mutate_body, mutate_weights])
+def test_mutations_give_a_field_or_a_siren_error(
+    mutation: Callable[[bytes, np.random.Generator], bytes],
+) -> None:
+    rng = np.random.default_rng(7)
+    originals = [golden(name) for name in GOLDEN_FILES]
+    # To render a picture of any size is to take its mean: a large one would take its time.
+    limits = Limits(pixels=1 << 14)
+    outcomes, messages = Counter[str](), set[str]()
+    for round_ in range(3000):
+        data = mutation(originals[round_ % len(originals)], rng)
+        try:
+            field = stream.read(data, limits)
+        except SirenError as error:
+            outcomes[type(error).__name__] += 1
+            messages.add(str(error))
+            continue
+        outcomes["Field"] += 1
+        pixels = np.atleast_3d(field.render((3, 2)))
+        assert pixels.shape == (2, 3, field.channels)
+        assert np.isfinite(field.at(0, 0)).all()
+    assert not any("\n" in message for message in messages)
+    # Or the test would say little.
+    assert min(outcomes["Field"], outcomes["FormatError"]) > 200
+
+
+# What a file begins with
+
+
+def test_an_empty_file() -> None:
+    with pytest.raises(FormatError, match="found an empty one"):
+        stream.read(b"")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x89PNG\r\n\x1a\n" + bytes(50),
+        b"\xff\xd8\xff\xe0" + bytes(50),
+        b"\x89SRM\x01" + bytes(50),
+        b"SRN",
+        b"\x89",
+        b"\n" * 100,
+    ],
+)
+def test_a_foreign_file(data: bytes) -> None:
+    with pytest.raises(FormatError, match=r"expected a \.siren file"):
+        stream.read(data)
+
+
+@pytest.mark.parametrize("version", [0, 2, 255])
+def test_an_unknown_version(version: int) -> None:
+    data = bytearray(file([(1, WEIGHTS)]))
+    data[4] = version
+    for each in (bytes(data), seal(bytes(data[:-4]))):
+        with pytest.raises(FormatError, match=f"expected version 1, found {version}"):
+            stream.read(each)
+
+
+def test_the_magic_alone() -> None:
+    for data in (b"\x89SRN", b"\x89SRN\x01", b"\x89SRN\x01\0\0\0"):
+        with pytest.raises(FormatError, match="truncated"):
+            stream.read(data)
+
+
+def test_a_wrong_checksum() -> None:
+    data = file([(1, WEIGHTS)])
+    with pytest.raises(FormatError, match="expected CRC"):
+        stream.read(data[:-4] + bytes(4))
+
+
+# The header
+
+
+def test_the_crafted_header_is_sound() -> None:
+    assert_same_field(stream.read(file([(1, WEIGHTS)])), FIELD)
+
+
+def test_a_header_that_ends_early() -> None:
+    for length in range(len(header())):
+        with pytest.raises(FormatError, match=r"expected \d+ more bytes, found \d+"):
+            stream.read(seal(b"\x89SRN\x01" + header()[:length]))
+
+
+@pytest.mark.parametrize("kind", [0b1010, 0b10010, 0x80, 0xFA])
+def test_reserved_bits_of_the_sample_format(kind: int) -> None:
+    with pytest.raises(FormatError, match="reserved bits of 0"):
+        stream.read(file([(1, WEIGHTS)], header(kind=kind)))
+
+
+INTEGERS = ["width", "height", "hidden_features", "first_omega_0", "omega_0"]
+BAD_VARINTS = {
+    "six bytes": (b"\x90\x80\x80\x80\x80\x00", "at most 5 bytes"),
+    "endless": (b"\x80" * 20, "at most 5 bytes"),
+    "two bytes for 16": (b"\x90\x00", "shortest form"),
+    "two bytes for 0": (b"\x80\x00", "shortest form"),
+    "five bytes for 16": (b"\x90\x80\x80\x80\x00", "shortest form"),
+    "2**32": (b"\x80\x80\x80\x80\x10", "below 2\\*\\*32"),
+    "2**35 - 1": (b"\xff\xff\xff\xff\x7f", "below 2\\*\\*32"),
+}
+
+
+@pytest.mark.parametrize("name", INTEGERS)
+@pytest.mark.parametrize(("data", "match"), BAD_VARINTS.values(), ids=BAD_VARINTS.keys())
+def test_bad_integers(name: str, data: bytes, match: str) -> None:
+    head = header(**{name: data})  # type: ignore[arg-type]
+    with pytest.raises(FormatError, match=match):
+        stream.read(file([(1, WEIGHTS)], head))
+
+
+def test_a_bad_integer_for_a_section_s_length() -> None:
+    body = b"\x89SRN\x01" + header() + b"\x01"
+    for data, match in BAD_VARINTS.values():
+        with pytest.raises(FormatError, match=match):
+            stream.read(seal(body + data + WEIGHTS))
+
+
+LARGEST = varint((1 << 32) - 1)
+BEYOND_LIMITS = [
+    ({"width": varint(0)}, "width: expected 1 to 65535, found 0"),
+    ({"height": varint(0)}, "height: expected 1 to 65535, found 0"),
+    ({"width": varint(65_536)}, "width: expected 1 to 65535, found 65536"),
+    ({"height": varint(65_536)}, "height: expected 1 to 65535, found 65536"),
+    ({"width": LARGEST, "height": LARGEST}, "width: expected 1 to 65535"),
+    ({"hidden_layers": 0}, "hidden layers: expected 1 to 16, found 0"),
+    ({"hidden_layers": 17}, "hidden layers: expected 1 to 16, found 17"),
+    ({"hidden_features": varint(0)}, "hidden features: expected 1 to 512, found 0"),
+    ({"hidden_features": varint(513)}, "hidden features: expected 1 to 512, found 513"),
+    ({"hidden_features": LARGEST}, "hidden features: expected 1 to 512"),
+    ({"first_omega_0": varint(0)}, "first omega_0: expected 0.25 to 4096.0, found 0"),
+    ({"first_omega_0": varint(4 * 4096 + 1)}, "first omega_0: .* found 4096.25"),
+    ({"omega_0": varint(0)}, "^omega_0: expected 0.25 to 4096.0, found 0"),
+    ({"omega_0": LARGEST}, "^omega_0: expected 0.25 to 4096.0"),
+    ({"levels": bytes([17, *[1] * 17])}, "levels: expected 0 to 16, found 17"),
+    (
+        {"width": varint(65_535), "height": varint(1366)},
+        "65535x1366: expected at most 89478485 pixels",
+    ),
+]
+
+
+@pytest.mark.parametrize(("parts", "match"), BEYOND_LIMITS)
+def test_a_header_beyond_the_limits(parts: dict[str, bytes], match: str) -> None:
+    with pytest.raises(LimitError, match=match):
+        stream.read(file([(1, WEIGHTS)], header(**parts)))  # type: ignore[arg-type]
+
+
+def test_a_header_at_the_limits() -> None:
+    head = header(
+        width=varint(65_535),
+        height=varint(1365),
+        first_omega_0=varint(4 * 4096),
+        omega_0=varint(1),
+    )
+    field = stream.read(file([(1, WEIGHTS)], head))
+    assert (field.width, field.height) == (65_535, 1365)
+    assert field.architecture.omegas == (4096.0, 0.25)
+
+
+def test_limits_are_the_caller_s() -> None:
+    data = file([(1, WEIGHTS), (0x81, b"12345")])
+    assert stream.read(data, Limits(pixels=16 * 12, metadata_bytes=5)).width == 16
+    for limits in (
+        Limits(pixels=16 * 12 - 1),
+        Limits(side=15),
+        Limits(hidden_layers=1),
+        Limits(hidden_features=3),
+        Limits(omega_0=29.75),
+        Limits(metadata_bytes=4),
+    ):
+        with pytest.raises(LimitError):
+            stream.read(data, limits)
+
+
+# The sections
+
+
+def test_no_weights() -> None:
+    for sections in ([], [(0x81, b"icc")]):
+        with pytest.raises(FormatError, match="expected a weights section, found none"):
+            stream.read(file(sections))
+
+
+@pytest.mark.parametrize("id_", [0x03, 0x10, 0x7F])
+def test_an_unknown_critical_section(id_: int) -> None:
+    with pytest.raises(
+        FormatError, match=f"expected a section that version 1 knows, found 0x{id_:02x}"
+    ):
+        stream.read(file([(1, WEIGHTS), (id_, b"")]))
+
+
+@pytest.mark.parametrize("id_", [0x80, 0x84, 0x90, 0xFF])
+@pytest.mark.parametrize("payload", [b"", b"new", bytes(5000)])
+def test_an_unknown_ancillary_section_is_skipped(id_: int, payload: bytes) -> None:
+    known: Sections = [(1, WEIGHTS), (0x81, METADATA["icc"]), (0x83, METADATA["xmp"])]
+    field = stream.read(file(sorted([*known, (id_, payload)])))
+    assert_same_field(field, stream.read(file(known)))
+
+
+BAD_ORDERS: list[Sections] = [
+    [(1, WEIGHTS), (1, WEIGHTS)],
+    [(0x81, b"icc"), (1, WEIGHTS)],
+    [(1, WEIGHTS), (0x82, b"exif"), (0x81, b"icc")],
+    [(1, WEIGHTS), (0x81, b"icc"), (0x81, b"icc")],
+    [(1, WEIGHTS), (0x90, b""), (0x90, b"")],
+    [(0, b""), (1, WEIGHTS)],
+]
+
+
+@pytest.mark.parametrize("sections", BAD_ORDERS)
+def test_sections_out_of_order_or_doubled(sections: Sections) -> None:
+    with pytest.raises(FormatError, match="expected a section above"):
+        stream.read(file(sections))
+
+
+def test_a_section_longer_than_the_file() -> None:
+    body = b"\x89SRN\x01" + header() + b"\x01"
+    for length in (len(WEIGHTS) + 1, 1 << 20, (1 << 32) - 1):
+        with pytest.raises(
+            FormatError, match=f"expected {length} more bytes, found {len(WEIGHTS)}"
+        ):
+            stream.read(seal(body + varint(length) + WEIGHTS))
+
+
+def test_an_ancillary_section_beyond_the_limit_is_refused_by_its_length() -> None:
+    body = b"\x89SRN\x01" + header() + b"\x01" + varint(len(WEIGHTS)) + WEIGHTS
+    for id_ in (0x81, 0x82, 0x83, 0x90):
+        with pytest.raises(
+            LimitError, match=f"section {id_:#04x}: expected at most 16777216 bytes"
+        ):
+            stream.read(seal(body + bytes([id_]) + varint((16 << 20) + 1)))
+
+
+def test_latents_are_reserved() -> None:
+    with pytest.raises(FormatError, match="latent grids"):
+        stream.read(file([(1, WEIGHTS), (2, b"")]))
+    for levels in (b"\x01\x01", b"\x02\x00\x01", b"\x01\x00"):
+        with pytest.raises(FormatError, match="latent grids"):
+            stream.read(file([(1, WEIGHTS)], header(levels=levels)))
+
+
+def test_weights_of_another_architecture() -> None:
+    for parts in ({"hidden_layers": 3}, {"hidden_features": varint(5)}, {"kind": 0b011}):
+        with pytest.raises(FormatError):
+            stream.read(file([(1, WEIGHTS)], header(**parts)))
+
+
+# What is not written
+
+
+@pytest.mark.parametrize("name", ["first_omega_0", "omega_0"])
+@pytest.mark.parametrize("omega", [30.1, 0.3, 29.999])
+def test_a_frequency_that_is_no_multiple_of_a_quarter(name: str, omega: float) -> None:
+    architecture = replace(FIELD.architecture, **{name: omega})  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"expected a multiple of 0\.25"):
+        stream.write(replace(FIELD, architecture=architecture))
+
+
+@pytest.mark.parametrize("omega", [0.0, -30.0, 4096.25, float("nan"), float("inf")])
+def test_a_frequency_beyond_the_limits_is_not_written(omega: float) -> None:
+    with pytest.raises(LimitError, match="omega_0"):
+        stream.write(replace(FIELD, architecture=replace(FIELD.architecture, omega_0=omega)))
+
+
+def test_sizes_beyond_the_limits_are_not_written() -> None:
+    for parts in ({"width": 0}, {"height": 65_536}, {"width": -1}):
+        with pytest.raises(LimitError):
+            stream.write(replace(FIELD, **parts))  # type: ignore[arg-type]
+    with pytest.raises(LimitError, match="hidden layers"):
+        stream.write(make_field(hidden_layers=17, hidden_features=2))
+    with pytest.raises(LimitError, match="hidden features"):
+        stream.write(make_field(hidden_layers=1, hidden_features=513))
+
+
+def test_metadata_beyond_the_limit_is_not_written() -> None:
+    with pytest.raises(LimitError, match="icc: expected at most 16777216 bytes, found 16777217"):
+        stream.write(replace(FIELD, metadata={"icc": bytes((16 << 20) + 1)}))
+
+
+def _with_value(value: int) -> Field:
+    first, *others = FIELD.layers
+    weight = QuantisedTensor(np.full_like(first.weight.values, value), first.weight.exponent)
+    return replace(FIELD, layers=(Layer(weight, first.bias), *others))
+
+
+def _with_exponent(exponent: int) -> Field:
+    first, *others = FIELD.layers
+    weight = QuantisedTensor(first.weight.values, exponent)
+    return replace(FIELD, layers=(Layer(weight, first.bias), *others))
+
+
+UNREADABLE = {
+    "5 channels": make_field(channels=5),
+    "a depth of 12": replace(FIELD, depth=12),
+    "a level of latents": replace(FIELD, architecture=replace(FIELD.architecture, features=(1,))),
+    "a layer too few": replace(FIELD, layers=FIELD.layers[:-1]),
+    "layers of another width": replace(FIELD, layers=make_field().layers),
+    "an exponent of 8": _with_exponent(8),
+    "an exponent of -25": _with_exponent(-25),
+    "a magnitude of 32768": _with_value(32768),
+}
+
+
+@pytest.mark.xfail(strict=True, reason="write: does not refuse all that read would refuse")
+@pytest.mark.parametrize("field", UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_what_read_refuses_is_not_written(field: Field) -> None:
+    with pytest.raises(SirenError):
+        stream.write(field)
