@@ -51,7 +51,13 @@ class _Integers(click.ParamType[tuple[int, ...]]):
         return numbers
 
 
-_version = click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
+def _version(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the version option: one for each command, for click's remembers the first one's name."""
+    return click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")(
+        command
+    )
+
+
 _force = click.option("-f", "--force", is_flag=True, help="Overwrite OUT if it exists.")
 _max_pixels = click.option(
     "--max-pixels",
@@ -281,7 +287,7 @@ def _run(command: click.Command) -> NoReturn:
     code = 0
     message = None
     try:
-        result = command.main(standalone_mode=False)
+        result = command.main(prog_name=command.name, standalone_mode=False)
         code = result if isinstance(result, int) else 0
     except click.ClickException as error:
         message, code = error.format_message(), error.exit_code
@@ -375,5 +381,7 @@ def _progress_bar(quiet: bool) -> "Iterator[ProgressCallback | None]":
             left = tqdm.format_interval(round(progress.seconds_left))
             bar.set_description_str(f"PSNR {progress.psnr:.2f} dB, {left} left", refresh=False)
             bar.update(progress.step - bar.n)
+            if progress.step == progress.steps:
+                bar.refresh()
 
         yield show

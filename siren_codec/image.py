@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from siren_codec.errors import LimitError, PictureError, UsageError
 
@@ -44,6 +45,17 @@ _CONVERTED = {
     "RGBa": "RGBA",
 }
 
+_DESCRIPTIVE = {
+    ExifTags.Base.ImageDescription,
+    ExifTags.Base.Make,
+    ExifTags.Base.Model,
+    ExifTags.Base.Software,
+    ExifTags.Base.DateTime,
+    ExifTags.Base.Artist,
+    ExifTags.Base.Copyright,
+}
+_TIFF_XMP = 700
+
 
 @dataclass(frozen=True, eq=False)
 class Picture:
@@ -65,50 +77,39 @@ def load(source: str | os.PathLike[str] | bytes, *, max_pixels: int) -> Picture:
     if source == b"" or (isinstance(file, Path) and file.is_file() and not file.stat().st_size):
         raise PictureError(f"{name}: expected a picture, found an empty file")
     try:
-        with _bomb_limit(max_pixels), Image.open(file) as image:
+        with _pillow_errors(), _bomb_limit(max_pixels), Image.open(file) as image:
             return from_pil(image, max_pixels=max_pixels)
-    except UnidentifiedImageError:
-        raise PictureError(f"{name}: not a picture that Pillow can read") from None
     except (LimitError, PictureError) as error:
         raise type(error)(f"{name}: {error}") from None
-    except Image.DecompressionBombError as error:
-        raise LimitError(f"{name}: {error}") from None
-    except OSError as error:
-        raise PictureError(f"{name}: {error.strerror or error}") from None
-    except Exception as error:
-        # Pillow's decoders raise nearly anything for a broken file: SyntaxError, struct.error...
-        raise PictureError(f"{name}: broken picture: {error}") from None
 
 
 def from_pil(image: Image.Image, *, max_pixels: int) -> Picture:
-    """Return the Picture of a Pillow image, its EXIF orientation applied to the pixels."""
+    """Return the Picture of a Pillow image, its EXIF orientation applied to the pixels.
+
+    Raises PictureError or LimitError.
+    """
     _check_size(image.width, image.height, max_pixels)
-    notices = []
-    if getattr(image, "n_frames", 1) > 1:
-        notices.append(f"kept the first of {image.n_frames} frames")  # type: ignore[attr-defined]
-    # Pillow reads 16-bit colour as 8 bits and does not say so; the raw mode in the tile does.
-    if image.mode in _KEPT and ";16" in str(getattr(image, "tile", "")):
-        notices.append(f"converted 16-bit {image.mode} to 8 bits a sample")
-    oriented = ImageOps.exif_transpose(image)
-    if oriented.getexif() != image.getexif():
-        notices.append("applied the EXIF orientation to the pixels")
-    metadata = _metadata(oriented)
-    if oriented.mode.startswith("I;16"):
-        pixels = np.asarray(oriented).astype(np.uint16)
-        return Picture(pixels[:, :, None], metadata, tuple(notices))
-    converted = _convert(oriented)
-    if converted.mode != oriented.mode:
-        notices.append(f"converted {oriented.mode} to {converted.mode}")
-        if oriented.mode in ("CMYK", "LAB") and metadata.pop("icc", b""):
-            notices.append(f"dropped the {oriented.mode} colour profile")
-    pixels = np.asarray(converted)
-    return Picture(np.atleast_3d(pixels), metadata, tuple(notices))
+    notices = _what_pillow_drops(image)
+    with _pillow_errors():
+        image.load()
+        metadata, upright = _metadata(image, notices)
+        if upright.mode.startswith("I;16") or (upright.mode == "I" and image.format == "PPM"):
+            return Picture(_deep_grey(upright), metadata, tuple(notices))
+        converted = _convert(upright)
+        if converted.mode != upright.mode:
+            notices.append(f"converted {upright.mode} to {converted.mode}")
+            if upright.mode in ("CMYK", "LAB") and metadata.pop("icc", b""):
+                notices.append(f"dropped the {upright.mode} colour profile")
+        return Picture(np.atleast_3d(np.asarray(converted)), metadata, tuple(notices))
 
 
 def from_array(array: npt.ArrayLike, *, max_pixels: int) -> Picture:
     """Return the Picture of a (height, width) or (height, width, 1..4) uint8 or uint16 array."""
-    pixels = np.asarray(array)
-    if pixels.dtype not in (np.uint8, np.uint16):
+    try:
+        pixels = np.asarray(array)
+    except ValueError as error:
+        raise UsageError(f"pixels: expected an array: {error}") from None
+    if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
         raise UsageError(f"pixels: expected uint8 or uint16, found {pixels.dtype}")
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 2, 3, 4)):
         raise UsageError(
@@ -133,19 +134,36 @@ def save_bytes(picture: Picture, format_: str) -> tuple[bytes, tuple[str, ...]]:
     options: dict[str, Any] = {"quality": 95} if format_ in ("JPEG", "WEBP") else {}
     names = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
     options |= {names[name]: data for name, data in picture.metadata.items()}
-    if format_ == "PNG" and "xmp" in options:
-        text = PngImagePlugin.PngInfo()
-        text.add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
-        options["pnginfo"] = text
     if format_ == "BMP" and picture.metadata:
         notices.append("dropped the metadata, which BMP cannot hold")
         options = {}
     out = io.BytesIO()
     try:
+        if "xmp" in options and format_ in ("PNG", "TIFF"):
+            options |= _xmp_options(format_, options.pop("xmp"), options.get("exif", b""))
         image.save(out, format=format_, **options)
-    except (OSError, ValueError) as error:
+    except Exception as error:
+        # Metadata comes from a file and is not to be trusted; Pillow raises anything for it.
         raise PictureError(f"cannot write this picture as {format_}: {error}") from None
     return out.getvalue(), tuple(notices)
+
+
+@contextmanager
+def _pillow_errors() -> Iterator[None]:
+    """Turn all that Pillow raises for a bad file into PictureError or LimitError."""
+    try:
+        yield
+    except (LimitError, PictureError):
+        raise
+    except UnidentifiedImageError:
+        raise PictureError("not a picture that Pillow can read") from None
+    except Image.DecompressionBombError as error:
+        raise LimitError(str(error)) from None
+    except OSError as error:
+        raise PictureError(error.strerror or str(error)) from None
+    except Exception as error:
+        # Pillow's decoders raise nearly anything for a broken file: SyntaxError, struct.error...
+        raise PictureError(f"broken picture: {error}") from None
 
 
 @contextmanager
@@ -184,13 +202,83 @@ def _convert(image: Image.Image) -> Image.Image:
     return image.convert(_CONVERTED[image.mode])
 
 
-def _metadata(image: Image.Image) -> dict[str, bytes]:
-    """Return the ICC, EXIF and XMP of an image, those that it has."""
-    exif = image.getexif()
-    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+def _deep_grey(image: Image.Image) -> Pixels:
+    """Return the (height, width, 1 | 2) pixels of a grey image of 16 bits; 2 with transparency."""
+    grey = np.asarray(image).astype(np.uint16)
+    transparent = image.info.get("transparency")
+    if transparent is None:
+        return grey[:, :, None]
+    alpha = np.where(grey == transparent, 0, 65535).astype(np.uint16)
+    return np.stack([grey, alpha], axis=2)
+
+
+def _what_pillow_drops(image: Image.Image) -> list[str]:
+    """Return notices of what Pillow itself leaves out of an image without saying so."""
+    notices = []
+    if getattr(image, "n_frames", 1) > 1:
+        notices.append(f"kept the first of {image.n_frames} frames")  # type: ignore[attr-defined]
+    # Pillow reads 16-bit colour as 8 bits; the raw mode in the tile tells, or PPM's largest value.
+    tile = str(getattr(image, "tile", ""))
+    deep = re.search(r"(LA|RGB|RGBA|RGBX);16[BLN]", tile)
+    if image.format == "PPM" and image.mode == "RGB":
+        deep = re.search(r"\D(\d{4,}|[3-9]\d\d|2[6-9]\d|25[6-9])\)+\]$", tile)
+    if deep:
+        notices.append(f"converted 16-bit {image.mode} to 8 bits a sample")
+    return notices
+
+
+def _metadata(image: Image.Image, notices: list[str]) -> tuple[dict[str, bytes], Image.Image]:
+    """Return an image's ICC, EXIF and XMP, and the image turned as they say it is to be seen.
+
+    The orientation is then gone from both EXIF and XMP.
+    """
+    orientation, exif = 1, b""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            orientation, exif = _exif(image)
+    except Exception:
+        notices.append("dropped the EXIF, which is broken")
+    upright = image
+    if orientation in range(2, 9):
+        upright = ImageOps.exif_transpose(image)
+        notices.append("applied the EXIF orientation to the pixels")
+    xmp = upright.info.get("xmp") or upright.info.get("XML:com.adobe.xmp") or b""
     found = {
-        "icc": image.info.get("icc_profile"),
-        "exif": exif.tobytes() if len(exif) else None,
+        "icc": image.info.get("icc_profile") or b"",
+        "exif": exif,
         "xmp": xmp.encode() if isinstance(xmp, str) else xmp,
     }
-    return {name: bytes(data) for name, data in found.items() if data}
+    return {name: bytes(data) for name, data in found.items() if data}, upright
+
+
+def _exif(image: Image.Image) -> tuple[int, bytes]:
+    """Return an image's orientation and its EXIF without it, as a JPEG's APP1 payload."""
+    source, exif = image.getexif(), Image.Exif()
+    orientation = source.get(ExifTags.Base.Orientation, 1)
+    if image.format == "TIFF":
+        # Most tags of a TIFF say how its pixels are stored; these say what they show.
+        for tag in _DESCRIPTIVE & set(source):
+            exif[tag] = source[tag]
+        for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+            if ifd in source:
+                exif[ifd] = source.get_ifd(ifd)
+    elif orientation == 1 and image.info.get("exif", b"").startswith(b"Exif\0\0"):
+        return orientation, image.info["exif"]
+    elif source:
+        exif.load(source.tobytes())
+    exif.pop(ExifTags.Base.Orientation, None)
+    return orientation, exif.tobytes() if exif else b""
+
+
+def _xmp_options(format_: str, xmp: bytes, exif: bytes) -> dict[str, Any]:
+    """Return the options that make Pillow write XMP to a PNG or a TIFF, which have no `xmp=`."""
+    if format_ == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        return {"pnginfo": text}
+    tags = Image.Exif()
+    if exif:
+        tags.load(exif)
+    tags[_TIFF_XMP] = xmp
+    return {"exif": tags}

@@ -35,6 +35,8 @@ def ssim(*, reference: npt.NDArray[Any], decoded: npt.NDArray[Any]) -> float:
     """
     from skimage.metrics import structural_similarity
 
+    if min(reference.shape[:2]) < 11:
+        raise UsageError(f"SSIM: expected 11 pixels a side or more, found {reference.shape}")
     value = structural_similarity(  # type: ignore[no-untyped-call]
         reference,
         decoded,

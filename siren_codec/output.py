@@ -3,6 +3,8 @@
 import os
 import stat
 import tempfile
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 from siren_codec.errors import SirenError
@@ -15,13 +17,15 @@ def check(path: Path, *, force: bool) -> None:
     try:
         if path.is_dir():
             raise SirenError(f"{path}: is a directory")
+        if _target(path).is_symlink():
+            raise SirenError(f"{path}: is a link to itself")
         if path.exists() and not force and stat.S_ISREG(path.stat().st_mode):
             raise SirenError(f"{path}: exists already; --force overwrites it")
         if _is_special(path):
             if not os.access(path, os.W_OK):
                 raise SirenError(f"{path}: cannot be written")
             return
-        with tempfile.TemporaryFile(dir=path.resolve().parent):
+        with tempfile.TemporaryFile(dir=_target(path).parent):
             pass
     except OSError as error:
         raise SirenError(f"{path}: cannot be written: {error.strerror}") from None
@@ -39,8 +43,8 @@ def write(path: Path, data: bytes, *, force: bool) -> None:
         except OSError as error:
             raise SirenError(f"{path}: cannot be written: {error.strerror}") from None
         return
-    target = path.resolve()
-    temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
+    target = _target(path)
+    temporary = target.with_name(f".siren-{os.getpid()}-{threading.get_ident()}.part")
     try:
         with open(temporary, "xb") as file:
             file.write(data)
@@ -52,7 +56,13 @@ def write(path: Path, data: bytes, *, force: bool) -> None:
     except OSError as error:
         raise SirenError(f"{path}: cannot be written: {error.strerror}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _target(path: Path) -> Path:
+    """Return the file that a path means, links followed, so that a link stays one."""
+    return Path(os.path.realpath(path))
 
 
 def _is_special(path: Path) -> bool:

@@ -93,10 +93,10 @@ def test_soap_does_not_care_for_the_axes() -> None:
     """Adam does: what it makes of a problem depends on the basis in which it is written."""
     generator = torch.Generator().manual_seed(0)
     turn = torch.linalg.qr(torch.randn(8, 8, generator=generator))[0]
-    plain, turned = (_error_after(SOAP, basis) for basis in (torch.eye(8), turn))
-    assert plain == pytest.approx(turned, rel=0.05)
-    plain, turned = (_error_after(torch.optim.Adam, basis) for basis in (torch.eye(8), turn))
-    assert plain != pytest.approx(turned, rel=0.5)
+    soap = [_error_after(SOAP, basis) for basis in (torch.eye(8), turn)]
+    adam = [_error_after(torch.optim.Adam, basis) for basis in (torch.eye(8), turn)]
+    assert max(soap) < 2 * min(soap)
+    assert max(adam) > 10 * min(adam)
 
 
 def test_soap_is_calm_where_the_gradient_has_no_rank() -> None:
@@ -155,7 +155,7 @@ def test_a_seed_repeats(pixels: Pixels, batch: int | None) -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_every_kind_of_sample(channels: int, dtype: type) -> None:
     peak = np.iinfo(dtype).max
-    picture = np.full((3, 5, channels), peak // 3, dtype)
+    picture: npt.NDArray[np.uint8 | np.uint16] = np.full((3, 5, channels), peak // 3, dtype)
     architecture = Architecture(channels, 1, 4)
     found = fit(picture, architecture=architecture, schedule=Schedule((Stage(0, 30),), 10))
     rendered = np.atleast_3d(found.field.render())

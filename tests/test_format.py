@@ -343,7 +343,7 @@ def test_mutations_give_a_field_or_a_siren_error(
         assert np.isfinite(field.at(0, 0)).all()
     assert not any("\n" in message for message in messages)
     # Or the test would say little.
-    assert min(outcomes["Field"], outcomes["FormatError"]) > 200
+    assert min(outcomes["Field"], outcomes["FormatError"]) > 100
 
 
 # What a file begins with
@@ -453,7 +453,7 @@ BEYOND_LIMITS = [
     ({"first_omega_0": varint(4 * 4096 + 1)}, "first omega_0: .* found 4096.25"),
     ({"omega_0": varint(0)}, "^omega_0: expected 0.25 to 4096.0, found 0"),
     ({"omega_0": LARGEST}, "^omega_0: expected 0.25 to 4096.0"),
-    ({"levels": bytes([17, *[1] * 17])}, "levels: expected 0 to 16, found 17"),
+    ({"levels": bytes([17, *[1] * 17])}, "levels: expected 0 to 0, found 17"),
     (
         {"width": varint(65_535), "height": varint(1366)},
         "65535x1366: expected at most 89478485 pixels",
@@ -554,10 +554,10 @@ def test_an_ancillary_section_beyond_the_limit_is_refused_by_its_length() -> Non
 
 
 def test_latents_are_reserved() -> None:
-    with pytest.raises(FormatError, match="latent grids"):
+    with pytest.raises(FormatError, match="no latents section in version 1"):
         stream.read(file([(1, WEIGHTS), (2, b"")]))
     for levels in (b"\x01\x01", b"\x02\x00\x01", b"\x01\x00"):
-        with pytest.raises(FormatError, match="latent grids"):
+        with pytest.raises(LimitError, match="levels: expected 0 to 0"):
             stream.read(file([(1, WEIGHTS)], header(levels=levels)))
 
 
@@ -623,7 +623,6 @@ UNREADABLE = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="write: does not refuse all that read would refuse")
 @pytest.mark.parametrize("field", UNREADABLE.values(), ids=UNREADABLE.keys())
 def test_what_read_refuses_is_not_written(field: Field) -> None:
     with pytest.raises(SirenError):

@@ -142,7 +142,9 @@ def frame(
         scale = 1.0 if scale is None else scale
         if not (math.isfinite(scale) and scale > 0):
             raise UsageError(f"scale {scale}: expected a finite number above 0")
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        if not math.isfinite(max(width, height) * scale):
+            raise LimitError(f"scale {scale}: expected an output that can be counted")
+        size = (max(1, math.floor(width * scale + 0.5)), max(1, math.floor(height * scale + 0.5)))
     if min(size) < 1:
         raise UsageError(f"size {size[0]}x{size[1]}: expected at least 1x1")
     if max_pixels is not None and size[0] * size[1] > max_pixels:
@@ -197,7 +199,9 @@ def derivative_sampler(field: "Field", kind: Derivative) -> Sampler:
         x, y = np.meshgrid(xs, ys)
         jet = _jet(field, x.ravel(), y.ravel(), order, np.float32)
         values = np.hypot(jet[1], jet[2]) if kind == "gradient" else jet[3]
-        return values.reshape(-1, len(ys), len(xs))
+        # Finite even for the wildest of weights, with room for a sum over a block.
+        values = np.clip(np.nan_to_num(values), -1e30, 1e30)
+        return np.reshape(values, (-1, len(ys), len(xs)))
 
     return sample
 
@@ -295,11 +299,13 @@ def _at_points(field: "Field", x: npt.ArrayLike, y: npt.ArrayLike, order: int) -
     return out.reshape(*xs.shape, *out.shape[1:])
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _jet(field: "Field", x: Float64, y: Float64, order: int, dtype: Any) -> list[npt.NDArray[Any]]:
     """Return [value, d/dx, d/dy, Laplacian] up to `order`, each (channels, points).
 
     Forward differentiation: for a = W h + b and h' = sin(omega a),
     dh' = omega cos(omega a) da and lap h' = omega cos(omega a) lap a - omega^2 sin(omega a) |da|^2.
+    The wildest of weights that a file can hold may give infinities, but no warnings.
     """
     value = np.stack([unit_coordinates(x, field.width), unit_coordinates(y, field.height)]).astype(
         dtype

@@ -63,7 +63,11 @@ class SOAP(torch.optim.Optimizer):
         state["square"].lerp_(rotated.square(), 1 - beta2)
         mean = basis_left.T @ state["mean"] @ basis_right / (1 - beta1 ** state["step"])
         root = (state["square"] / (1 - beta2 ** state["step"])).sqrt_()
-        direction = basis_left @ (mean / (root + group["eps"] * root.square().mean().sqrt())) @ basis_right.T
+        direction = (
+            basis_left
+            @ (mean / (root + group["eps"] * root.square().mean().sqrt()))
+            @ basis_right.T
+        )
         parameter.sub_(direction, alpha=group["lr"])
         state["left"].lerp_(left, 1 - group["shampoo_beta"])
         state["right"].lerp_(right, 1 - group["shampoo_beta"])

@@ -49,6 +49,8 @@ class Schedule:
             steps = _STEPS[effort - 1]
         if steps < 1:
             raise UsageError(f"steps: expected at least 1, found {steps}")
+        if batch is not None and batch < 1:
+            raise UsageError(f"batch: expected at least 1 point, found {batch}")
         shares = [(level, round(steps * share)) for level, share in _COARSE]
         rounded = round(steps * _ROUNDED)
         fine = max(1, steps - rounded - sum(count for _, count in shares))

@@ -60,7 +60,6 @@ class Limits:
     hidden_layers: int = 16
     hidden_features: int = 512
     omega_0: float = 4096.0
-    levels: int = 16
     metadata_bytes: int = 16 << 20
     """Bytes of each metadata section."""
 
@@ -79,9 +78,14 @@ class Header:
 
 
 def write(field: Field) -> bytes:
-    """Return the bytes of a `.siren` file. Raises LimitError if no reader would accept it."""
+    """Return the bytes of a `.siren` file. Raises SirenError if no reader would accept it."""
     header = Header(field.width, field.height, field.depth, field.architecture)
     _check(header, DEFAULT_LIMITS, pixels=False)
+    shapes = [tensor.values.shape for tensor in field.tensors()]
+    if shapes != _tensor_shapes(field.architecture):
+        raise UsageError(f"expected tensors as the architecture says, found {shapes}")
+    if not set(field.metadata) <= set(_METADATA.values()):
+        raise UsageError(f"metadata: expected icc, exif and xmp, found {[*field.metadata]}")
     sections = {Section.WEIGHTS: weights.pack(tuple(field.tensors()))}
     for section, name in _METADATA.items():
         if name in field.metadata:
@@ -102,10 +106,7 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Field:
     """Return the Field of a `.siren` file. Raises FormatError or LimitError."""
     header, sections = parse(data, limits)
     architecture = header.architecture
-    shapes: list[tuple[int, ...]] = []
-    for n_out, n_in in architecture.shapes:
-        shapes += [(n_out, n_in), (n_out,)]
-    tensors = weights.unpack(sections[Section.WEIGHTS], shapes)
+    tensors = weights.unpack(sections[Section.WEIGHTS], _tensor_shapes(architecture))
     layers = tuple(
         Layer(weight, bias) for weight, bias in zip(tensors[::2], tensors[1::2], strict=True)
     )
@@ -142,9 +143,16 @@ def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Header, dict[in
     sections = dict(_unpack_sections(cursor, limits))
     if Section.WEIGHTS not in sections:
         raise FormatError("expected a weights section, found none")
-    if Section.LATENTS in sections or header.architecture.features:
-        raise FormatError("latent grids: reserved in version 1, found them in use")
+    if Section.LATENTS in sections:
+        raise FormatError("expected no latents section in version 1, found one")
     return header, sections
+
+
+def _tensor_shapes(architecture: Architecture) -> list[tuple[int, ...]]:
+    shapes: list[tuple[int, ...]] = []
+    for n_out, n_in in architecture.shapes:
+        shapes += [(n_out, n_in), (n_out,)]
+    return shapes
 
 
 class _Cursor:
@@ -239,10 +247,13 @@ def _check(header: Header, limits: Limits, *, pixels: bool = True) -> None:
         ("hidden features", architecture.hidden_features, 1, limits.hidden_features),
         ("first omega_0", architecture.first_omega_0, _OMEGA_UNIT, limits.omega_0),
         ("omega_0", architecture.omega_0, _OMEGA_UNIT, limits.omega_0),
-        ("levels", len(architecture.features), 0, limits.levels),
+        ("levels", len(architecture.features), 0, 0),
+        ("channels", architecture.channels, 1, 4),
     ):
         if not least <= value <= most:
             raise LimitError(f"{name}: expected {least} to {most}, found {value}")
+    if header.depth not in _DEPTHS:
+        raise LimitError(f"depth: expected 8 or 16, found {header.depth}")
     if pixels and header.width * header.height > limits.pixels:
         raise LimitError(f"{header.width}x{header.height}: expected at most {limits.pixels} pixels")
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from siren_codec.errors import FormatError
+from siren_codec.errors import FormatError, LimitError
 from siren_codec.field import QuantisedTensor
 from siren_codec.stream.tables import (
     MAX_MAGNITUDE,
@@ -39,7 +39,17 @@ class Coder(IntEnum):
 
 
 def pack(tensors: Sequence[QuantisedTensor]) -> bytes:
-    """Return the weights section: the smaller of the zstd and the range-coded form."""
+    """Return the weights section: the smaller of the zstd and the range-coded form.
+
+    Raises LimitError for a step or an integer that the format cannot hold.
+    """
+    for tensor in tensors:
+        magnitude = int(np.abs(tensor.values.astype(np.int64)).max())
+        if tensor.exponent not in EXPONENTS or magnitude > MAX_MAGNITUDE:
+            raise LimitError(
+                f"weights: expected steps of 2**{EXPONENTS.start} to 2**{EXPONENTS.stop - 1} and "
+                f"magnitudes to {MAX_MAGNITUDE}, found 2**{tensor.exponent} and {magnitude}"
+            )
     exponents = bytes(tensor.exponent - EXPONENTS.start for tensor in tensors)
     values = [tensor.values.ravel() for tensor in tensors]
     forms = {Coder.ZSTD: _pack_zstd(values), Coder.RANGE: _pack_range(values)}
@@ -112,7 +122,9 @@ def _decompress(frame: bytes, length: int) -> bytes:
         if declared != length or length == 0:
             raise FormatError(f"zstd: expected a frame of {length} bytes, found one of {declared}")
         decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-        raw: bytes = decompressor.decompress(frame, read_across_frames=False, allow_extra_data=False)
+        raw: bytes = decompressor.decompress(
+            frame, read_across_frames=False, allow_extra_data=False
+        )
     except zstandard.ZstdError as error:
         raise FormatError(f"zstd: {error}") from None
     if len(raw) != length:
@@ -122,14 +134,17 @@ def _decompress(frame: bytes, length: int) -> bytes:
 
 def _pack_range(values: Sequence[Integers]) -> bytes:
     """One byte per tensor for its table, then all integers in the words of one range coder."""
-    tables = bytearray()
+    tables = bytes(family << 6 | index for family, index, _ in map(_best_table, values))
+    return tables + _range_words(values, tables)
+
+
+def _range_words(values: Sequence[Integers], tables: bytes) -> bytes:
     encoder = constriction.stream.queue.RangeEncoder()
-    for flat in values:
-        family, index, _ = _best_table(flat)
-        tables.append(family << 6 | index)
+    for flat, table in zip(values, tables, strict=True):
+        family, index = Family(table >> 6), table & SCALES - 1
         encoder.encode(flat + np.int32(reach(index)), _entropy_model(family, index))
     words: bytes = encoder.get_compressed().astype("<u4").tobytes()
-    return bytes(tables) + words
+    return words
 
 
 def _unpack_range(data: bytes, counts: Sequence[int]) -> list[Integers]:
@@ -150,8 +165,9 @@ def _unpack_range(data: bytes, counts: Sequence[int]) -> list[Integers]:
             family, index = Family(table >> 6), table & SCALES - 1
             symbols = decoder.decode(_entropy_model(family, index), count)
             values.append(symbols - np.int32(reach(index)))
-        if not decoder.maybe_exhausted():
-            raise FormatError("weights: expected the range coder's last word, found more")
+        # The decoder pads with zeros and cannot tell one word too many: the encoder can.
+        if _range_words(values, tables) != words:
+            raise FormatError("weights: expected the words of the range coder, found others")
     return values
 
 
