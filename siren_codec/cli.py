@@ -168,7 +168,7 @@ def encode_command(
     if verbose:
         bits = 8 * len(encoded.data) / architecture.weight_count
         say(
-            f"{bits:.2f} bits per weight; PSNR before clipping: real weights "
+            f"{bits:.2f} bits per weight; PSNR: real weights "
             f"{encoded.fit.real_psnr:.2f} dB, quantised {encoded.fit.quantised_psnr:.2f} dB"
         )
     if as_json:

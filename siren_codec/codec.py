@@ -127,7 +127,13 @@ def encode_picture(
     result = fit(
         picture.pixels,
         architecture=architecture,
-        schedule=Schedule.preset(effort, steps=steps, batch=batch),
+        schedule=Schedule.preset(
+            effort,
+            pixels=picture.pixels.shape[0] * picture.pixels.shape[1],
+            weights=architecture.weight_count,
+            steps=steps,
+            batch=batch,
+        ),
         seed=seed,
         device=device,
         progress=progress,

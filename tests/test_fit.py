@@ -19,7 +19,7 @@ from siren_codec.fit.rate import coordinate_lambda
 Pixels = npt.NDArray[np.uint8]
 
 SMALL = Architecture(channels=3, hidden_layers=2, hidden_features=16)
-QUICK = Schedule((Stage(1, 20), Stage(0, 20)), rounded_steps=10)
+QUICK = Schedule((Stage(1, 20), Stage(0, 20)), (Stage(0, 10),))
 
 
 @pytest.fixture
@@ -128,11 +128,11 @@ def test_steps_trade_rate_for_distortion(pixels: Pixels) -> None:
 
 
 def test_lambda_is_the_slope_of_coins_curve() -> None:
-    assert coordinate_lambda(0.01, 1000.0) == pytest.approx(6.6e-6)
+    assert coordinate_lambda(0.01, 1000.0) == pytest.approx(1.32e-5)
 
 
 def test_fit_learns_and_its_field_is_what_it_says(pixels: Pixels) -> None:
-    found = fit(pixels, architecture=SMALL, schedule=Schedule((Stage(0, 400),), 100))
+    found = fit(pixels, architecture=SMALL, schedule=Schedule((Stage(0, 400),), (Stage(0, 100),)))
     decoded = stream.read(stream.write(found.field)).render()
     mse = np.mean((decoded.astype(float) - pixels) ** 2)
     psnr = 10 * math.log10(255**2 / mse)
@@ -143,7 +143,7 @@ def test_fit_learns_and_its_field_is_what_it_says(pixels: Pixels) -> None:
 
 @pytest.mark.parametrize("batch", [None, 50, 10**6])
 def test_a_seed_repeats(pixels: Pixels, batch: int | None) -> None:
-    schedule = Schedule((Stage(1, 5), Stage(0, 10)), rounded_steps=5, batch=batch)
+    schedule = Schedule((Stage(1, 5), Stage(0, 10)), (Stage(0, 5),), batch=batch)
     files = [
         stream.write(fit(pixels, architecture=SMALL, schedule=schedule, seed=seed).field)
         for seed in (3, 3, 4)
@@ -157,7 +157,9 @@ def test_every_kind_of_sample(channels: int, dtype: type) -> None:
     peak = np.iinfo(dtype).max
     picture: npt.NDArray[np.uint8 | np.uint16] = np.full((3, 5, channels), peak // 3, dtype)
     architecture = Architecture(channels, 1, 4)
-    found = fit(picture, architecture=architecture, schedule=Schedule((Stage(0, 30),), 10))
+    found = fit(
+        picture, architecture=architecture, schedule=Schedule((Stage(0, 30),), (Stage(0, 10),))
+    )
     rendered = np.atleast_3d(found.field.render())
     assert rendered.dtype == dtype
     assert rendered.shape == picture.shape
@@ -209,25 +211,42 @@ def test_a_loss_that_stays_not_finite_is_an_error(
 
 def test_the_best_state_is_kept(pixels: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps that do nothing but harm leave the weights as good as they were."""
-    good = fit(pixels, architecture=SMALL, schedule=Schedule((Stage(0, 1),), 0))
+    good = fit(pixels, architecture=SMALL, schedule=Schedule((Stage(0, 1),)))
     monkeypatch.setattr(
         SOAP, "step", lambda self: [p.data.mul_(1.05) for p in self.param_groups[0]["params"]]
     )
-    kept = fit(pixels, architecture=SMALL, schedule=Schedule((Stage(0, 20),), 0))
+    kept = fit(pixels, architecture=SMALL, schedule=Schedule((Stage(0, 20),)))
     assert kept.real_psnr >= good.real_psnr - 0.5
 
 
+KODAK = {"pixels": 768 * 512, "weights": 7479}
+
+
 def test_presets_grow_with_effort() -> None:
-    steps = [Schedule.preset(effort).steps for effort in range(1, 10)]
+    steps = [Schedule.preset(effort, **KODAK).steps for effort in range(1, 10)]
     assert steps == sorted(set(steps))
-    assert Schedule.preset(4, steps=1).steps == 1
-    assert Schedule.preset(4, steps=37).steps == 37
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 37, 1000])
+def test_steps_are_as_many_as_asked_for(steps: int) -> None:
+    for pixels in (1, 100, 512 * 768, 10**8):
+        schedule = Schedule.preset(pixels=pixels, weights=7479, steps=steps)
+        assert schedule.steps == steps
+        assert all(stage.steps > 0 for stage in schedule.stages + schedule.rounded_stages)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "levels"), [(64 * 64, [0]), (768 * 512, [2, 1, 0]), (6000 * 4000, [5, 4, 3])]
+)
+def test_levels_follow_the_picture(pixels: int, levels: list[int]) -> None:
+    stages = Schedule.preset(pixels=pixels, weights=7479).stages
+    assert [stage.level for stage in stages] == levels
 
 
 @pytest.mark.parametrize("effort", [0, 10])
 def test_effort_outside_its_range(effort: int) -> None:
     with pytest.raises(UsageError, match="effort: expected 1 to 9"):
-        Schedule.preset(effort)
+        Schedule.preset(effort, **KODAK)
 
 
 def test_devices() -> None:
@@ -243,7 +262,12 @@ def test_devices() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_fit_on_a_gpu(pixels: Pixels) -> None:
-    found = fit(pixels, architecture=SMALL, schedule=Schedule((Stage(0, 120),), 40), device="cuda")
+    found = fit(
+        pixels,
+        architecture=SMALL,
+        schedule=Schedule((Stage(0, 120),), (Stage(0, 40),)),
+        device="cuda",
+    )
     by_gpu = found.field.render(sampler=model.sampler(found.field, "cuda")).astype(int)
     assert np.abs(by_gpu - found.field.render()).max() <= 1
     assert found.quantised_psnr > 25

@@ -61,10 +61,17 @@ class Worker:
         return float(torch.stack([loss for loss, _ in results]).sum())
 
     @torch.no_grad()
-    def error(self, model: Model, points: Points, exponents: Exponents | None = None) -> float:
-        """Return the mean squared error."""
+    def error(
+        self,
+        model: Model,
+        points: Points,
+        exponents: Exponents | None = None,
+        *,
+        clip: bool = False,
+    ) -> float:
+        """Return the mean squared error, if asked for that of samples clipped to their range."""
         losses = self._map(
-            lambda part: _squared_error(model, points, part, exponents), model, points
+            lambda part: _squared_error(model, points, part, exponents, clip), model, points
         )
         return float(torch.stack(losses).sum()) / points.target.numel()
 
@@ -96,7 +103,9 @@ def _prepare_thread() -> None:
 
 
 def _squared_error(
-    model: Model, points: Points, part: slice, exponents: Exponents | None
+    model: Model, points: Points, part: slice, exponents: Exponents | None, clip: bool = False
 ) -> Tensor:
     outputs = model(points.inputs[:, part], exponents)
+    if clip:
+        outputs = outputs.clamp(-1, 1)
     return (outputs - points.target[:, part]).square().sum()

@@ -14,7 +14,7 @@ from siren_codec.stream.weights import EXPONENTS, cost
 
 __all__ = ["choose_exponents"]
 
-_BITS = range(3, 11)
+_BITS = range(3, 15)
 """Candidate precisions: the largest magnitude of a tensor takes about so many bits and a sign."""
 
 

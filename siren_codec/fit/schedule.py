@@ -1,5 +1,6 @@
 """How long a fit runs and at what rates: frozen presets, one for each effort."""
 
+import math
 from dataclasses import dataclass
 
 from siren_codec.errors import UsageError
@@ -24,25 +25,37 @@ class Schedule:
 
     stages: tuple[Stage, ...]
     """The last stage fits the picture itself."""
-    rounded_steps: int
-    """Steps with the weights rounded in the forward pass, at level 0."""
-    learning_rate: float = 2e-3
+    rounded_stages: tuple[Stage, ...] = ()
+    """Further stages, with the weights rounded in the forward pass."""
+    learning_rate: float = 3e-3
     """SOAP's; it warms up, then falls along a cosine over all stages."""
-    rounded_learning_rate: float = 2e-4
-    warmup_steps: int = 20
+    rounded_learning_rate: float = 3e-4
+    """The same, over the rounded stages."""
+    warmup_steps: int = 80
+    """At most, and at most a fifth of all."""
     batch: int | None = None
-    """Points of a minibatch of the last stage and of the rounded steps; None takes them all."""
+    """Points of a minibatch of the stages at level 0; None takes them all."""
 
     @property
     def steps(self) -> int:
         """Steps in all."""
-        return sum(stage.steps for stage in self.stages) + self.rounded_steps
+        return sum(stage.steps for stage in self.stages + self.rounded_stages)
 
     @classmethod
     def preset(
-        cls, effort: int = DEFAULT_EFFORT, *, steps: int | None = None, batch: int | None = None
+        cls,
+        effort: int = DEFAULT_EFFORT,
+        *,
+        pixels: int,
+        weights: int,
+        steps: int | None = None,
+        batch: int | None = None,
     ) -> "Schedule":
-        """Return the schedule of an effort, 1 (quick) to 9; `steps` overrides its length."""
+        """Return the schedule of an effort, 1 (quick) to 9, for so many pixels and weights.
+
+        `steps` overrides its length. Most steps are taken where they are cheap: the picture is
+        averaged as far as leaves it `_POINTS_PER_WEIGHT`, and a network sees little beyond that.
+        """
         if effort not in EFFORTS:
             raise UsageError(f"effort: expected 1 to 9, found {effort}")
         if steps is None:
@@ -51,13 +64,27 @@ class Schedule:
             raise UsageError(f"steps: expected at least 1, found {steps}")
         if batch is not None and batch < 1:
             raise UsageError(f"batch: expected at least 1 point, found {batch}")
-        shares = [(level, round(steps * share)) for level, share in _COARSE]
-        rounded = round(steps * _ROUNDED)
-        fine = max(1, steps - rounded - sum(count for _, count in shares))
-        stages = [Stage(level, count) for level, count in [*shares, (0, fine)] if count]
-        return cls(tuple(stages), rounded, batch=batch)
+        rounded = steps // 5
+        coarsest = max(0, round(math.log2(pixels / (_POINTS_PER_WEIGHT * weights)) / 2))
+        return cls(
+            _stages(steps - rounded, _SHARES, coarsest),
+            _stages(rounded, _ROUNDED_SHARES, coarsest),
+            batch=batch,
+        )
 
 
+_POINTS_PER_WEIGHT = 3
 _STEPS = (100, 200, 300, 500, 800, 1200, 2000, 4000, 10000)
-_COARSE = ((3, 0.2), (2, 0.3), (1, 0.2))
-_ROUNDED = 0.1
+_SHARES = (0.6, 0.32, 0.08)
+"""Of the steps at the coarsest level, the next one and the one after that, which is the last."""
+_ROUNDED_SHARES = (0.0, 0.9, 0.1)
+
+
+def _stages(steps: int, shares: tuple[float, ...], coarsest: int) -> tuple[Stage, ...]:
+    """Share steps out to levels from the coarsest down; level 0 takes what would lie below it."""
+    counts: dict[int, int] = {}
+    for index, share in enumerate(shares):
+        level = max(0, coarsest - index)
+        counts[level] = counts.get(level, 0) + round(steps * share)
+    counts[level] += steps - sum(counts.values())
+    return tuple(Stage(level, count) for level, count in counts.items() if count > 0)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +46,7 @@ class Fit:
 
     field: Field
     real_psnr: float
-    """PSNR in dB of the best weights before they were quantised, before clipping."""
+    """PSNR in dB of the best weights before they were quantised, samples clipped, not rounded."""
     quantised_psnr: float
     """The same of the Field's weights."""
 
@@ -124,13 +124,7 @@ class _Run:
 
     def fit_real(self) -> float:
         """Fit real weights, coarse to fine; leave the best and return its mean squared error."""
-        count = sum(stage.steps for stage in self.schedule.stages)
-        rates = _cosine(self.schedule.learning_rate, count, self.schedule.warmup_steps)
-        optimiser = SOAP(self.model.layers, lr=0.0)
-        error = math.inf
-        for stage in self.schedule.stages:
-            error = self._fit_stage(stage, rates, optimiser)
-        return error
+        return self._fit_stages(self.schedule.stages, self.schedule.learning_rate)
 
     def choose_exponents(self) -> list[tuple[int, int]]:
         """Choose the quantisation steps, on a sample of the points."""
@@ -144,10 +138,19 @@ class _Run:
 
     def fit_rounded(self, exponents: Exponents) -> float:
         """Fit on with the weights rounded; leave the best and return its mean squared error."""
-        stage = Stage(level=0, steps=self.schedule.rounded_steps)
-        rates = _cosine(self.schedule.rounded_learning_rate, stage.steps, warmup=0)
+        stages = self.schedule.rounded_stages
+        return self._fit_stages(stages, self.schedule.rounded_learning_rate, exponents)
+
+    def _fit_stages(
+        self, stages: Sequence[Stage], peak_rate: float, exponents: Exponents | None = None
+    ) -> float:
+        """Take all stages' steps and return the mean squared error over the picture itself."""
+        count = sum(stage.steps for stage in stages)
+        rates = _cosine(peak_rate, count, self.schedule.warmup_steps)
         optimiser = SOAP(self.model.layers, lr=0.0)
-        return self._fit_stage(stage, rates, optimiser, exponents)
+        for stage in stages:
+            self._fit_stage(stage, rates, optimiser, exponents)
+        return self.work.error(self.model, self._points(0), exponents, clip=True)
 
     def _fit_stage(
         self,
@@ -155,8 +158,8 @@ class _Run:
         rates: Iterator[float],
         optimiser: SOAP,
         exponents: Exponents | None = None,
-    ) -> float:
-        """Take a stage's steps; leave the best weights it met and return their error."""
+    ) -> None:
+        """Take a stage's steps and leave the best weights that it met."""
         points = self._points(stage.level)
         batch = self.schedule.batch if stage.level == 0 else None
         best = _Best(self.model)
@@ -175,7 +178,7 @@ class _Run:
             optimiser.step()
             self._report(error, part.count)
         best.offer(self.work.error(self.model, points, exponents))
-        return best.restore()
+        best.restore()
 
     def _points(self, level: int) -> Points:
         """Return the picture's points, averaged over areas of 2**level x 2**level pixels."""
@@ -228,9 +231,8 @@ class _Best:
         self.rollbacks += 1
         self.restore()
 
-    def restore(self) -> float:
+    def restore(self) -> None:
         self.model.restore(self.state)
-        return self.error
 
 
 class _Clock:
@@ -240,9 +242,9 @@ class _Clock:
         fine = min(schedule.batch or pixels, pixels)
         work = [
             stage.steps * (fine if stage.level == 0 else pixels / 4**stage.level)
-            for stage in schedule.stages
+            for stage in schedule.stages + schedule.rounded_stages
         ]
-        self.total = sum(work) + schedule.rounded_steps * fine
+        self.total = sum(work)
         self.done = 0.0
         self.step = 0
         self.began = time.monotonic()
