@@ -250,33 +250,31 @@ def _cell_mean(
 ) -> Samples:
     """Return the mean over each of `cells` (rows, columns) that xs and ys divide into.
 
-    A single cell, or a row of them, that needs more than `block` samples is taken in parts.
+    A single cell, or a row of them, that needs more than `block` samples is taken by halves.
     """
-    if len(xs) * len(ys) > block and max(len(xs), len(ys)) > 1 and cells[0] == 1:
-        if len(ys) > 1:
-            middle = len(ys) // 2
-            parts = [
-                _cell_mean(sampler, xs, part, cells, block, peak)
-                for part in (ys[:middle], ys[middle:])
-            ]
-            share = middle / len(ys)
-            return parts[0] * share + parts[1] * (1 - share)
-        if cells[1] == 1:
-            middle = len(xs) // 2
-            parts = [
-                _cell_mean(sampler, part, ys, cells, block, peak)
-                for part in (xs[:middle], xs[middle:])
-            ]
-            share = middle / len(xs)
-            return parts[0] * share + parts[1] * (1 - share)
+    if len(xs) * len(ys) > block:
+        if cells[0] == 1 and len(ys) > 1:
+            return _mean_of_halves(
+                ys, lambda half: _cell_mean(sampler, xs, half, cells, block, peak)
+            )
+        if cells == (1, 1) and len(xs) > 1:
+            return _mean_of_halves(
+                xs, lambda half: _cell_mean(sampler, half, ys, cells, block, peak)
+            )
     samples = sampler(xs, ys)
     if peak is not None:
         np.clip(samples, 0, peak, out=samples)
     if samples.shape[1:] == cells:
         return samples
     rows, columns = cells
-    parts_of_cells = np.reshape(samples, (len(samples), rows, -1, columns, len(xs) // columns))
-    return np.asarray(parts_of_cells.mean(axis=(2, 4)))
+    by_cell = np.reshape(samples, (len(samples), rows, -1, columns, len(xs) // columns))
+    return np.asarray(by_cell.mean(axis=(2, 4)))
+
+
+def _mean_of_halves(axis: Float64, mean: Callable[[Float64], Samples]) -> Samples:
+    middle = len(axis) // 2
+    share = middle / len(axis)
+    return mean(axis[:middle]) * share + mean(axis[middle:]) * (1 - share)
 
 
 def _at_points(field: "Field", x: npt.ArrayLike, y: npt.ArrayLike, order: int) -> Float64:

@@ -1,0 +1,95 @@
+"""What quantisation costs: bits per weight, and PSNR before and after, on COIN's 10 x 28 network.
+
+COIN (arXiv 2103.03123) spends 16 bits on a weight and no byte on anything else. Here bits per
+weight are those of the whole file, headers and all. The PSNR of the real weights is that of their
+samples, clipped; the file's is that of the integer pixels decoded from its bytes. JPEG is Pillow's,
+optimised and progressive, at the largest quality that makes a file no larger than ours; where even
+quality 1 is larger, at that.
+"""
+
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from tqdm import tqdm
+
+from benchmarks.environment import RESULTS, describe
+from siren_codec import metrics
+from siren_codec.codec import encode_picture, info
+from siren_codec.image import load
+from siren_codec.stream import DEFAULT_LIMITS
+
+__all__ = ["main"]
+
+
+def measure(path: Path, *, effort: int, hidden_layers: int, hidden_features: int) -> dict[str, Any]:
+    """Encode a picture and return what became of it."""
+    picture = load(path, max_pixels=DEFAULT_LIMITS.pixels)
+    began = time.perf_counter()
+    encoded = encode_picture(
+        picture, effort=effort, hidden_layers=hidden_layers, hidden_features=hidden_features
+    )
+    seconds = time.perf_counter() - began
+    found = info(encoded.data)
+    jpeg_bytes, jpeg_psnr = _jpeg(np.squeeze(picture.pixels), len(encoded.data))
+    return {
+        "image": path.name,
+        "effort": effort,
+        "network": f"{hidden_layers}x{hidden_features}",
+        "weights": found["weights"],
+        "bytes": found["bytes"],
+        "bpp": round(found["bpp"], 4),
+        "bits_per_weight": round(8 * found["bytes"] / found["weights"], 3),
+        "coder": found["weight_coder"],
+        "psnr_real": round(encoded.fit.real_psnr, 3),
+        "psnr": round(encoded.psnr, 3),
+        "seconds": round(seconds, 1),
+        "jpeg_bytes": jpeg_bytes,
+        "jpeg_psnr": round(jpeg_psnr, 3),
+    }
+
+
+def _jpeg(pixels: npt.NDArray[Any], most: int) -> tuple[int, float]:
+    """Return the length and the PSNR of the best JPEG of at most so many bytes."""
+    for quality in range(95, 0, -1):
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG", quality=quality, optimize=True, progressive=True)
+        if file.tell() <= most or quality == 1:
+            break
+    with Image.open(file) as image:
+        return file.tell(), metrics.psnr(reference=pixels, decoded=np.asarray(image))
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--effort", type=click.IntRange(1, 9), default=4)
+@click.option("--hidden-layers", type=click.IntRange(1, 16), default=10)
+@click.option("--hidden-features", type=click.IntRange(1, 512), default=28)
+@click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "weights.jsonl")
+def main(
+    images: tuple[Path, ...], effort: int, hidden_layers: int, hidden_features: int, out: Path
+) -> None:
+    """Encode IMAGES, append a JSON line for each to OUT, and print a table."""
+    print("| image | bytes | bpp | bits/weight | real dB | file dB | loss dB | s | JPEG |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---|")
+    for path in tqdm(images, unit="image", leave=False):
+        row = measure(
+            path, effort=effort, hidden_layers=hidden_layers, hidden_features=hidden_features
+        )
+        with out.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**row, **describe("weights")}) + "\n")
+        tqdm.write(
+            f"| {row['image']} | {row['bytes']} | {row['bpp']:.3f} | {row['bits_per_weight']:.2f} "
+            f"| {row['psnr_real']:.2f} | {row['psnr']:.2f} | {row['psnr_real'] - row['psnr']:.2f} "
+            f"| {row['seconds']:.0f} | {row['jpeg_bytes']} bytes, {row['jpeg_psnr']:.2f} dB |"
+        )
+
+
+if __name__ == "__main__":
+    main()
