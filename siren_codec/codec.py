@@ -122,6 +122,9 @@ def encode_picture(
     architecture = architecture_for(
         picture, model=model, hidden_layers=hidden_layers, hidden_features=hidden_features
     )
+    height, width, _ = picture.pixels.shape
+    depth = 8 * picture.pixels.itemsize
+    format.check(format.Header(width, height, depth, architecture), picture.metadata)
     from siren_codec.fit import Schedule, fit
 
     result = fit(
@@ -129,7 +132,7 @@ def encode_picture(
         architecture=architecture,
         schedule=Schedule.preset(
             effort,
-            pixels=picture.pixels.shape[0] * picture.pixels.shape[1],
+            pixels=width * height,
             weights=architecture.weight_count,
             steps=steps,
             batch=batch,

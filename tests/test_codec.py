@@ -121,6 +121,16 @@ def test_bad_pictures() -> None:
         siren_codec.encode(np.zeros((4, 4), np.uint8), max_pixels=15)
 
 
+def test_what_cannot_be_written_is_refused_before_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("siren_codec.fit.fit", lambda *_, **__: pytest.fail("the fit began"))
+    with pytest.raises(LimitError, match="width: expected 1 to 65535, found 65536"):
+        siren_codec.encode(np.zeros((1, 65536), np.uint8))
+    picture = Image.new("L", (4, 4))
+    picture.info["icc_profile"] = bytes((16 << 20) + 1)
+    with pytest.raises(LimitError, match="icc: expected at most 16777216 bytes"):
+        siren_codec.encode(picture)
+
+
 def test_decoding_has_a_limit_of_its_own(data: bytes) -> None:
     with pytest.raises(LimitError, match="expected at most 300 pixels"):
         siren_codec.decode(data, scale=2, max_pixels=300)

@@ -23,6 +23,7 @@ __all__ = [
     "Header",
     "Limits",
     "Section",
+    "check",
     "parse",
     "read",
     "sizes",
@@ -80,26 +81,32 @@ class Header:
 def write(field: Field) -> bytes:
     """Return the bytes of a `.siren` file. Raises SirenError if no reader would accept it."""
     header = Header(field.width, field.height, field.depth, field.architecture)
-    _check(header, DEFAULT_LIMITS, pixels=False)
+    check(header, field.metadata)
     shapes = [tensor.values.shape for tensor in field.tensors()]
     if shapes != _tensor_shapes(field.architecture):
         raise UsageError(f"expected tensors as the architecture says, found {shapes}")
-    if not set(field.metadata) <= set(_METADATA.values()):
-        raise UsageError(f"metadata: expected icc, exif and xmp, found {[*field.metadata]}")
     sections = {Section.WEIGHTS: weights.pack(tuple(field.tensors()))}
-    for section, name in _METADATA.items():
-        if name in field.metadata:
-            payload = field.metadata[name]
-            if len(payload) > DEFAULT_LIMITS.metadata_bytes:
-                raise LimitError(
-                    f"{name}: expected at most {DEFAULT_LIMITS.metadata_bytes} bytes, "
-                    f"found {len(payload)}"
-                )
-            sections[section] = payload
+    sections |= {id_: field.metadata[n] for id_, n in _METADATA.items() if n in field.metadata}
     body = MAGIC + bytes([VERSION]) + _pack_header(header)
     for section, payload in sections.items():
         body += bytes([section]) + _pack_varint(len(payload)) + payload
     return body + zlib.crc32(body).to_bytes(CRC_LENGTH, "little")
+
+
+def check(header: Header, metadata: Mapping[str, bytes]) -> None:
+    """Raise SirenError if `write` would refuse such a picture, however well it were fitted."""
+    _check(header, DEFAULT_LIMITS, pixels=False)
+    for omega in (header.architecture.first_omega_0, header.architecture.omega_0):
+        if omega % _OMEGA_UNIT:
+            raise UsageError(f"omega_0: expected a multiple of {_OMEGA_UNIT}, found {omega}")
+    for name, payload in metadata.items():
+        if name not in _METADATA.values():
+            raise UsageError(f"metadata: expected icc, exif or xmp, found {name}")
+        if len(payload) > DEFAULT_LIMITS.metadata_bytes:
+            raise LimitError(
+                f"{name}: expected at most {DEFAULT_LIMITS.metadata_bytes} bytes, "
+                f"found {len(payload)}"
+            )
 
 
 def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Field:
@@ -201,9 +208,6 @@ def _pack_varint(value: int) -> bytes:
 
 def _pack_header(header: Header) -> bytes:
     architecture = header.architecture
-    for omega in (architecture.first_omega_0, architecture.omega_0):
-        if omega % _OMEGA_UNIT:
-            raise UsageError(f"omega_0: expected a multiple of {_OMEGA_UNIT}, found {omega}")
     return b"".join(
         (
             _pack_varint(header.width),
