@@ -48,20 +48,20 @@ def timed(action: Callable[[], object], runs: int) -> dict[str, float]:
 def step_rows(architecture: Architecture, points: Points, device: str, runs: int) -> list[Row]:
     """Time a step of the fit over all points, and its parts."""
     network = start.siren(architecture, seed=0, device=device)
-    optimiser = SOAP(network.layers, lr=1e-4)
+    optimiser = SOAP(network.layers)
     name = f"fit {architecture.hidden_layers}x{architecture.hidden_features}"
     with worker(device) as work:
 
         def step() -> None:
             work.backward(network, points)
-            optimiser.step()
+            optimiser.step(1e-4)
             if device == "cuda":
                 torch.cuda.synchronize()
 
         parts: dict[str, Callable[[], object]] = {
             "step": step,
             "of it, loss and gradients": lambda: work.backward(network, points),
-            "of it, SOAP": optimiser.step,
+            "of it, SOAP": lambda: optimiser.step(1e-4),
             "loss alone": lambda: work.error(network, points),
         }
         return [

@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -88,12 +88,17 @@ _device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), d
     show_default=True,
     help="Steps of the fit, from 1 (quick) to 9 (best).",
 )
-@click.option("--hidden-layers", type=click.IntRange(1, 16), metavar="N", help="Sine layers. [10]")
+@click.option(
+    "--hidden-layers",
+    type=click.IntRange(1, 16),
+    metavar="N",
+    help="Layers with a sine. [5 below 5,000 weights, else 10]",
+)
 @click.option(
     "--hidden-features",
     type=click.IntRange(1, 512),
     metavar="N",
-    help="Width of a layer. [as many as leave 50 pixels to a weight, 2 to 64]",
+    help="Width of a layer. [4 to 64, to make 12 sqrt(pixels) weights]",
 )
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Steps, instead of -e's.")
 @_device
@@ -374,10 +379,21 @@ def _progress_bar(quiet: bool) -> "Iterator[ProgressCallback | None]":
     # The time left is the fit's own: steps differ in cost, which tqdm cannot know.
     layout = "step {n_fmt}/{total_fmt} |{bar:24}| {desc}"
     interval = 0.1 if sys.stderr.isatty() else 10.0
-    with tqdm(file=sys.stderr, bar_format=layout, mininterval=interval, leave=False) as bar:
+    with ExitStack() as stack:
+        bar: Any = None
 
         def show(progress: "Progress") -> None:
-            bar.total = progress.steps
+            nonlocal bar
+            if bar is None:
+                bar = stack.enter_context(
+                    tqdm(
+                        file=sys.stderr,
+                        total=progress.steps,
+                        bar_format=layout,
+                        mininterval=interval,
+                        leave=False,
+                    )
+                )
             left = tqdm.format_interval(round(progress.seconds_left))
             bar.set_description_str(f"PSNR {progress.psnr:.2f} dB, {left} left", refresh=False)
             bar.update(progress.step - bar.n)

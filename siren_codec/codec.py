@@ -4,6 +4,7 @@ encode:  Picture -> fit.fit -> Field -> stream.write -> bytes
 decode:  bytes -> stream.read -> Field -> Field.render -> pixels
 """
 
+import math
 import os
 import warnings
 from dataclasses import dataclass, replace
@@ -41,8 +42,6 @@ __all__ = [
 
 MODELS = ("coordinate", "grid")
 DEFAULT_EFFORT = 4
-_HIDDEN_LAYERS = 10
-_PIXELS_PER_WEIGHT = 50
 _CHANNELS = ("L", "LA", "RGB", "RGBA")
 
 Show = Literal["colour", "gradient", "laplacian"]
@@ -156,27 +155,27 @@ def architecture_for(
 ) -> Architecture:
     """Return the network for a picture, checked against the format's limits.
 
-    By default it has 10 layers with a sine, and as many features as leave 50 pixels to a weight:
-    COIN's 10x28 (arXiv 2103.03123) for a Kodak picture, 2 to 64 for others.
+    By default it has as many features, 4 to 64, as make 12 sqrt(pixels) weights; from 5,000
+    weights on they lie in 10 layers with a sine, below in 5, as COIN has it (arXiv 2103.03123),
+    whose 10x28 is what a Kodak picture gets.
     """
     if model not in MODELS:
         raise UsageError(f"model: expected {' or '.join(MODELS)}, found {model}")
     if model == "grid":
         raise UsageError("model: grid is not built yet; use coordinate")
     height, width, channels = picture.pixels.shape
-    layers = _HIDDEN_LAYERS if hidden_layers is None else hidden_layers
+    affordable = 12 * math.sqrt(width * height)
+    layers = hidden_layers
+    if layers is None:
+        layers = 10 if affordable >= 5000 else 5
     if not 1 <= layers <= DEFAULT_LIMITS.hidden_layers:
         raise UsageError(
             f"hidden layers: expected 1 to {DEFAULT_LIMITS.hidden_layers}, found {layers}"
         )
     if hidden_features is None:
-        affordable = width * height / _PIXELS_PER_WEIGHT
-        sizes = (
-            n
-            for n in range(64, 2, -1)
-            if Architecture(channels, layers, n).weight_count <= affordable
-        )
-        hidden_features = next(sizes, 2)
+        sizes = (Architecture(channels, layers, size) for size in range(64, 4, -1))
+        fitting = (network for network in sizes if network.weight_count <= affordable)
+        hidden_features = next(fitting, Architecture(channels, layers, 4)).hidden_features
     if not 1 <= hidden_features <= DEFAULT_LIMITS.hidden_features:
         raise UsageError(
             f"hidden features: expected 1 to {DEFAULT_LIMITS.hidden_features}, "

@@ -139,11 +139,15 @@ def test_decoding_has_a_limit_of_its_own(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "features"), [(768, 512, 28), (64, 64, 2), (512, 512, 23), (4000, 3000, 64)]
+    ("width", "height", "network"),
+    [(768, 512, (10, 28)), (64, 64, (5, 12)), (512, 512, (10, 25)), (9000, 9000, (10, 64))],
 )
-def test_the_default_width_follows_the_picture(width: int, height: int, features: int) -> None:
+def test_the_default_network_follows_the_picture(
+    width: int, height: int, network: tuple[int, int]
+) -> None:
     picture = Picture(np.broadcast_to(np.uint8(0), (height, width, 3)))
-    assert architecture_for(picture).hidden_features == features
+    architecture = architecture_for(picture)
+    assert (architecture.hidden_layers, architecture.hidden_features) == network
 
 
 def _run(code: str) -> str:

@@ -1,7 +1,6 @@
 """SOAP: Adam in the eigenbasis of Shampoo's preconditioner."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -9,85 +8,96 @@ from torch import Tensor
 __all__ = ["SOAP"]
 
 
-class SOAP(torch.optim.Optimizer):
+class SOAP:
     """SOAP (Vyas et al. 2024, arXiv 2409.11321, algorithm 3) for a list of small matrices.
 
     Each gradient is rotated by the eigenvectors of the running averages of G G^T and G^T G, Adam
     is run there, and the step is rotated back. The eigenvectors are renewed every `frequency`
-    steps by one power iteration and a QR decomposition (algorithm 4).
+    steps by one power iteration and a QR decomposition (algorithm 4). Directions in which the
+    gradient is less than `floor` of its average are not scaled up to full steps.
+
+    It is no `torch.optim.Optimizer`: to make one imports torch._dynamo, which takes seconds.
     """
 
     def __init__(
         self,
-        parameters: Iterable[Tensor],
-        lr: float,
+        parameters: Sequence[Tensor],
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         shampoo_beta: float = 0.98,
         frequency: int = 10,
-        eps: float = 1e-3,
+        floor: float = 1e-3,
     ) -> None:
-        super().__init__(
-            parameters,
-            {
-                "lr": lr,
-                "betas": betas,
-                "shampoo_beta": shampoo_beta,
-                "frequency": frequency,
-                "eps": eps,
-            },
-        )
+        self.parameters = parameters
+        self.betas = betas
+        self.shampoo_beta = shampoo_beta
+        self.frequency = frequency
+        self.floor = floor
+        self._steps = 0
+        self._states: list[_State] = []
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, learning_rate: float) -> None:
         """Take one step along the gradients that the parameters hold."""
-        assert closure is None
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                self._step_matrix(parameter, self.state[parameter], group)
+        gradients = [parameter.grad for parameter in self.parameters]
+        if not self._states:
+            self._states = [_State(gradient) for gradient in gradients if gradient is not None]
+        self._steps += 1
+        for parameter, gradient, state in zip(
+            self.parameters, gradients, self._states, strict=True
+        ):
+            assert gradient is not None
+            parameter.sub_(self._direction(gradient, state), alpha=learning_rate)
+            state.average(gradient, 1 - self.shampoo_beta)
+            if self._steps % self.frequency == 0:
+                state.turn()
 
-    def _step_matrix(self, parameter: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        gradient = parameter.grad
-        assert gradient is not None
+    def _direction(self, gradient: Tensor, state: "_State") -> Tensor:
+        """Return Adam's direction in the eigenbasis, rotated back."""
+        beta1, beta2 = self.betas
+        state.mean.lerp_(gradient, 1 - beta1)
+        state.square.lerp_(state.rotate(gradient).square(), 1 - beta2)
+        mean = state.rotate(state.mean) / (1 - beta1**self._steps)
+        root = (state.square / (1 - beta2**self._steps)).sqrt_()
+        scaled = mean / (root + self.floor * root.square().mean().sqrt() + _TINY)
+        return state.basis_left @ scaled @ state.basis_right.T
+
+
+_TINY = 1e-30
+"""Keeps a gradient of zeros from a division by zero."""
+
+
+class _State:
+    """What SOAP remembers of one matrix: moments, covariances and their eigenvectors."""
+
+    def __init__(self, gradient: Tensor) -> None:
         left, right = gradient @ gradient.T, gradient.T @ gradient
-        if not state:
-            state["step"] = 0
-            state["mean"], state["square"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
-            state["left"], state["right"] = torch.zeros_like(left), torch.zeros_like(right)
-            state["basis_left"], state["basis_right"] = _eigenvectors(left), _eigenvectors(right)
-        state["step"] += 1
-        beta1, beta2 = group["betas"]
-        basis_left, basis_right = state["basis_left"], state["basis_right"]
-        rotated = basis_left.T @ gradient @ basis_right
-        state["mean"].lerp_(gradient, 1 - beta1)
-        state["square"].lerp_(rotated.square(), 1 - beta2)
-        mean = basis_left.T @ state["mean"] @ basis_right / (1 - beta1 ** state["step"])
-        root = (state["square"] / (1 - beta2 ** state["step"])).sqrt_()
-        direction = (
-            basis_left
-            @ (mean / (root + group["eps"] * root.square().mean().sqrt()))
-            @ basis_right.T
-        )
-        parameter.sub_(direction, alpha=group["lr"])
-        state["left"].lerp_(left, 1 - group["shampoo_beta"])
-        state["right"].lerp_(right, 1 - group["shampoo_beta"])
-        if state["step"] % group["frequency"] == 0:
-            _turn(state)
+        self.mean, self.square = torch.zeros_like(gradient), torch.zeros_like(gradient)
+        self.left, self.right = torch.zeros_like(left), torch.zeros_like(right)
+        self.basis_left, self.basis_right = _eigenvectors(left), _eigenvectors(right)
 
+    def rotate(self, matrix: Tensor) -> Tensor:
+        """Return a matrix in the eigenbasis."""
+        return self.basis_left.T @ matrix @ self.basis_right
 
-def _turn(state: dict[str, Any]) -> None:
-    """Renew the eigenvectors, and carry the second moments over into the new basis.
+    def average(self, gradient: Tensor, share: float) -> None:
+        """Take a gradient into the running averages of G G^T and G^T G."""
+        self.left.lerp_(gradient @ gradient.T, share)
+        self.right.lerp_(gradient.T @ gradient, share)
 
-    There the gradient's components are mixtures of the old ones, sum_k r_k g_k; if those are
-    uncorrelated, as in the true eigenbasis, their second moments mix by r_k^2. Without this, a
-    long memory of squares (beta2 = 0.999) goes with a basis that is no more, and steps explode.
-    """
-    old_left, old_right = state["basis_left"], state["basis_right"]
-    new_left = torch.linalg.qr(state["left"] @ old_left)[0]
-    new_right = torch.linalg.qr(state["right"] @ old_right)[0]
-    mix_left, mix_right = (old_left.T @ new_left).square(), (old_right.T @ new_right).square()
-    state["square"] = mix_left.T @ state["square"] @ mix_right
-    state["basis_left"], state["basis_right"] = new_left, new_right
+    def turn(self) -> None:
+        """Renew the eigenvectors, and carry the second moments over into the new basis.
+
+        There the gradient's components are mixtures of the old ones, sum_k r_k g_k; if those are
+        uncorrelated, as in the true eigenbasis, their second moments mix by r_k^2. Without this a
+        long memory of squares (beta2 = 0.999) goes with a basis that is no more.
+        """
+        new_left = torch.linalg.qr(self.left @ self.basis_left)[0]
+        new_right = torch.linalg.qr(self.right @ self.basis_right)[0]
+        mix_left = (self.basis_left.T @ new_left).square()
+        mix_right = (self.basis_right.T @ new_right).square()
+        self.square = mix_left.T @ self.square @ mix_right
+        self.basis_left, self.basis_right = new_left, new_right
 
 
 def _eigenvectors(matrix: Tensor) -> Tensor:

@@ -147,7 +147,7 @@ class _Run:
         """Take all stages' steps and return the mean squared error over the picture itself."""
         count = sum(stage.steps for stage in stages)
         rates = _cosine(peak_rate, count, self.schedule.warmup_steps)
-        optimiser = SOAP(self.model.layers, lr=0.0)
+        optimiser = SOAP(self.model.layers)
         for stage in stages:
             self._fit_stage(stage, rates, optimiser, exponents)
         return self.work.error(self.model, self._points(0), exponents, clip=True)
@@ -174,8 +174,7 @@ class _Run:
                 best.offer(error)
             elif step % math.ceil(points.count / batch) == 0:
                 best.offer(self.work.error(self.model, points, exponents))
-            optimiser.param_groups[0]["lr"] = rate_ * best.damping
-            optimiser.step()
+            optimiser.step(rate_ * best.damping)
             self._report(error, part.count)
         best.offer(self.work.error(self.model, points, exponents))
         best.restore()
