@@ -1,13 +1,12 @@
 """Frequency tables for the range coder, by integer arithmetic alone.
 
 Every machine must code with the same probabilities, so nothing here depends on a platform's
-`exp`: the exponential is a Taylor series in 64-bit fixed point, the powers are repeated products
-rounded down. `docs/FORMAT.md` specifies each step; the tests hold golden values.
+`exp`: powers of two come from small tables of products rounded down. `docs/FORMAT.md` specifies
+each step; the tests hold golden values.
 """
 
 from enum import IntEnum
 from functools import lru_cache
-from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +20,11 @@ MAX_MAGNITUDE = 32767
 SCALES = 64
 """Scale index i stands for the scale 2**((i - 8) / 4): 1/4 to about 13,777."""
 
-_ONE = 1 << 64
-# floor(2**64 * 2**(-k/4)) for k = 0, 1, 2, 3.
-_ROOTS = (_ONE, 0xD744FCCAD69D6AF4, 0xB504F333F9DE6484, 0x9837F0518DB8A96F)
+# 2**64 times these, rounded down: 2**(-k/4) for k = 0, 1, 2, 3; log2(e); and 2**(-1/256),
+# 2**(-1/256**2), 2**(-1/256**3).
+_ROOTS = (1 << 64, 0xD744FCCAD69D6AF4, 0xB504F333F9DE6484, 0x9837F0518DB8A96F)
+_LOG2_E = 0x171547652B82FE177
+_RATIOS = (0xFF4ECB59511EC8A5, 0xFFFF4E8E25879BFA, 0xFFFFFF4E8DE845AD)
 
 
 class Family(IntEnum):
@@ -42,63 +43,59 @@ def scale_of(index: int) -> float:
 
 def reach(index: int) -> int:
     """Return the largest magnitude that the table of a scale can code: 16 scales, at least 4."""
-    return min(MAX_MAGNITUDE, max(4, 16 * (_scale_fixed(index) >> 48) >> 16))
+    return min(MAX_MAGNITUDE, max(4, _power(8 - index) >> 60))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=2 * SCALES)
 def frequencies(family: Family, index: int) -> npt.NDArray[np.int64]:
     """Return the (2 reach + 1,) frequencies of -reach..reach: all positive, together 2**24.
 
     One for each value; the rest is shared out by rounding the cumulative weights down.
     """
     magnitudes = _weights(family, index)
-    cumulative = [0, *accumulate(magnitudes[:0:-1] + magnitudes)]
-    free = (1 << PRECISION) - (len(cumulative) - 1)
-    shares = [total * free // cumulative[-1] for total in cumulative]
-    bounds = np.array(shares, np.int64)
-    table = bounds[1:] - bounds[:-1] + 1
+    weights = np.concatenate([magnitudes[:0:-1], magnitudes])
+    cumulative = np.concatenate([np.zeros(1, np.uint64), np.cumsum(weights, dtype=np.uint64)])
+    # A sum of at most 39 bits times one of 24 bits fits into 64.
+    cumulative >>= np.uint64(max(0, int(cumulative[-1]).bit_length() - 39))
+    free = np.uint64((1 << PRECISION) - len(weights))
+    shares = (cumulative * free // cumulative[-1]).astype(np.int64)
+    table = shares[1:] - shares[:-1] + 1
     table.setflags(write=False)
     return table
 
 
-def _weights(family: Family, index: int) -> list[int]:
-    """Return 2**64 p(v) / p(0) for v = 0..reach, each power one product more, rounded down."""
-    inverse = _inverse_scale_fixed(index)
+def _weights(family: Family, index: int) -> npt.NDArray[np.uint64]:
+    """Return 2**31 p(q) / p(0) for q = 0..reach, rounded down."""
+    q = np.arange(reach(index) + 1, dtype=np.uint64)
     if family is Family.LAPLACE:
-        ratio, growth = _exp_minus(inverse), _ONE
+        octaves = q * np.uint64(_LOG2_E * _power(index - 8) >> 80)
     else:
-        # v^2 grows by 1, 3, 5, ...: the ratio of neighbours starts at e^(-a) and gains e^(-2a).
-        half_square = (inverse * inverse) >> 65
-        ratio, growth = _exp_minus(half_square), _exp_minus(2 * half_square)
-    weights = [_ONE]
-    for _ in range(reach(index)):
-        weights.append(weights[-1] * ratio >> 64)
-        ratio = ratio * growth >> 64
-    return weights
+        octaves = q * q * np.uint64(_LOG2_E * _power(2 * (index - 8)) >> 81)
+    return _exp2_minus(octaves >> np.uint64(24))
 
 
-def _exp_minus(x: int) -> int:
-    """Return 2**64 exp(-x / 2**64): halved until below 1/2, Taylor's series, squared back."""
-    halvings = max(0, x.bit_length() - 63)
-    x >>= halvings
-    term, total, n = _ONE, _ONE, 0
-    while term:
-        n += 1
-        term = (term * x >> 64) // n
-        total += term if n % 2 == 0 else -term
-    for _ in range(halvings):
-        total = total * total >> 64
-    return total
+def _exp2_minus(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Return 2**31 2**(-x / 2**24): a table for each byte of the fraction, a shift for the rest."""
+    high, middle, low = _fraction_tables()
+    byte = np.uint64(255)
+    weights = high[x >> np.uint64(16) & byte] * middle[x >> np.uint64(8) & byte] >> np.uint64(31)
+    weights = weights * low[x & byte] >> np.uint64(31)
+    return weights >> np.minimum(x >> np.uint64(24), np.uint64(32))
 
 
-def _inverse_scale_fixed(index: int) -> int:
-    """Return 2**64 / scale."""
-    quarters = index - 8
+@lru_cache(maxsize=1)
+def _fraction_tables() -> tuple[npt.NDArray[np.uint64], ...]:
+    """Return 2**31 ratio**j, j = 0..255, for each of `_RATIOS`, by products rounded down."""
+    tables = []
+    for ratio in _RATIOS:
+        powers = [1 << 64]
+        for _ in range(255):
+            powers.append(powers[-1] * ratio >> 64)
+        tables.append(np.array([power >> 33 for power in powers], np.uint64))
+    return tuple(tables)
+
+
+def _power(quarters: int) -> int:
+    """Return 2**64 2**(-quarters / 4)."""
     octaves, rest = divmod(quarters, 4)
-    return _ROOTS[rest] << -octaves if octaves < 0 else _ROOTS[rest] >> octaves
-
-
-def _scale_fixed(index: int) -> int:
-    """Return 2**64 scale."""
-    octaves, rest = divmod(8 - index, 4)
     return _ROOTS[rest] << -octaves if octaves < 0 else _ROOTS[rest] >> octaves
