@@ -29,16 +29,12 @@ The row `constant` is the image's mean everywhere, whose derivatives are 0: what
 
 import json
 import math
-import platform
-import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +46,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.environment import RESULTS, describe
 from siren_codec.field import Architecture
 from siren_codec.field.evaluate import available_cores
 from siren_codec.field.kernel import unit_coordinates, unit_per_pixel
@@ -357,7 +354,7 @@ def score(image: Float32, found: Float32, exact: Fields) -> dict[str, float]:
 
 def markdown(rows: Sequence[Row], trials: Sequence[Trial], settings: Settings) -> str:
     """Return the tables: the best of each activation, and the whole grid."""
-    environment = describe_environment()
+    environment = describe("cameraman")
     lines = [
         "# Cameraman: sine against ReLU and tanh",
         "",
@@ -397,7 +394,7 @@ def markdown(rows: Sequence[Row], trials: Sequence[Trial], settings: Settings) -
 def record(rows: Sequence[Row], trials: Sequence[Trial], settings: Settings) -> dict[str, Any]:
     """Return all that was measured, for JSON."""
     return {
-        **describe_environment(),
+        **describe("cameraman"),
         "settings": asdict(settings),
         "definitions": __doc__,
         "best": [
@@ -419,20 +416,6 @@ def record(rows: Sequence[Row], trials: Sequence[Trial], settings: Settings) -> 
             }
             for trial in trials
         ],
-    }
-
-
-def describe_environment() -> dict[str, str]:
-    """Return where, when and from what code this runs."""
-    return {
-        "command": shlex.join(["python", "-m", "benchmarks.cameraman", *sys.argv[1:]]),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": _git("rev-parse", "--short", "HEAD")
-        + (" with changes" if _git("status", "--porcelain", "siren_codec", "benchmarks") else ""),
-        "device": f"CPU {_cpu_name()}, {available_cores()} cores",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
     }
 
 
@@ -500,28 +483,8 @@ def _finite(value: float) -> float | None:
     return round(value, 4) if math.isfinite(value) else None
 
 
-def _git(*arguments: str) -> str:
-    found = subprocess.run(
-        ["git", *arguments],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return found.stdout.strip() or ("" if found.returncode == 0 else "unknown")
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 @click.command(context_settings={"show_default": True})
-@click.option("--out", type=click.Path(path_type=Path), default=Path(__file__).parent / "results")
+@click.option("--out", type=click.Path(path_type=Path), default=RESULTS)
 @click.option("--epochs", type=click.IntRange(1), default=Settings.epochs)
 @click.option("--size", type=click.IntRange(3, 512), default=Settings.size, help="Pixels a side.")
 @click.option("--width", type=click.IntRange(1), default=Settings.hidden_features)

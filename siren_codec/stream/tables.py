@@ -59,7 +59,7 @@ def frequencies(family: Family, index: int) -> npt.NDArray[np.int64]:
     cumulative >>= np.uint64(max(0, int(cumulative[-1]).bit_length() - 39))
     free = np.uint64((1 << PRECISION) - len(weights))
     shares = (cumulative * free // cumulative[-1]).astype(np.int64)
-    table = shares[1:] - shares[:-1] + 1
+    table: npt.NDArray[np.int64] = shares[1:] - shares[:-1] + 1
     table.setflags(write=False)
     return table
 
@@ -78,9 +78,11 @@ def _exp2_minus(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """Return 2**31 2**(-x / 2**24): a table for each byte of the fraction, a shift for the rest."""
     high, middle, low = _fraction_tables()
     byte = np.uint64(255)
+    weights: npt.NDArray[np.uint64]
     weights = high[x >> np.uint64(16) & byte] * middle[x >> np.uint64(8) & byte] >> np.uint64(31)
     weights = weights * low[x & byte] >> np.uint64(31)
-    return weights >> np.minimum(x >> np.uint64(24), np.uint64(32))
+    weights >>= np.minimum(x >> np.uint64(24), np.uint64(32))
+    return weights
 
 
 @lru_cache(maxsize=1)
