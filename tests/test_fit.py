@@ -130,8 +130,8 @@ def test_steps_trade_rate_for_distortion(pixels: Pixels) -> None:
         assert torch.equal(layer, saved)
 
 
-def test_lambda_is_the_slope_of_coins_curve() -> None:
-    assert coordinate_lambda(0.01, 1000.0) == pytest.approx(1.32e-5)
+def test_lambda_is_a_price_in_proportion() -> None:
+    assert coordinate_lambda(0.01, 1000.0) == pytest.approx(5e-6)
 
 
 def test_fit_learns_and_its_field_is_what_it_says(pixels: Pixels) -> None:

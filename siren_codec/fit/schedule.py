@@ -29,7 +29,7 @@ class Schedule:
     """Further stages, with the weights rounded in the forward pass."""
     learning_rate: float = 3e-3
     """SOAP's; it warms up, then falls along a cosine over all stages."""
-    rounded_learning_rate: float = 3e-4
+    rounded_learning_rate: float = 5e-4
     """The same, over the rounded stages."""
     warmup_steps: int = 80
     """At most, and at most a fifth of all."""
@@ -74,8 +74,8 @@ class Schedule:
 
 
 _POINTS_PER_WEIGHT = 3
-_STEPS = (100, 200, 300, 500, 800, 1200, 2000, 4000, 10000)
-_SHARES = (0.6, 0.32, 0.08)
+_STEPS = (150, 300, 500, 900, 1600, 3000, 6000, 12000, 25000)
+_SHARES = (0.55, 0.42, 0.03)
 """Of the steps at the coarsest level, the next one and the one after that, which is the last."""
 _ROUNDED_SHARES = (0.0, 0.9, 0.1)
 
