@@ -60,10 +60,11 @@ def _jpeg(pixels: npt.NDArray[Any], most: int) -> tuple[int, float]:
     for quality in range(95, 0, -1):
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "JPEG", quality=quality, optimize=True, progressive=True)
-        if file.tell() <= most or quality == 1:
+        length = file.tell()
+        if length <= most:
             break
     with Image.open(file) as image:
-        return file.tell(), metrics.psnr(reference=pixels, decoded=np.asarray(image))
+        return length, metrics.psnr(reference=pixels, decoded=np.asarray(image))
 
 
 @click.command(context_settings={"show_default": True})

@@ -15,6 +15,7 @@ from siren_codec.fit import Progress, Schedule, Stage, choose_device, fit, loss,
 from siren_codec.fit.optimiser import SOAP
 from siren_codec.fit.quantise import choose_exponents
 from siren_codec.fit.rate import coordinate_lambda
+from siren_codec.stream.weights import cost
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -130,8 +131,23 @@ def test_steps_trade_rate_for_distortion(pixels: Pixels) -> None:
         assert torch.equal(layer, saved)
 
 
+def test_steps_keep_within_the_bits_allowed(pixels: Pixels) -> None:
+    network, points = start.siren(SMALL, seed=0, device="cpu"), _points(pixels)
+    for bits in (4.0, 6.0, 8.0):
+        with loss.worker("cpu") as work:
+            exponents = choose_exponents(
+                network,
+                lambda: work.error(network, points),
+                lambda *_: 1e-12,
+                bits * SMALL.weight_count,
+            )
+        tensors = [t for layer in network.quantised(exponents) for t in (layer.weight, layer.bias)]
+        spent = sum(cost(tensor.values) for tensor in tensors) / SMALL.weight_count
+        assert bits - 1 < spent <= bits
+
+
 def test_lambda_is_a_price_in_proportion() -> None:
-    assert coordinate_lambda(0.01, 1000.0) == pytest.approx(5e-6)
+    assert coordinate_lambda(0.01, 1000.0) == pytest.approx(3.3e-6)
 
 
 def test_fit_learns_and_its_field_is_what_it_says(pixels: Pixels) -> None:

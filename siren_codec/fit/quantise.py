@@ -1,5 +1,6 @@
 """Real weights -> integers: the quantisation step of each tensor, by rate-distortion."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -26,27 +27,37 @@ class _Choice:
 
 
 def choose_exponents(
-    model: Model, error: Callable[[], float], price: Callable[[float, float], float]
+    model: Model,
+    error: Callable[[], float],
+    price: Callable[[float, float], float],
+    most_bits: float = math.inf,
 ) -> list[tuple[int, int]]:
     """Return the (weight, bias) step exponents of each layer that minimise D + lambda R.
 
     D is the mean squared error of the decoded samples, `error()` for the model's weights as they
     are; R is what the range coder spends on the integers. Rounding errors of different tensors
     are independent, so their distortions add up, and each tensor can be chosen by itself
-    (Shoham and Gersho 1988). `price(D, R)` is lambda; it is settled with R by iteration.
+    (Shoham and Gersho 1988). `price(D, R)` is lambda, settled with R by iteration; it is raised
+    as far as it takes to make R no more than `most_bits`.
     """
     exact = error()
     choices = [list(_choices(model, index, part, error, exact)) for index, part in _tensors(model)]
-    bits = sum(tensor[len(tensor) // 2].bits for tensor in choices)
-    best: list[_Choice] = []
+    best = [tensor[len(tensor) // 2] for tensor in choices]
+    lambda_ = 0.0
     for _ in range(8):
-        lambda_ = price(exact, bits)
-        best = [
-            min(c, key=lambda choice: choice.distortion + lambda_ * choice.bits) for c in choices
-        ]
-        bits = sum(choice.bits for choice in best)
+        lambda_ = price(exact, sum(choice.bits for choice in best))
+        best = _cheapest(choices, lambda_)
+    for _ in range(300):
+        if sum(choice.bits for choice in best) <= most_bits:
+            break
+        lambda_ *= 1.1
+        best = _cheapest(choices, lambda_)
     exponents = [choice.exponent for choice in best]
     return list(zip(exponents[::2], exponents[1::2], strict=True))
+
+
+def _cheapest(choices: list[list[_Choice]], lambda_: float) -> list[_Choice]:
+    return [min(c, key=lambda choice: choice.distortion + lambda_ * choice.bits) for c in choices]
 
 
 def _tensors(model: Model) -> Iterator[tuple[int, slice]]:

@@ -1,8 +1,10 @@
 """What a bit is worth: the Lagrangian multiplier of a fit."""
 
-__all__ = ["coordinate_lambda"]
+__all__ = ["MOST_BITS_PER_WEIGHT", "coordinate_lambda"]
 
-_PRICE = 0.5
+_PRICE = 0.33
+MOST_BITS_PER_WEIGHT = 6.85
+"""Where `coordinate_lambda` would spend more than this on a weight, a bit is worth more."""
 
 
 def coordinate_lambda(mse: float, bits: float) -> float:
@@ -10,7 +12,7 @@ def coordinate_lambda(mse: float, bits: float) -> float:
 
     Such a codec can also spend a bit on a larger network. On COIN's own curve (arXiv 2103.03123,
     Kodak: .307 bpp at 26.41 dB, .611 at 28.41) twice the bits gain 2 dB, that is D ~ R**-0.66, so
-    -dD/dR = 0.66 D / R. Quantisation trades at a little less than this price: at 0.5 the file
-    stays within 0.15 dB of the real weights, for a tenth of a bit a weight (docs/EXPERIMENTS.md).
+    -dD/dR = 0.66 D / R. Quantisation trades at half this price, which keeps the file close to the
+    real weights and costs hardly anything: the optimum is flat (docs/EXPERIMENTS.md).
     """
     return _PRICE * mse / bits

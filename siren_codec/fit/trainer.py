@@ -133,7 +133,10 @@ class _Run:
             index = torch.randint(points.count, (_STEP_SEARCH_POINTS,), generator=self.generator)
             points = points.take(index.to(self.device))
         return choose_exponents(
-            self.model, lambda: self.work.error(self.model, points), rate.coordinate_lambda
+            self.model,
+            lambda: self.work.error(self.model, points),
+            rate.coordinate_lambda,
+            rate.MOST_BITS_PER_WEIGHT * self.model.architecture.weight_count,
         )
 
     def fit_rounded(self, exponents: Exponents) -> float:
