@@ -1,5 +1,6 @@
 """The fit: initialisation, optimiser, quantisation, the loop and its accidents."""
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -133,17 +134,17 @@ def test_steps_trade_rate_for_distortion(pixels: Pixels) -> None:
 
 def test_steps_keep_within_the_bits_allowed(pixels: Pixels) -> None:
     network, points = start.siren(SMALL, seed=0, device="cpu"), _points(pixels)
-    for bits in (4.0, 6.0, 8.0):
+
+    def spend(most_bits: float) -> float:
         with loss.worker("cpu") as work:
-            exponents = choose_exponents(
-                network,
-                lambda: work.error(network, points),
-                lambda *_: 1e-12,
-                bits * SMALL.weight_count,
-            )
-        tensors = [t for layer in network.quantised(exponents) for t in (layer.weight, layer.bias)]
-        spent = sum(cost(tensor.values) for tensor in tensors) / SMALL.weight_count
-        assert bits - 1 < spent <= bits
+            error = functools.partial(work.error, network, points)
+            exponents = choose_exponents(network, error, lambda *_: 1e-12, most_bits)
+        layers = network.quantised(exponents)
+        return sum(cost(layer.weight.values) + cost(layer.bias.values) for layer in layers)
+
+    free = spend(math.inf)
+    for share in (0.9, 0.75):
+        assert 0.6 * share * free < spend(share * free) <= share * free
 
 
 def test_lambda_is_a_price_in_proportion() -> None:
