@@ -48,8 +48,8 @@ from tqdm import tqdm
 
 from benchmarks.environment import RESULTS, describe
 from siren_codec.field import Architecture
-from siren_codec.field.evaluate import available_cores
 from siren_codec.field.kernel import unit_coordinates, unit_per_pixel
+from siren_codec.field.threads import available_cores
 from siren_codec.fit.start import siren
 
 __all__ = ["ACTIVATIONS", "Network", "Settings", "Trial", "camera", "derivatives", "main", "psnr"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from siren_codec.field.evaluate import available_cores
+from siren_codec.field.threads import available_cores
 
 __all__ = ["RESULTS", "describe"]
 

@@ -1,16 +1,17 @@
 """The commands: siren-encode, siren-decode, siren-info.
 
 Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted. Every failure is one line on standard
-error. Torch is imported by siren-encode alone, once all that can be checked has been.
+error. Torch is imported by siren-encode, once all that can be checked has been, and for a GPU.
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 import click
 
@@ -136,7 +137,7 @@ def encode_command(
 
     began = time.perf_counter()
     say = _speaker(quiet)
-    _check_output(target, force)
+    _check_output(source, target, force)
     picture = _load_picture(source, max_pixels)
     for notice in picture.notices:
         say(f"siren-encode: {_name(source)}: {notice}")
@@ -232,9 +233,11 @@ def decode_command(
     from siren_codec import codec, image
 
     if target is None:
+        if source != "-" and not Path(source).name:
+            raise UsageError(f"{source or 'IN'}: expected a file")
         target = "-" if source == "-" else str(Path(source).with_suffix(".png"))
     format_ = _output_format(target)
-    _check_output(target, force)
+    _check_output(source, target, force)
     field = _from(source, lambda data: codec.open_field(data, max_pixels=max_pixels))
     picture = codec.render_picture(
         field, size=size, scale=scale, crop=crop, show=show, device=device, max_pixels=max_pixels
@@ -299,15 +302,24 @@ def _run(command: click.Command) -> NoReturn:
     except SirenError as error:
         message, code = str(error), 2 if isinstance(error, UsageError) else 1
     except (KeyboardInterrupt, click.Abort):
-        message, code = "interrupted; nothing was written", 130
+        message, code = "interrupted", 130
     except MemoryError:
         message, code = "out of memory", 1
     except BrokenPipeError:
-        sys.stderr.close()
         code = 1
-    if message is not None:
+        _forget_output()
+    except OSError as error:
+        message, code = f"cannot write the output: {error.strerror or error}", 1
+        _forget_output()
+    if message is not None and sys.stderr is not None:
         print(f"{command.name}: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)
+
+
+def _forget_output() -> None:
+    """Let what could not be written go: Python would try, and complain, once more at exit."""
+    with suppress(OSError, AttributeError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _name(path: str) -> str:
@@ -321,35 +333,58 @@ def _speaker(quiet: bool) -> Callable[[str], None]:
 def _load_picture(source: str, max_pixels: int) -> "Picture":
     from siren_codec import image
 
-    content = sys.stdin.buffer.read() if source == "-" else source
+    content = _standard_input().read() if source == "-" else source
     return image.load(content, max_pixels=max_pixels)
 
 
 def _from(source: str, read: Callable[[bytes], T]) -> T:
     """Return what `read` makes of a file's bytes; its errors name the file."""
+    from siren_codec.codec import read_limited
+
     name = "standard input" if source == "-" else source
     try:
-        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-        return read(data)
+        if source == "-":
+            return read(read_limited(_standard_input()))
+        with open(source, "rb") as file:
+            return read(read_limited(file))
     except SirenError as error:
         raise type(error)(f"{name}: {error}") from None
-    except OSError as error:
-        raise SirenError(f"{name}: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        raise SirenError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _check_output(target: str, force: bool) -> None:
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise SirenError("standard input is closed")
+    return sys.stdin.buffer
+
+
+def _standard_output() -> BinaryIO:
+    if sys.stdout is None:
+        raise SirenError("standard output is closed")
+    return sys.stdout.buffer
+
+
+def _check_output(source: str, target: str, force: bool) -> None:
+    """Find out before any work whether the output can be written."""
     from siren_codec import output
 
-    if target != "-":
-        output.check(Path(target), force=force)
+    if target == "-":
+        _standard_output()
+        return
+    output.check(Path(target), force=force)
+    with suppress(OSError):
+        if source != "-" and Path(source).samefile(target):
+            raise SirenError(f"{target}: is the input itself")
 
 
 def _write_output(target: str, data: bytes, force: bool) -> None:
     from siren_codec import output
 
     if target == "-":
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        file = _standard_output()
+        file.write(data)
+        file.flush()
     else:
         output.write(Path(target), data, force=force)
 
@@ -371,7 +406,7 @@ def _output_format(target: str) -> str:
 @contextmanager
 def _progress_bar(quiet: bool) -> "Iterator[ProgressCallback | None]":
     """Yield a progress callback that shows step, PSNR and time left on standard error."""
-    if quiet:
+    if quiet or sys.stderr is None:
         yield None
         return
     from tqdm import tqdm

@@ -5,17 +5,17 @@ decode:  bytes -> stream.read -> Field -> Field.render -> pixels
 """
 
 import math
+import operator
 import os
 import warnings
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from siren_codec import image, metrics, stream
-from siren_codec.errors import SirenError, UsageError
+from siren_codec.errors import LimitError, SirenError, UsageError
 from siren_codec.field import Architecture, Field, evaluate
 from siren_codec.field.evaluate import Sampler
 from siren_codec.image import Picture
@@ -37,6 +37,7 @@ __all__ = [
     "info",
     "limits_for",
     "open_field",
+    "read_limited",
     "render_picture",
 ]
 
@@ -45,7 +46,7 @@ DEFAULT_EFFORT = 4
 _CHANNELS = ("L", "LA", "RGB", "RGBA")
 
 Show = Literal["colour", "gradient", "laplacian"]
-Source = str | os.PathLike[str] | bytes
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +169,7 @@ def architecture_for(
     layers = hidden_layers
     if layers is None:
         layers = 10 if affordable >= 5000 else 5
+    layers = _integer("hidden layers", layers)
     if not 1 <= layers <= DEFAULT_LIMITS.hidden_layers:
         raise UsageError(
             f"hidden layers: expected 1 to {DEFAULT_LIMITS.hidden_layers}, found {layers}"
@@ -176,6 +178,7 @@ def architecture_for(
         sizes = (Architecture(channels, layers, size) for size in range(64, 4, -1))
         fitting = (network for network in sizes if network.weight_count <= affordable)
         hidden_features = next(fitting, Architecture(channels, layers, 4)).hidden_features
+    hidden_features = _integer("hidden features", hidden_features)
     if not 1 <= hidden_features <= DEFAULT_LIMITS.hidden_features:
         raise UsageError(
             f"hidden features: expected 1 to {DEFAULT_LIMITS.hidden_features}, "
@@ -184,8 +187,15 @@ def architecture_for(
     return Architecture(channels, layers, hidden_features)
 
 
+def _integer(name: str, value: int) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UsageError(f"{name}: expected an integer, found {value!r}") from None
+
+
 def decode(
-    data: bytes,
+    data: bytes | bytearray | memoryview,
     *,
     size: tuple[int, int] | None = None,
     scale: float | None = None,
@@ -199,7 +209,7 @@ def decode(
     `size` is (width, height), `crop` is (x, y, width, height) in pixels of the original. On `cuda`
     torch evaluates the picture; on `cpu`, the default, torch is not imported. Raises SirenError.
     """
-    field = stream.read(data, limits_for(max_pixels))
+    field = stream.read(bytes(data), limits_for(max_pixels))
     return field.render(
         size, scale=scale, crop=crop, sampler=_sampler(field, device), max_pixels=max_pixels
     )
@@ -221,8 +231,8 @@ def render_picture(
     gradient's magnitude from black, the Laplacian around mid-grey, the 99.5th percentile of their
     magnitude at the end of the range.
     """
+    sampler = _sampler(field, device)
     if show == "colour":
-        sampler = _sampler(field, device)
         pixels = field.render(size, scale=scale, crop=crop, sampler=sampler, max_pixels=max_pixels)
         return Picture(np.atleast_3d(pixels), field.metadata)
     values = evaluate.render_derivative(
@@ -286,13 +296,28 @@ def limits_for(max_pixels: int) -> Limits:
     return replace(DEFAULT_LIMITS, pixels=max_pixels)
 
 
+def read_limited(file: BinaryIO, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """Read a `.siren` file: no more than its first bytes of anything else, nor beyond the limit."""
+    data = file.read(len(format.MAGIC))
+    if data != format.MAGIC:
+        stream.read(data)
+    data += file.read(limits.file_bytes - len(data) + 1)
+    if len(data) > limits.file_bytes:
+        raise LimitError(f"expected at most {limits.file_bytes} bytes, found more")
+    return data
+
+
 def _bytes_of(source: Source) -> bytes:
-    if isinstance(source, bytes):
-        return source
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
     try:
-        return Path(source).read_bytes()
-    except OSError as error:
-        raise SirenError(f"{os.fspath(source)}: {error.strerror}") from None
+        with open(source, "rb") as file:
+            return read_limited(file)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SirenError(f"{os.fspath(source)}: {reason}") from None
+    except SirenError as error:
+        raise type(error)(f"{os.fspath(source)}: {error}") from None
 
 
 def _sampler(field: Field, device: str) -> Sampler | None:

@@ -31,6 +31,8 @@ OUTPUT_FORMATS = {
 }
 """What `siren-decode` writes, by the file's extension."""
 
+_LARGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
+
 _KEPT = ("L", "LA", "RGB", "RGBA")
 _CONVERTED = {
     "1": "L",
@@ -74,11 +76,14 @@ def load(source: str | os.PathLike[str] | bytes, *, max_pixels: int) -> Picture:
     """Read a picture file, or its bytes. Raises PictureError or LimitError."""
     name = "standard input" if isinstance(source, bytes) else os.fspath(source)
     file: BinaryIO | Path = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
-    if source == b"" or (isinstance(file, Path) and file.is_file() and not file.stat().st_size):
-        raise PictureError(f"{name}: expected a picture, found an empty file")
     try:
-        with _pillow_errors(), _bomb_limit(max_pixels), Image.open(file) as image:
-            return from_pil(image, max_pixels=max_pixels)
+        with _pillow_errors(), _bomb_limit(max_pixels):
+            if source == b"" or (
+                isinstance(file, Path) and file.is_file() and not file.stat().st_size
+            ):
+                raise PictureError("expected a picture, found an empty file")
+            with Image.open(file) as image:
+                return from_pil(image, max_pixels=max_pixels)
     except (LimitError, PictureError) as error:
         raise type(error)(f"{name}: {error}") from None
 
@@ -89,8 +94,8 @@ def from_pil(image: Image.Image, *, max_pixels: int) -> Picture:
     Raises PictureError or LimitError.
     """
     _check_size(image.width, image.height, max_pixels)
-    notices = _what_pillow_drops(image)
     with _pillow_errors():
+        notices = _what_pillow_drops(image)
         image.load()
         metadata, upright = _metadata(image, notices)
         if upright.mode.startswith("I;16") or (upright.mode == "I" and image.format == "PPM"):
@@ -121,8 +126,33 @@ def from_array(array: npt.ArrayLike, *, max_pixels: int) -> Picture:
 
 
 def save_bytes(picture: Picture, format_: str) -> tuple[bytes, tuple[str, ...]]:
-    """Return a picture file of a Pillow format, and notices of what the format could not hold."""
-    pixels, notices = picture.pixels, []
+    """Return a picture file of a Pillow format, and notices of what the format could not hold.
+
+    Raises PictureError where it cannot hold the pixels themselves.
+    """
+    height, width, _ = picture.pixels.shape
+    if max(width, height) > _LARGEST_SIDE.get(format_, width + height):
+        raise PictureError(
+            f"{width}x{height}: expected at most {_LARGEST_SIDE[format_]} pixels a side "
+            f"in {format_}"
+        )
+    pixels, notices = _storable(picture.pixels, format_)
+    sample = Image.fromarray(np.ascontiguousarray(pixels[:1, :1]))
+    metadata = {}
+    for name, payload in picture.metadata.items():
+        # Metadata comes from a file and is not to be trusted: each is tried on a single pixel.
+        try:
+            _written(sample, format_, {name: payload})
+        except PictureError as error:
+            notices.append(f"dropped the {name.upper()}: {error}")
+        else:
+            metadata[name] = payload
+    return _written(Image.fromarray(pixels), format_, metadata), tuple(notices)
+
+
+def _storable(pixels: Pixels, format_: str) -> tuple[Pixels, list[str]]:
+    """Return what a format can hold of pixels, as Pillow wants them, and notices of the rest."""
+    notices = []
     channels = pixels.shape[2]
     if pixels.dtype == np.uint16 and (channels > 1 or format_ not in ("PNG", "TIFF")):
         notices.append(f"converted 16-bit samples to the 8 bits that this {format_} writer keeps")
@@ -130,22 +160,24 @@ def save_bytes(picture: Picture, format_: str) -> tuple[bytes, tuple[str, ...]]:
     if channels in (2, 4) and format_ in ("JPEG", "BMP"):
         notices.append(f"dropped the alpha channel, which {format_} cannot hold")
         pixels = pixels[:, :, :-1]
-    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels, notices
+
+
+def _written(image: Image.Image, format_: str, metadata: Mapping[str, bytes]) -> bytes:
     options: dict[str, Any] = {"quality": 95} if format_ in ("JPEG", "WEBP") else {}
+    if format_ == "BMP" and metadata:
+        raise PictureError("BMP cannot hold it")
     names = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
-    options |= {names[name]: data for name, data in picture.metadata.items()}
-    if format_ == "BMP" and picture.metadata:
-        notices.append("dropped the metadata, which BMP cannot hold")
-        options = {}
+    options |= {names[name]: data for name, data in metadata.items()}
     out = io.BytesIO()
     try:
         if "xmp" in options and format_ in ("PNG", "TIFF"):
             options |= _xmp_options(format_, options.pop("xmp"), options.get("exif", b""))
         image.save(out, format=format_, **options)
     except Exception as error:
-        # Metadata comes from a file and is not to be trusted; Pillow raises anything for it.
-        raise PictureError(f"cannot write this picture as {format_}: {error}") from None
-    return out.getvalue(), tuple(notices)
+        # Pillow raises anything for what it cannot write.
+        raise PictureError(f"{format_} cannot hold it: {error}") from None
+    return out.getvalue()
 
 
 @contextmanager
@@ -235,7 +267,7 @@ def _metadata(image: Image.Image, notices: list[str]) -> tuple[dict[str, bytes],
     orientation, exif = 1, b""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")
+            warnings.simplefilter("ignore")
             orientation, exif = _exif(image)
     except Exception:
         notices.append("dropped the EXIF, which is broken")

@@ -45,8 +45,10 @@ def write(path: Path, data: bytes, *, force: bool) -> None:
         return
     target = _target(path)
     temporary = target.with_name(f".siren-{os.getpid()}-{threading.get_ident()}.part")
+    began = False
     try:
         with open(temporary, "xb") as file:
+            began = True
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -56,8 +58,9 @@ def write(path: Path, data: bytes, *, force: bool) -> None:
     except OSError as error:
         raise SirenError(f"{path}: cannot be written: {error.strerror}") from None
     finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        if began:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def _target(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -296,6 +297,53 @@ def test_nothing_is_overwritten_without_force(
     assert png.read_bytes() != before
 
 
+def test_the_input_is_never_the_output(run: Command, png: Path) -> None:
+    before = png.read_bytes()
+    result = run("encode", png, png, "--force", *TINY)
+    assert result.code == 1
+    assert "is the input itself" in result.err
+    assert png.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_no_file_to_decode(run: Command, name: str) -> None:
+    result = run("decode", name)
+    assert result.code in (1, 2)
+    assert _is_one_line(result.err)
+
+
+def test_a_name_that_is_too_long(run: Command, tmp_path: Path) -> None:
+    for arguments in (["encode", "n" * 300, tmp_path / "a.siren"], ["decode", "n" * 300]):
+        result = run(*arguments)
+        assert result.code == 1
+        assert _is_one_line(result.err)
+
+
+@pytest.mark.parametrize(
+    ("main", "redirect"),
+    [
+        ("info_main", ">/dev/full"),
+        ("decode_main", "- >/dev/full"),
+        ("decode_main", "- >&-"),
+        ("info_main", ">&-"),
+    ],
+)
+def test_an_output_that_cannot_be_written(siren: Path, main: str, redirect: str) -> None:
+    code = f"from siren_codec.cli import {main}; {main}()"
+    command = f"{shlex.quote(sys.executable)} -c '{code}' {shlex.quote(str(siren))} {redirect}"
+    done = subprocess.run(command, shell=True, stderr=subprocess.PIPE, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") <= 1
+    if redirect != ">&-":
+        assert done.returncode == 1
+
+
+def test_endless_input_is_not_read(run: Command) -> None:
+    result = run("info", "/dev/zero")
+    assert result.code == 1
+    assert "expected a .siren file" in result.err
+
+
 def test_an_unwritable_output_is_found_before_the_fit(
     run: Command, png: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,7 +374,7 @@ def test_interruption_leaves_nothing(
     before = set(tmp_path.iterdir())
     result = run("encode", png, tmp_path / "out.siren", "--quiet", *TINY)
     assert result.code == 130
-    assert result.err.strip() == "siren-encode: interrupted; nothing was written"
+    assert result.err.strip() == "siren-encode: interrupted"
     assert set(tmp_path.iterdir()) == before
 
 

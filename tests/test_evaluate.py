@@ -3,15 +3,18 @@
 import math
 import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import threadpoolctl
 from conftest import make_field
 
 from siren_codec.errors import LimitError, UsageError
-from siren_codec.field import Field, Layer, QuantisedTensor, evaluate
+from siren_codec.field import Field, Layer, QuantisedTensor, evaluate, threads
 from siren_codec.field.evaluate import Crop, Derivative, Size
 
 Float64 = npt.NDArray[np.float64]
@@ -605,4 +608,52 @@ def test_memory_of_points_follows_the_block(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_at_least_one_core_is_available() -> None:
-    assert evaluate.available_cores() >= 1
+    assert threads.available_cores() >= 1
+
+
+def test_a_small_file_cannot_ask_for_hours() -> None:
+    field = replace(make_field(hidden_layers=16, hidden_features=512), width=65_535, height=1365)
+    with pytest.raises(LimitError, match="multiply-adds"):
+        field.render(max_pixels=89_478_485)
+    assert field.render((2, 2), crop=(0, 0, 8, 8), max_pixels=89_478_485).shape == (2, 2, 3)
+
+
+def test_threads_that_render_at_once_leave_blas_as_it_was() -> None:
+    field = make_field(width=64, height=64)
+
+    def blas() -> list[int]:
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+
+    before = blas()
+    with ThreadPoolExecutor(4) as pool:
+        pictures = list(pool.map(lambda _: field.render(scale=4), range(8)))
+    assert blas() == before
+    assert all(np.array_equal(picture, pictures[0]) for picture in pictures)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"size": (2.5, 3)},
+        {"size": (3,)},
+        {"crop": (1, 2)},
+        {"crop": 7},
+        {"scale": "2"},
+    ],
+)
+def test_requests_of_the_wrong_type(request_: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        make_field(28).render(**request_)
+
+
+def test_numpy_integers_are_integers() -> None:
+    crop = np.array([1, 2, 5, 4])
+    assert make_field(28).render(crop=crop).shape[:2] == (4, 5)  # type: ignore[arg-type]
+
+
+def test_a_field_does_not_change() -> None:
+    field = make_field(8)
+    with pytest.raises(ValueError, match="read-only"):
+        field.layers[0].weight.values[0, 0] = 1
+    with pytest.raises(TypeError):
+        field.metadata["icc"] = b""  # type: ignore[index]

@@ -221,6 +221,21 @@ def test_a_loss_that_is_not_finite_is_rolled_back(
     assert found.quantised_psnr > 10
 
 
+def test_a_gradient_that_is_not_finite_poisons_nothing(
+    pixels: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grad, calls = torch.autograd.grad, iter(range(10**6))
+
+    def broken(*args: object) -> object:
+        gradients = grad(*args)  # type: ignore[call-overload]
+        if next(calls) in (0, 14, 30):
+            gradients[0][0, 0] = math.nan
+        return gradients
+
+    monkeypatch.setattr(torch.autograd, "grad", broken)
+    assert fit(pixels, architecture=SMALL, schedule=QUICK).quantised_psnr > 10
+
+
 def test_a_loss_that_stays_not_finite_is_an_error(
     pixels: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -494,3 +494,26 @@ def test_an_interruption_is_not_swallowed(
     monkeypatch.setattr(weights, "_entropy_model", interrupt)
     with pytest.raises(interruption):
         weights.unpack(section(RANGE_BODY, coder=Coder.RANGE), SHAPES)
+
+
+def test_an_empty_block_in_a_zstd_frame_is_slack() -> None:
+    frame = zstandard.ZstdCompressor(level=19).compress(bytes(range(50)))
+    head = zstandard.frame_header_size(frame)
+    grown = frame[:head] + b"\0\0\0" * 3 + frame[head:]
+    assert zstandard.ZstdDecompressor().decompress(grown) == bytes(range(50))
+    weights._decompress(frame, 50)
+    with pytest.raises(FormatError, match="blocks that hold something"):
+        weights._decompress(grown, 50)
+
+
+def test_a_zstd_checksum_is_slack() -> None:
+    frame = zstandard.ZstdCompressor(level=19, write_checksum=True).compress(bytes(50))
+    with pytest.raises(FormatError, match="without checksum"):
+        weights._decompress(frame, 50)
+
+
+def test_a_second_plane_that_is_empty_is_slack() -> None:
+    raw = bytes([1, 2, 3, 0, 0, 0])
+    frame = zstandard.ZstdCompressor(level=19).compress(raw)
+    with pytest.raises(FormatError, match="expected 1 byte plane"):
+        weights._unpack_zstd(b"\x02" + frame, [3])

@@ -7,18 +7,18 @@ needs follows the block and not the picture, and averages what each output pixel
 """
 
 import math
-import os
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from siren_codec.errors import LimitError, UsageError
 from siren_codec.field.kernel import cell_centres, unit_coordinates, unit_per_pixel
+from siren_codec.field.threads import available_cores, one_blas_thread
 
 if TYPE_CHECKING:
     from siren_codec.field.field import Field
@@ -29,7 +29,6 @@ __all__ = [
     "Sampler",
     "Size",
     "at",
-    "available_cores",
     "colour_sampler",
     "derivative_sampler",
     "frame",
@@ -50,6 +49,10 @@ Derivative = Literal["gradient", "laplacian"]
 
 BLOCK_ELEMENTS = 1 << 17
 """Activations of one layer held at once: 512 KiB in float32, which a core's cache holds."""
+
+
+MULTIPLY_ADDS_PER_PIXEL = 1 << 16
+"""What a pixel limit allows on average: a file of 200 bytes can ask for millions for each."""
 
 
 def render(
@@ -129,7 +132,9 @@ def frame(
     max_pixels: int | None = None,
 ) -> tuple[Crop, Size]:
     """Return the crop and the output's size that a request means, or say what is wrong with it."""
-    x, y, width, height = crop = crop or (0, 0, field.width, field.height)
+    crop = (0, 0, field.width, field.height) if crop is None else _integers("crop", crop, 4)
+    size = None if size is None else _integers("size", size, 2)
+    x, y, width, height = crop
     inside = min(x, y) >= 0 and x + width <= field.width and y + height <= field.height
     if width < 1 or height < 1 or not inside:
         raise UsageError(
@@ -140,16 +145,40 @@ def frame(
         raise UsageError("expected a size or a scale, found both")
     if size is None:
         scale = 1.0 if scale is None else scale
-        if not (math.isfinite(scale) and scale > 0):
+        if isinstance(scale, str) or not (math.isfinite(scale) and scale > 0):
             raise UsageError(f"scale {scale}: expected a finite number above 0")
         if not math.isfinite(max(width, height) * scale):
             raise LimitError(f"scale {scale}: expected an output that can be counted")
         size = (max(1, math.floor(width * scale + 0.5)), max(1, math.floor(height * scale + 0.5)))
     if min(size) < 1:
         raise UsageError(f"size {size[0]}x{size[1]}: expected at least 1x1")
-    if max_pixels is not None and size[0] * size[1] > max_pixels:
-        raise LimitError(f"{size[0]}x{size[1]}: expected at most {max_pixels} pixels")
+    if max(size) >= 1 << 31 or (max_pixels is not None and size[0] * size[1] > max_pixels):
+        most = f"{max_pixels} pixels" if max_pixels is not None else "2147483647 a side"
+        raise LimitError(f"{size[0]}x{size[1]}: expected at most {most}")
+    over_x, over_y = _oversampling(crop, size)
+    work = over_x * size[0] * over_y * size[1] * field.architecture.weight_count
+    if max_pixels is not None and work > max_pixels * MULTIPLY_ADDS_PER_PIXEL:
+        raise LimitError(
+            f"{size[0]}x{size[1]}: expected at most {max_pixels * MULTIPLY_ADDS_PER_PIXEL:.2g} "
+            f"multiply-adds, found {work:.2g}"
+        )
     return crop, size
+
+
+def _integers(name: str, values: Sequence[int], count: int) -> Any:
+    """Return a tuple of so many integers, whatever sequence of them was given."""
+    try:
+        numbers = tuple(operator.index(value) for value in values)
+    except TypeError:
+        numbers = ()
+    if len(numbers) != count:
+        raise UsageError(f"{name}: expected {count} integers, found {values!r}")
+    return numbers
+
+
+def _oversampling(crop: Crop, size: Size) -> tuple[int, int]:
+    """Return how many samples a side each output pixel takes."""
+    return math.ceil(crop[2] / size[0]), math.ceil(crop[3] / size[1])
 
 
 def colour_sampler(field: "Field") -> Sampler:
@@ -216,7 +245,7 @@ def _render_into(
 ) -> None:
     """Fill `out` (height, width, channels) tile by tile, a thread for each core."""
     out_height, out_width = out.shape[:2]
-    over_x, over_y = math.ceil(crop[2] / out_width), math.ceil(crop[3] / out_height)
+    over_x, over_y = _oversampling(crop, (out_width, out_height))
     xs = cell_centres(crop[0], crop[2], out_width * over_x)
     ys = cell_centres(crop[1], crop[3], out_height * over_y)
     columns = min(out_width, max(1, block // over_x))
@@ -240,7 +269,7 @@ def _render_into(
         fill(corners[0])
         return
     # A thread for each tile, not a BLAS of many threads for each small product in it.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(available_cores()) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(available_cores()) as pool:
         for _ in pool.map(fill, corners):
             pass
 
@@ -341,10 +370,3 @@ def _real_layers(field: "Field") -> list[tuple[Float64, Float64]]:
 def _block(field: "Field") -> int:
     """Return how many points to evaluate at once."""
     return max(512, BLOCK_ELEMENTS // field.architecture.hidden_features)
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

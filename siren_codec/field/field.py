@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,9 @@ class QuantisedTensor:
     values: npt.NDArray[np.int32]
     exponent: int
 
+    def __post_init__(self) -> None:
+        self.values.flags.writeable = False
+
     def dequantise(self) -> npt.NDArray[np.float64]:
         """Return the real tensor, exact in float64 and in float32 alike."""
         return np.ldexp(self.values.astype(np.float64), self.exponent)
@@ -87,6 +91,9 @@ class Field:
     architecture: Architecture
     layers: tuple[Layer, ...]
     metadata: Mapping[str, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
 
     @property
     def channels(self) -> int:

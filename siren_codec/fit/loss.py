@@ -1,21 +1,25 @@
 """The loss and its gradients over many points, in bands that a core's cache holds."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from siren_codec.field.evaluate import available_cores
+from siren_codec.field.threads import available_cores, shared
 from siren_codec.fit.model import Exponents, Model
 
 __all__ = ["Points", "Worker", "worker"]
 
+T = TypeVar("T")
+
 _CPU_ACTIVATIONS = 1 << 19
 """Activations of one layer in a band: 2 MiB in float32. Smaller and larger bands are slower."""
-_GPU_ACTIVATIONS = 1 << 28
+_GPU_ACTIVATIONS = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -49,16 +53,22 @@ class Worker:
         self._pool = pool
 
     def backward(self, model: Model, points: Points, exponents: Exponents | None = None) -> float:
-        """Set the gradients of the model's layers and return the mean squared error."""
+        """Set the gradients of the model's layers and return the mean squared error.
+
+        It is not a number where a gradient is not finite.
+        """
 
         def band(part: slice) -> tuple[Tensor, tuple[Tensor, ...]]:
             loss = _squared_error(model, points, part, exponents) / points.target.numel()
             return loss.detach(), torch.autograd.grad(loss, model.layers)
 
         results = self._map(band, model, points)
+        loss = float(torch.stack([loss for loss, _ in results]).sum())
         for index, layer in enumerate(model.layers):
             layer.grad = torch.stack([gradients[index] for _, gradients in results]).sum(0)
-        return float(torch.stack([loss for loss, _ in results]).sum())
+            if not torch.isfinite(layer.grad).all():
+                loss = math.nan
+        return loss
 
     @torch.no_grad()
     def error(
@@ -75,7 +85,7 @@ class Worker:
         )
         return float(torch.stack(losses).sum()) / points.target.numel()
 
-    def _map(self, function, model: Model, points: Points) -> list:  # type: ignore[no-untyped-def, type-arg]
+    def _map(self, function: Callable[[slice], T], model: Model, points: Points) -> list[T]:
         activations = _CPU_ACTIVATIONS if self._pool else _GPU_ACTIVATIONS
         size = max(1, activations // model.architecture.hidden_features)
         parts = [slice(start, start + size) for start in range(0, points.count, size)]
@@ -88,13 +98,18 @@ def worker(device: str) -> Iterator[Worker]:
     if device != "cpu":
         yield Worker(device, None)
         return
+    pool = ThreadPoolExecutor(available_cores(), initializer=_prepare_thread)
+    with _one_torch_thread(), pool:
+        yield Worker(device, pool)
+
+
+def _limit_torch() -> Callable[[], object]:
     threads = torch.get_num_threads()
-    with ThreadPoolExecutor(available_cores(), initializer=_prepare_thread) as pool:
-        try:
-            torch.set_num_threads(1)
-            yield Worker(device, pool)
-        finally:
-            torch.set_num_threads(threads)
+    torch.set_num_threads(1)
+    return lambda: torch.set_num_threads(threads)
+
+
+_one_torch_thread = contextmanager(shared(_limit_torch))
 
 
 def _prepare_thread() -> None:

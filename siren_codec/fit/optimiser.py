@@ -52,6 +52,11 @@ class SOAP:
             if self._steps % self.frequency == 0:
                 state.turn()
 
+    def forget(self) -> None:
+        """Forget all moments and averages, as after a step that was taken back."""
+        self._steps = 0
+        self._states = []
+
     def _direction(self, gradient: Tensor, state: "_State") -> Tensor:
         """Return Adam's direction in the eigenbasis, rotated back."""
         beta1, beta2 = self.betas

@@ -24,7 +24,7 @@ class Schedule:
     """The course of a fit: real weights from coarse to fine, then rounded ones."""
 
     stages: tuple[Stage, ...]
-    """The last stage fits the picture itself."""
+    """The last stage fits the picture itself, or a large one averaged a little."""
     rounded_stages: tuple[Stage, ...] = ()
     """Further stages, with the weights rounded in the forward pass."""
     learning_rate: float = 3e-3
@@ -56,6 +56,9 @@ class Schedule:
         `steps` overrides its length. Most steps are taken where they are cheap: the picture is
         averaged as far as leaves it `_POINTS_PER_WEIGHT`, and a network sees little beyond that.
         """
+        for name, number in (("effort", effort), ("steps", steps), ("batch", batch)):
+            if not isinstance(number, int | None):
+                raise UsageError(f"{name}: expected an integer, found {number!r}")
         if effort not in EFFORTS:
             raise UsageError(f"effort: expected 1 to 9, found {effort}")
         if steps is None:

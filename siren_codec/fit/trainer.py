@@ -172,6 +172,9 @@ class _Run:
             rate_ = next(rates)
             if not math.isfinite(error) or (batch is None and best.lost(error)):
                 best.roll_back()
+                if not math.isfinite(error):
+                    optimiser.forget()
+                self._report(best.error, part.count)
                 continue
             if batch is None:
                 best.offer(error)
@@ -224,7 +227,7 @@ class _Best:
             self.error, self.state = error, self.model.state()
 
     def lost(self, error: float) -> bool:
-        """Tell whether a finite error means that the fit has left the good region, for a while."""
+        """Tell whether a finite error means that the fit has lost its way."""
         return error > _DIVERGED * self.error and self.rollbacks < _MAX_ROLLBACKS
 
     def roll_back(self) -> None:

@@ -63,6 +63,8 @@ class Limits:
     omega_0: float = 4096.0
     metadata_bytes: int = 16 << 20
     """Bytes of each metadata section."""
+    file_bytes: int = 64 << 20
+    """Bytes of a whole file: the largest network and three sections of metadata."""
 
 
 DEFAULT_LIMITS = Limits()

@@ -104,6 +104,8 @@ def _unpack_zstd(data: bytes, counts: Sequence[int]) -> list[Integers]:
         raise FormatError(f"weights: expected 1 or 2 byte planes, found {planes}")
     raw = _decompress(data[1:], planes * sum(counts))
     bytes_ = np.frombuffer(raw, np.uint8).reshape(planes, -1).astype(np.int32)
+    if not bytes_[1:].any(axis=1).all():
+        raise FormatError("weights: expected 1 byte plane, for the second is empty; found 2")
     zigzag = bytes_[0] if planes == 1 else bytes_[0] | bytes_[1] << 8
     flat = (zigzag >> 1) ^ -(zigzag & 1)
     if flat.min() < -MAX_MAGNITUDE:
@@ -129,7 +131,22 @@ def _decompress(frame: bytes, length: int) -> bytes:
         raise FormatError(f"zstd: {error}") from None
     if len(raw) != length:
         raise FormatError(f"zstd: expected {length} bytes, found {len(raw)}")
+    _check_frame(frame)
     return raw
+
+
+def _check_frame(frame: bytes) -> None:
+    """Refuse what a frame may hold beside its content: RFC 8878, sections 3.1.1.1 and 3.1.1.2."""
+    parameters = zstandard.get_frame_parameters(frame)
+    if parameters.has_checksum or parameters.dict_id:
+        raise FormatError("zstd: expected a frame without checksum and dictionary")
+    position, last = zstandard.frame_header_size(frame), False
+    while not last:
+        header = int.from_bytes(frame[position : position + 3], "little")
+        last, kind, size = bool(header & 1), header >> 1 & 3, header >> 3
+        if size == 0:
+            raise FormatError("zstd: expected blocks that hold something, found an empty one")
+        position += 3 + (1 if kind == 1 else size)
 
 
 def _pack_range(values: Sequence[Integers]) -> bytes:
