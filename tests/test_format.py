@@ -162,6 +162,16 @@ def test_sizes_of_the_sections_and_the_rest_are_the_file() -> None:
 # Golden files
 
 GOLDEN_FILES = {
+    "rgb_8_laplace": (
+        (14, 18, 8, Architecture(3, 2, 11)),
+        weights.Coder.RANGE,
+        "0c459c464592326fdc444bae62cf151a4f14a6573633a855bfa784e0ecd15586",
+    ),
+    "grey_16_zstd_2": (
+        (9, 21, 16, Architecture(1, 3, 8)),
+        weights.Coder.ZSTD,
+        "505e60fde7b80ab73e81aa2c799f816e44efee478b84aeb5904443b0ecbbbb40",
+    ),
     "grey_8": (
         (17, 11, 8, Architecture(1, 2, 6)),
         weights.Coder.RANGE,
@@ -224,6 +234,14 @@ def test_golden_pixels(name: str) -> None:
 def test_a_golden_file_is_written_as_it_was(name: str) -> None:
     # If this fails for rgba_16_zstd alone, look at zstd's own version first: any frame is legal.
     assert stream.write(stream.read(golden(name))) == golden(name)
+
+
+def test_golden_files_cover_both_families_and_both_numbers_of_planes() -> None:
+    sections = {name: format.parse(golden(name))[1][Section.WEIGHTS] for name in GOLDEN_FILES}
+    tables = [section[7:13] for section in sections.values() if section[0] == weights.Coder.RANGE]
+    assert {table >> 6 for bytes_ in tables for table in bytes_} == {0, 1}
+    assert sections["rgba_16_zstd"][1 + 2 * 3] == 1
+    assert sections["grey_16_zstd_2"][1 + 2 * 4] == 2
 
 
 def test_golden_metadata() -> None:

@@ -35,6 +35,8 @@ def fields() -> dict[str, Field]:
         "grey_8": _field(17, 11, 8, Architecture(1, 2, 6)),
         "rgb_8_range": _field(24, 16, 8, Architecture(3, 3, 10, 20.0, 27.25)),
         "rgba_16_zstd": _field(15, 13, 16, Architecture(4, 2, 12), period=24),
+        "rgb_8_laplace": _field(14, 18, 8, Architecture(3, 2, 11), peaked=True),
+        "grey_16_zstd_2": _field(9, 21, 16, Architecture(1, 3, 8), period=20, finer=5),
         "la_8_metadata": _field(20, 24, 8, Architecture(2, 1, 7), metadata=METADATA),
     }
 
@@ -68,17 +70,24 @@ def _field(
     architecture: Architecture,
     *,
     period: int = 1 << 16,
+    peaked: bool = False,
+    finer: int = 0,
     metadata: Mapping[str, bytes] | None = None,
 ) -> Field:
-    """Return a Field of integers that repeat after `period`: zstd is the better coder then."""
+    """Return a Field of integers that repeat after `period`: zstd is the better coder then.
+
+    `peaked` integers lie near 0, as Laplace's do; `finer` takes the steps down by so many octaves.
+    """
     layers = []
     last = architecture.hidden_layers
     for index, (n_out, n_in) in enumerate(architecture.shapes):
-        bound = 64 if index in (0, last) else 90
-        exponent = -7 if index in (0, last) else -11
+        bound = (64 if index in (0, last) else 90) << finer
+        exponent = (-7 if index in (0, last) else -11) - finer
         label = f"{width}x{height} {index}"
         weight = _integers(label + " weight", n_out * n_in, bound, period)
         bias = _integers(label + " bias", n_out, bound, period)
+        if peaked:
+            weight = (weight * np.abs(weight) // bound).astype(np.int32)
         layers.append(
             Layer(
                 QuantisedTensor(weight.reshape(n_out, n_in), exponent),
