@@ -25,7 +25,7 @@ from benchmarks.environment import RESULTS, describe
 from siren_codec import metrics
 from siren_codec.codec import encode_picture, info
 from siren_codec.field import Architecture
-from siren_codec.fit import Schedule, fit
+from siren_codec.fit import Schedule, choose_device, fit
 from siren_codec.image import load
 from siren_codec.stream import DEFAULT_LIMITS
 
@@ -102,7 +102,7 @@ def main(
             path, effort=effort, hidden_layers=hidden_layers, hidden_features=hidden_features
         )
         with out.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**row, **describe("weights")}) + "\n")
+            file.write(json.dumps({**row, **describe("weights", choose_device("auto"))}) + "\n")
         tqdm.write(
             f"| {row['image']} | {row['bytes']} | {row['bpp']:.3f} | {row['bits_per_weight']:.2f} "
             f"| {row['psnr_real']:.2f} | {row['psnr_real_all_steps']:.2f} | {row['psnr']:.2f} "
