@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -75,13 +75,15 @@ class Picture:
 def load(source: str | os.PathLike[str] | bytes, *, max_pixels: int) -> Picture:
     """Read a picture file, or its bytes. Raises PictureError or LimitError."""
     name = "standard input" if isinstance(source, bytes) else os.fspath(source)
-    file: BinaryIO | Path = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
+    file: io.BytesIO | Path = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
     try:
         with _pillow_errors(), _bomb_limit(max_pixels):
             if source == b"" or (
                 isinstance(file, Path) and file.is_file() and not file.stat().st_size
             ):
                 raise PictureError("expected a picture, found an empty file")
+            if isinstance(file, io.BytesIO) or file.is_file():
+                _check_png(file)
             with Image.open(file) as image:
                 return from_pil(image, max_pixels=max_pixels)
     except (LimitError, PictureError) as error:
@@ -211,6 +213,15 @@ def _bomb_limit(max_pixels: int) -> Iterator[None]:
             yield
     finally:
         Image.MAX_IMAGE_PIXELS = before
+
+
+def _check_png(file: io.BytesIO | Path) -> None:
+    """Check the checksums of a PNG, which Pillow decodes without looking at them."""
+    with Image.open(file) as image:
+        if image.format == "PNG":
+            image.verify()
+    if isinstance(file, io.BytesIO):
+        file.seek(0)
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

@@ -347,6 +347,16 @@ def test_bmp_drops_metadata_with_a_notice() -> None:
 # Files that are no pictures
 
 
+def test_a_png_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
+    data = bytearray(encoded(Image.fromarray(noise((8, 8, 3))), "PNG"))
+    data[-14] ^= 1  # within IDAT's checksum: IEND takes the last 12 bytes
+    path = tmp_path / "bad.png"
+    path.write_bytes(data)
+    for source in (bytes(data), path):
+        with pytest.raises(PictureError, match="checksum"):
+            load(source, max_pixels=MAX_PIXELS)
+
+
 def refused(source: str | Path | bytes, kind: type[SirenError] = PictureError) -> str:
     """Return the message of the refusal: one line, of this kind, and nothing chained to it."""
     with pytest.raises(SirenError) as caught:

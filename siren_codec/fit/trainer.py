@@ -70,12 +70,15 @@ def fit(
     if channels != architecture.channels:
         raise UsageError(f"expected {architecture.channels} channels, found {channels}")
     device = choose_device(device)
-    model = start.siren(architecture, seed=seed, device=device)
-    with worker(device) as work:
-        run = _Run(model, pixels, schedule, seed, device, work, progress)
-        real = run.fit_real()
-        exponents = run.choose_exponents()
-        quantised = run.fit_rounded(exponents)
+    try:
+        model = start.siren(architecture, seed=seed, device=device)
+        with worker(device) as work:
+            run = _Run(model, pixels, schedule, seed, device, work, progress)
+            real = run.fit_real()
+            exponents = run.choose_exponents()
+            quantised = run.fit_rounded(exponents)
+    except torch.OutOfMemoryError as error:
+        raise FitError(f"{device} ran out of memory: {error}") from None
     field = Field(
         width=width,
         height=height,
