@@ -19,7 +19,7 @@ from siren_codec import __version__
 from siren_codec.errors import SirenError, UsageError
 
 if TYPE_CHECKING:
-    from siren_codec.codec import Show
+    from siren_codec.codec import Encoded, Show
     from siren_codec.fit import Progress, ProgressCallback
     from siren_codec.image import Picture
 
@@ -133,7 +133,7 @@ def encode_command(
     A small network, a SIREN, is fitted to the picture; its quantised weights are the file. IN is
     any picture that Pillow reads; - is standard input or output.
     """
-    from siren_codec import codec, metrics
+    from siren_codec import codec
 
     began = time.perf_counter()
     say = _speaker(quiet)
@@ -141,11 +141,6 @@ def encode_command(
     picture = _load_picture(source, max_pixels)
     for notice in picture.notices:
         say(f"siren-encode: {_name(source)}: {notice}")
-    architecture = codec.architecture_for(
-        picture, model=model, hidden_layers=hidden_layers, hidden_features=hidden_features
-    )
-    if verbose:
-        say(f"{architecture}: {architecture.weight_count} weights")
     with _progress_bar(quiet) as progress:
         encoded = codec.encode_picture(
             picture,
@@ -159,24 +154,9 @@ def encode_command(
             progress=progress,
         )
     _write_output(target, encoded.data, force)
-    height, width, _ = picture.pixels.shape
-    result = {
-        "input": source,
-        "output": target,
-        "width": width,
-        "height": height,
-        "bytes": len(encoded.data),
-        "bpp": metrics.bpp(file_bytes=len(encoded.data), width=width, height=height),
-        # JSON knows no infinity: a lossless file has null.
-        "psnr": encoded.psnr if encoded.psnr < float("inf") else None,
-        "seconds": time.perf_counter() - began,
-    }
+    result = _summary(source, target, encoded, time.perf_counter() - began)
     if verbose:
-        bits = 8 * len(encoded.data) / architecture.weight_count
-        say(
-            f"{bits:.2f} bits per weight; PSNR: real weights "
-            f"{encoded.fit.real_psnr:.2f} dB, quantised {encoded.fit.quantised_psnr:.2f} dB"
-        )
+        say(_details(encoded))
     if as_json:
         click.echo(json.dumps(result), err=target == "-")
     elif not quiet:
@@ -185,6 +165,35 @@ def encode_command(
             f"PSNR {encoded.psnr:.2f} dB, {result['seconds']:.1f} s",
             err=target == "-",
         )
+
+
+def _summary(source: str, target: str, encoded: "Encoded", seconds: float) -> dict[str, Any]:
+    """Return what `--json` prints of an encode."""
+    from siren_codec import metrics
+
+    width, height = encoded.fit.field.width, encoded.fit.field.height
+    return {
+        "input": source,
+        "output": target,
+        "width": width,
+        "height": height,
+        "bytes": len(encoded.data),
+        "bpp": metrics.bpp(file_bytes=len(encoded.data), width=width, height=height),
+        # JSON knows no infinity: a lossless file has null.
+        "psnr": encoded.psnr if encoded.psnr < float("inf") else None,
+        "seconds": seconds,
+    }
+
+
+def _details(encoded: "Encoded") -> str:
+    """Return what `--verbose` adds."""
+    architecture = encoded.fit.field.architecture
+    bits = 8 * len(encoded.data) / architecture.weight_count
+    return (
+        f"{architecture}: {architecture.weight_count} weights\n"
+        f"{bits:.2f} bits per weight; PSNR: real weights {encoded.fit.real_psnr:.2f} dB, "
+        f"quantised {encoded.fit.quantised_psnr:.2f} dB"
+    )
 
 
 @click.command("siren-decode", context_settings=_SETTINGS, epilog=_EXIT_CODES)
