@@ -1,6 +1,7 @@
 """Quality and rate, of real files and of decoded integer pixels."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,10 @@ import numpy.typing as npt
 
 from siren_codec.errors import UsageError
 
-__all__ = ["bpp", "psnr", "ssim"]
+__all__ = ["bd_rate", "bpp", "psnr", "rate_at", "ssim"]
+
+Points = Sequence[tuple[float, float]]
+"""A codec's (bits per pixel, PSNR in dB), in any order."""
 
 
 def psnr(*, reference: npt.NDArray[Any], decoded: npt.NDArray[Any]) -> float:
@@ -52,3 +56,45 @@ def ssim(*, reference: npt.NDArray[Any], decoded: npt.NDArray[Any]) -> float:
 def bpp(*, file_bytes: int, width: int, height: int) -> float:
     """Return bits per pixel of a file: all its bytes count."""
     return 8 * file_bytes / (width * height)
+
+
+def bd_rate(*, reference: Points, test: Points) -> float:
+    """Return how many percent more bits `test` takes than `reference` at the same PSNR.
+
+    Bjontegaard's delta rate (VCEG-M33): the mean difference of the logarithms of the rates over the
+    PSNRs that both curves reach, between points by PCHIP instead of a cubic polynomial. Negative is
+    better. Raises UsageError for fewer than two points, for a PSNR that does not rise with the rate
+    and for curves that share no PSNR. scipy interpolates.
+    """
+    curves = [_log_rate(points) for points in (reference, test)]
+    low = max(float(curve.x[0]) for curve in curves)
+    high = min(float(curve.x[-1]) for curve in curves)
+    if low >= high:
+        raise UsageError(f"expected curves that share a range of PSNR, found {low:g} and {high:g}")
+    log_rates = [float(curve.integrate(low, high)) / (high - low) for curve in curves]
+    return 100 * math.expm1(log_rates[1] - log_rates[0])
+
+
+def rate_at(*, points: Points, psnr: float) -> float:
+    """Return the bits per pixel at which a codec reaches a PSNR, between its points as `bd_rate`.
+
+    Raises UsageError where `bd_rate` would, and for a PSNR outside the curve.
+    """
+    curve = _log_rate(points)
+    if not curve.x[0] <= psnr <= curve.x[-1]:
+        raise UsageError(f"expected {curve.x[0]:g}..{curve.x[-1]:g} dB, found {psnr:g}")
+    return math.exp(float(curve(psnr)))
+
+
+def _log_rate(points: Points) -> Any:
+    """Return the logarithm of the rate as a function of PSNR, a scipy PchipInterpolator."""
+    from scipy.interpolate import PchipInterpolator
+
+    if len(points) < 2:
+        raise UsageError(f"expected two points (bpp, PSNR) or more, found {len(points)}")
+    rates, psnrs = np.array(sorted(points), np.float64).T
+    if not (np.isfinite(rates).all() and np.isfinite(psnrs).all() and rates[0] > 0):
+        raise UsageError(f"expected finite rates above 0 and finite PSNRs, found {points}")
+    if not (np.diff(psnrs) > 0).all():
+        raise UsageError(f"expected a PSNR that rises with the rate, found {sorted(points)}")
+    return PchipInterpolator(psnrs, np.log(rates))

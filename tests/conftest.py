@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from siren_codec.field import Architecture, Field, Layer, QuantisedTensor
+from siren_codec.field.kernel import level_shape
 
 __all__ = ["make_field", "quantise"]
 
@@ -27,14 +28,18 @@ def make_field(
     first_omega_0: float = 30.0,
     omega_0: float = 30.0,
     exponent: int = -12,
+    features: tuple[int, ...] = (),
     metadata: Mapping[str, bytes] | None = None,
 ) -> Field:
     """Return a random Field with weights as Sitzmann et al. (2020) draw them, then quantised.
 
     The last layer is drawn wider, so that the picture uses its whole range and clips a little.
+    With `features` it has latent grids of small integers, and no context network.
     """
     rng = np.random.default_rng(seed)
-    architecture = Architecture(channels, hidden_layers, hidden_features, first_omega_0, omega_0)
+    architecture = Architecture(
+        channels, hidden_layers, hidden_features, first_omega_0, omega_0, features
+    )
     layers = []
     for index, (n_out, n_in) in enumerate(architecture.shapes):
         if index == 0:
@@ -46,4 +51,8 @@ def make_field(
         weight = rng.uniform(-bound, bound, (n_out, n_in))
         bias = rng.uniform(-0.1, 0.1, n_out)
         layers.append(Layer(quantise(weight, exponent), quantise(bias, exponent)))
-    return Field(width, height, depth, architecture, tuple(layers), dict(metadata or {}))
+    latents = tuple(
+        rng.integers(-3, 4, (count, *level_shape(width, height, level)), np.int32)
+        for level, count in enumerate(features)
+    )
+    return Field(width, height, depth, architecture, tuple(layers), dict(metadata or {}), latents)

@@ -5,6 +5,7 @@ import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from siren_codec.field.evaluate import Crop, Derivative, Size
 Float64 = npt.NDArray[np.float64]
 Pixels = npt.NDArray[Any]
 
+FEATURES = [(1,), (1, 2), (0, 2), (0, 0), (2, 0, 0, 1), (1, 1, 1, 1, 1, 1, 1), (0,) * 9 + (1,)]
+"""Latent grids: on every level, on some, on none, and on levels coarser than the pictures."""
 FORMS = [(depth, channels) for depth in (8, 16) for channels in (1, 2, 3, 4)]
 
 
@@ -29,7 +32,10 @@ def naive(field: Field, x: Float64, y: Float64) -> Float64:
     Sitzmann et al. (2020): h <- sin(omega_0 (W h + b)), the last layer linear; the samples are
     (f + 1) / 2 of the peak, the coordinates (2 x + 1) / width - 1.
     """
-    h = np.stack([(2 * x + 1) / field.width - 1, (2 * y + 1) / field.height - 1], axis=-1)
+    inputs = [(2 * x + 1) / field.width - 1, (2 * y + 1) / field.height - 1]
+    for level, grids in enumerate(field.latents):
+        inputs += [naive_spline(grid, level, x, y) for grid in grids]
+    h = np.stack(inputs, axis=-1)
     for index, layer in enumerate(field.layers):
         weight = layer.weight.values * 2.0**layer.weight.exponent
         bias = layer.bias.values * 2.0**layer.bias.exponent
@@ -40,6 +46,29 @@ def naive(field: Field, x: Float64, y: Float64) -> Float64:
                 (field.architecture.first_omega_0 if first else field.architecture.omega_0) * h
             )
     return np.asarray((h + 1) / 2 * (2**field.depth - 1))
+
+
+def naive_spline(grid: npt.NDArray[np.int32], level: int, x: Float64, y: Float64) -> Float64:
+    """Return a grid's values at points: the sum over all cells, those beyond the edges too.
+
+    Cell k of level l has its centre at 2**l (k + 1/2) - 1/2; a cell beyond an edge is as the
+    outermost one, and no point of the picture sees more than three of them.
+    """
+    padded = np.pad(grid, 3, mode="edge")
+    value = np.zeros(np.shape(x))
+    for row, cells in enumerate(padded, -3):
+        along_y = cubic((y + 0.5) / 2**level - 0.5 - row)
+        for column, cell in enumerate(cells, -3):
+            value += cell * along_y * cubic((x + 0.5) / 2**level - 0.5 - column)
+    return value
+
+
+def cubic(distance: Float64) -> Float64:
+    """Return the cubic B-spline: the sum over j of (-1)^j (4 choose j) (d + 2 - j)_+^3 / 6."""
+    terms = [
+        (-1) ** j * math.comb(4, j) * np.maximum(distance + 2 - j, 0) ** 3 / 6 for j in range(5)
+    ]
+    return np.where(np.abs(distance) < 2, sum(terms), 0)
 
 
 def naive_grid(field: Field, xs: Float64, ys: Float64) -> Float64:
@@ -55,6 +84,18 @@ def naive_means(field: Field, size: Size, over: Size) -> Float64:
     ys = (np.arange(height * over_y) + 0.5) * field.height / (height * over_y) - 0.5
     samples = naive_grid(field, xs, ys)
     return np.asarray(samples.reshape(height, over_y, width, over_x, -1).mean(axis=(1, 3)))
+
+
+def grid_field(seed: int = 0, *, features: tuple[int, ...] = (1, 0, 2, 1), **options: Any) -> Field:
+    """Return a random Field with latent grids, at a frequency for inputs of several units."""
+    return make_field(seed, features=features, **{"first_omega_0": 3.0, **options})
+
+
+def random_points(field: Field, count: int, *, margin: float = 0.01) -> tuple[Float64, Float64]:
+    """Return x and y anywhere in the picture, so far from its edges."""
+    rng = np.random.default_rng(count)
+    x = rng.uniform(margin - 0.5, field.width - 0.5 - margin, count)
+    return x, rng.uniform(margin - 0.5, field.height - 0.5 - margin, count)
 
 
 def pixel_grid(field: Field) -> tuple[Float64, Float64]:
@@ -605,6 +646,174 @@ def test_memory_of_points_follows_the_block(monkeypatch: pytest.MonkeyPatch) -> 
     activations = 8 * len(x) * 24
     results_and_points = 8 * len(x) * 4
     assert peak_memory(lambda: field.at(x, x)) < results_and_points + activations / 8
+
+
+# Latent grids
+
+
+@pytest.mark.parametrize("features", FEATURES)
+@pytest.mark.parametrize(("width", "height"), [(31, 17), (8, 16), (1, 1), (1, 5), (70, 2)])
+def test_render_agrees_with_the_naive_grids(
+    features: tuple[int, ...], width: int, height: int
+) -> None:
+    field = grid_field(40, width=width, height=height, features=features)
+    samples = naive_grid(field, np.arange(float(width)), np.arange(float(height)))
+    if width * height > 100:
+        assert samples.std() > 0.1 * field.peak
+    assert_within_a_level(field.render(), samples)
+
+
+@pytest.mark.parametrize(("depth", "channels"), FORMS)
+def test_at_pixel_centres_gives_the_rendered_pixels_of_grids(depth: int, channels: int) -> None:
+    field = grid_field(41, width=19, height=23, depth=depth, channels=channels)
+    clipped = np.clip(field.at(*pixel_grid(field)), 0, field.peak).reshape(field.render().shape)
+    assert np.abs(clipped - field.render()).max() < (0.51 if depth == 8 else 0.75)
+
+
+@pytest.mark.parametrize("features", FEATURES)
+def test_at_agrees_with_the_naive_grids(features: tuple[int, ...]) -> None:
+    field = grid_field(42, width=13, height=22, features=features)
+    x, y = random_points(field, 300, margin=0)
+    expected = naive(field, x, y)
+    np.testing.assert_allclose(field.at(x, y), expected, rtol=0, atol=1e-8 * field.peak)
+    corners = np.array([-0.5, -0.5, 12.5, 12.5]), np.array([-0.5, 21.5, -0.5, 21.5])
+    np.testing.assert_allclose(field.at(*corners), naive(field, *corners), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("features", FEATURES)
+@pytest.mark.parametrize("hidden_layers", [1, 3])
+def test_gradient_of_grids_is_that_of_central_differences(
+    features: tuple[int, ...], hidden_layers: int
+) -> None:
+    field = grid_field(43, width=29, height=18, features=features, hidden_layers=hidden_layers)
+    (x, y), h = random_points(field, 60), 1e-5
+    numeric = np.stack(
+        [
+            (field.at(x + h, y) - field.at(x - h, y)) / (2 * h),
+            (field.at(x, y + h) - field.at(x, y - h)) / (2 * h),
+        ],
+        axis=-1,
+    )
+    assert np.abs(numeric).max() > 1
+    np.testing.assert_allclose(field.gradient(x, y), numeric, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("features", FEATURES)
+@pytest.mark.parametrize("hidden_layers", [1, 3])
+def test_laplacian_of_grids_is_that_of_central_differences(
+    features: tuple[int, ...], hidden_layers: int
+) -> None:
+    field = grid_field(44, width=29, height=18, features=features, hidden_layers=hidden_layers)
+    # Differences of the exact gradient: second differences of `at` have the third derivative,
+    # which jumps where cells meet, in the way.
+    (x, y), h = random_points(field, 60), 1e-6
+    numeric = (
+        field.gradient(x + h, y)[..., 0]
+        - field.gradient(x - h, y)[..., 0]
+        + field.gradient(x, y + h)[..., 1]
+        - field.gradient(x, y - h)[..., 1]
+    ) / (2 * h)
+    assert np.abs(numeric).max() > 1
+    np.testing.assert_allclose(field.laplacian(x, y), numeric, rtol=1e-3, atol=1e-2)
+    # And of `at` itself, more roughly.
+    h = 1e-3
+    around = ((h, 0), (-h, 0), (0, h), (0, -h))
+    numeric = (sum(field.at(x + dx, y + dy) for dx, dy in around) - 4 * field.at(x, y)) / h**2
+    most = np.abs(numeric).max()
+    np.testing.assert_allclose(field.laplacian(x, y), numeric, rtol=0.02, atol=0.002 * most)
+
+
+@pytest.mark.parametrize("kind", ["gradient", "laplacian"])
+@pytest.mark.parametrize("features", [(1, 0, 2), (0, 2, 1, 1)])
+def test_render_derivative_of_grids_is_the_derivative_at_pixel_centres(
+    monkeypatch: pytest.MonkeyPatch, kind: Derivative, features: tuple[int, ...]
+) -> None:
+    field = grid_field(45, width=37, height=29, features=features)
+    small_blocks(monkeypatch)
+    rendered = evaluate.render_derivative(field, kind)
+    x, y = pixel_grid(field)
+    if kind == "gradient":
+        exact = np.linalg.norm(field.gradient(x, y), axis=-1)
+    else:
+        exact = field.laplacian(x, y)
+    assert np.abs(exact).max() > 1
+    np.testing.assert_allclose(rendered, exact, rtol=1e-3, atol=1e-4 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("crop", [(0, 0, 30, 20), (3, 5, 11, 7), (29, 19, 1, 1), (0, 4, 30, 1)])
+def test_a_crop_of_grids_is_a_part_of_the_picture(crop: Crop) -> None:
+    field = grid_field(46, width=30, height=20)
+    x, y, width, height = crop
+    whole = field.render()[y : y + height, x : x + width]
+    assert_within_a_level(field.render(crop=crop), whole)
+    # Enlarged by a whole number the parts fit too: splines know nothing of the crop.
+    whole = field.render(scale=3)[3 * y : 3 * (y + height), 3 * x : 3 * (x + width)]
+    assert_within_a_level(field.render(crop=crop, scale=3), whole)
+
+
+@pytest.mark.parametrize(
+    ("size", "over"), [((60, 30), (1, 1)), ((13, 7), (3, 3)), ((30, 7), (1, 3)), ((1, 1), (30, 20))]
+)
+def test_grids_at_any_size(size: Size, over: Size) -> None:
+    field = grid_field(47, width=30, height=20)
+    assert_within_a_level(field.render(size), naive_means(field, size, over))
+
+
+@pytest.mark.parametrize(("size", "crop"), BLOCKED)
+def test_the_result_of_grids_does_not_depend_on_blocks_or_threads(
+    monkeypatch: pytest.MonkeyPatch, size: Size | None, crop: Crop | None
+) -> None:
+    field = grid_field(48, width=80, height=60)
+    whole = field.render(size, crop=crop)
+    small_blocks(monkeypatch)
+    results = []
+    for cores in (1, 2, 5):
+        monkeypatch.setattr(evaluate, "available_cores", lambda cores=cores: cores)
+        results.append(field.render(size, crop=crop))
+    assert_within_a_level(results[0], whole)
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+def test_grids_of_zeros_add_nothing() -> None:
+    plain = make_field(49, width=21, height=14)
+    field = make_field(49, width=21, height=14, features=(1, 2))
+    first = plain.layers[0]
+    wide = np.hstack([first.weight.values, np.full((8, 3), 1000, np.int32)])
+    layers = (Layer(QuantisedTensor(wide, first.weight.exponent), first.bias), *plain.layers[1:])
+    latents = tuple(np.zeros_like(grids) for grids in field.latents)
+    field = replace(field, layers=layers, latents=latents)
+    x, y = pixel_grid(plain)
+    np.testing.assert_allclose(field.at(x, y), plain.at(x, y), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(field.laplacian(x, y), plain.laplacian(x, y), rtol=1e-6, atol=1e-6)
+    assert_within_a_level(field.render(), plain.render())
+
+
+def test_memory_of_grids_follows_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    field = grid_field(51, width=16, height=4096, hidden_features=24, features=(1, 0, 1))
+    activations = 4 * 16 * 4096 * 24
+    monkeypatch.setattr(evaluate, "available_cores", lambda: 2)
+    small_blocks(monkeypatch)
+    for crop, size in ((None, (1, 1)), (None, (16, 4)), ((0, 3000, 16, 300), None)):
+        assert peak_memory(partial(field.render, size, crop=crop)) < activations / 8
+    derivative = partial(evaluate.render_derivative, field, "laplacian", (1, 8))
+    assert peak_memory(derivative) < activations / 8
+
+
+def test_a_small_crop_of_a_large_picture_meets_its_own_cells_only() -> None:
+    field = grid_field(52, width=4096, height=4096, hidden_features=4, features=(0, 2))
+    assert peak_memory(lambda: field.render(crop=(2000, 1000, 4, 4))) < 1 << 17
+
+
+def test_grids_count_as_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "MULTIPLY_ADDS_PER_PIXEL", 100)
+    small: dict[str, Any] = {"hidden_layers": 1, "hidden_features": 1, "channels": 1}
+    assert evaluate.frame(grid_field(features=(0, 5), **small), max_pixels=192)[1] == (16, 12)
+    with pytest.raises(LimitError, match="multiply-adds"):
+        evaluate.frame(grid_field(features=(1, 5), **small), max_pixels=192)
+
+
+# Limits and settings
 
 
 def test_at_least_one_core_is_available() -> None:

@@ -73,7 +73,31 @@ def assert_same_field(actual: Field, expected: Field) -> None:
         assert found.exponent == wanted.exponent
         assert found.values.dtype == np.int32
         np.testing.assert_array_equal(found.values, wanted.values)
+    assert len(actual.latents) == len(expected.latents)
+    for level, other in zip(actual.latents, expected.latents, strict=True):
+        assert level.dtype == np.int32
+        np.testing.assert_array_equal(level, other)
 
+
+_GRID_ARCHITECTURE = replace(FIELD.architecture, features=(5, 1), neighbours=4, context_features=4)
+GRIDS = replace(
+    FIELD,
+    architecture=_GRID_ARCHITECTURE,
+    layers=tuple(
+        Layer(*(QuantisedTensor(np.zeros(shape, np.int32), -8) for shape in (matrix, matrix[:1])))
+        for matrix in _GRID_ARCHITECTURE.shapes
+    ),
+    latents=(np.ones((5, 12, 16), np.int32), np.full((1, 6, 8), -3, np.int32)),
+    context=tuple(
+        Layer(
+            QuantisedTensor(np.ones(matrix, np.int32), -8),
+            QuantisedTensor(np.ones(bias, np.int32), -8),
+        )
+        for matrix, bias in zip(
+            _GRID_ARCHITECTURE.context_shapes, [(6, 4), (4,), (2,)], strict=True
+        )
+    ),
+)
 
 # Round trips
 
@@ -115,6 +139,14 @@ def test_round_trip_of_frequencies(first_omega_0: float, omega_0: float) -> None
 def test_round_trip_of_some_metadata(names: list[str]) -> None:
     field = replace(FIELD, metadata={name: METADATA[name] for name in names})
     assert dict(stream.read(stream.write(field)).metadata) == dict(field.metadata)
+
+
+def test_round_trip_of_latent_grids() -> None:
+    assert_same_field(stream.read(stream.write(GRIDS)), GRIDS)
+    empty = replace(GRIDS, latents=tuple(np.zeros_like(level) for level in GRIDS.latents))
+    data = stream.write(empty)
+    assert format.parse(data)[1][Section.LATENTS] == b"\0"
+    assert_same_field(stream.read(data), empty)
 
 
 def test_write_agrees_with_the_layout_of_the_specification() -> None:
@@ -192,6 +224,16 @@ GOLDEN_FILES = {
         weights.Coder.RANGE,
         "59218039e882ef922cdbb7251ca418160cce6adbfa1d90175d52afcea8ae93fd",
     ),
+    "rgb_8_grid": (
+        (21, 13, 8, Architecture(3, 2, 6, 30.0, 30.0, (1, 0, 2), 7, 5)),
+        weights.Coder.RANGE,
+        "61a86a91e0464f97f769de5ec5f2290c8ba1202294fc940278318222668adbfb",
+    ),
+    "grey_16_grid": (
+        (11, 18, 16, Architecture(1, 1, 8, 10.0, 30.0, (1, 2), 24, 4)),
+        weights.Coder.RANGE,
+        "fa57a377b9144c0ff2fd1816e7aa30652761adbfe3aa6abcc373947582db856b",
+    ),
 }
 
 
@@ -205,6 +247,8 @@ def tensors_digest(field: Field) -> str:
     for tensor in field.tensors():
         digest.update(np.int32(tensor.exponent).astype("<i4").tobytes())
         digest.update(tensor.values.astype("<i4").tobytes())
+    for grids in field.latents:
+        digest.update(grids.astype("<i4").tobytes())
     return digest.hexdigest()
 
 
@@ -338,7 +382,17 @@ def mutate_weights(data: bytes, rng: np.random.Generator) -> bytes:
     return file([*({**sections, Section.WEIGHTS: payload}).items()], head)
 
 
-@pytest.mark.parametrize("mutation", [mutate_body, mutate_weights])
+def mutate_latents(data: bytes, rng: np.random.Generator) -> bytes:
+    """Change the latents section alone, if there is one, and let its length be right."""
+    _, sections = format.parse(data)
+    if Section.LATENTS not in sections:
+        return mutate_weights(data, rng)
+    head = data[5 : len(data) - 4 - sum(format.sizes(sections).values())]
+    payload = mutate(sections[Section.LATENTS], rng, start=0)
+    return file([*({**sections, Section.LATENTS: payload}).items()], head)
+
+
+@pytest.mark.parametrize("mutation", [mutate_body, mutate_weights, mutate_latents])
 def test_mutations_give_a_field_or_a_siren_error(
     mutation: Callable[[bytes, np.random.Generator], bytes],
 ) -> None:
@@ -471,7 +525,19 @@ BEYOND_LIMITS = [
     ({"first_omega_0": varint(4 * 4096 + 1)}, "first omega_0: .* found 4096.25"),
     ({"omega_0": varint(0)}, "^omega_0: expected 0.25 to 4096.0, found 0"),
     ({"omega_0": LARGEST}, "^omega_0: expected 0.25 to 4096.0"),
-    ({"levels": bytes([17, *[1] * 17])}, "levels: expected 0 to 0, found 17"),
+    ({"levels": bytes([11, *[1] * 11, 4, 4])}, "levels: expected 0 to 10, found 11"),
+    ({"levels": bytes([255, *[255] * 255, 4, 4])}, "levels: expected 0 to 10, found 255"),
+    ({"levels": b"\x02\x01\x11\x04\x04"}, "features of a level: expected 0 to 16, found 17"),
+    ({"levels": b"\x05\x10\x10\x10\x10\x01\x04\x04"}, "latent grids: .* 1 to 64, found 65"),
+    ({"levels": b"\x02\x00\x00\x04\x04"}, "latent grids: expected 1 to 64, found 0"),
+    ({"levels": b"\x01\x01\x00\x04"}, "neighbours: expected 1 to 24, found 0"),
+    ({"levels": b"\x01\x01\x19\x04"}, "neighbours: expected 1 to 24, found 25"),
+    ({"levels": b"\x01\x01\x04\x00"}, "context features: expected 1 to 64, found 0"),
+    ({"levels": b"\x01\x01\x04\x41"}, "context features: expected 1 to 64, found 65"),
+    (
+        {"width": varint(65_535), "height": varint(1365), "levels": b"\x01\x05\x04\x04"},
+        "latents: expected at most 357913940 cells, found 447276375",
+    ),
     (
         {"width": varint(65_535), "height": varint(1366)},
         "65535x1366: expected at most 89478485 pixels",
@@ -571,12 +637,31 @@ def test_an_ancillary_section_beyond_the_limit_is_refused_by_its_length() -> Non
             stream.read(seal(body + bytes([id_]) + varint((16 << 20) + 1)))
 
 
-def test_latents_are_reserved() -> None:
-    with pytest.raises(FormatError, match="no latents section in version 1"):
+def test_latents_are_there_if_and_only_if_the_header_has_levels() -> None:
+    with pytest.raises(FormatError, match="latents section: expected none, found one"):
         stream.read(file([(1, WEIGHTS), (2, b"")]))
-    for levels in (b"\x01\x01", b"\x02\x00\x01", b"\x01\x00"):
-        with pytest.raises(LimitError, match="levels: expected 0 to 0"):
-            stream.read(file([(1, WEIGHTS)], header(levels=levels)))
+    data = golden("rgb_8_grid")
+    _, sections = format.parse(data)
+    head = data[5 : len(data) - 4 - sum(format.sizes(sections).values())]
+    assert head.endswith(b"\x03\x01\x00\x02\x07\x05")
+    assert file([*sections.items()], head) == data
+    with pytest.raises(FormatError, match="latents section: expected one, found none"):
+        stream.read(file([(1, sections[Section.WEIGHTS])], head))
+
+
+def test_the_cells_of_latents_are_limited_by_the_pixels() -> None:
+    field = GRIDS
+    cells = sum(level.size for level in field.latents)
+    assert cells > 4 * field.width * field.height
+    data = stream.write(field)
+    assert_same_field(stream.read(data, Limits(pixels=-(-cells // 4))), field)
+    with pytest.raises(LimitError, match=f"latents: expected at most .* cells, found {cells}"):
+        stream.read(data, Limits(pixels=-(-cells // 4) - 1))
+
+
+def test_sizes_name_the_latents() -> None:
+    _, sections = format.parse(golden("rgb_8_grid"))
+    assert format.sizes(sections) == {"weights": 208, "latents": 145}
 
 
 def test_weights_of_another_architecture() -> None:
@@ -638,6 +723,25 @@ UNREADABLE = {
     "an exponent of 8": _with_exponent(8),
     "an exponent of -25": _with_exponent(-25),
     "a magnitude of 32768": _with_value(32768),
+    "latents without levels": replace(FIELD, latents=GRIDS.latents),
+    "levels without latents": replace(GRIDS, latents=()),
+    "neighbours without levels": replace(
+        FIELD, architecture=replace(FIELD.architecture, neighbours=3)
+    ),
+    "context features without levels": replace(
+        FIELD, architecture=replace(FIELD.architecture, context_features=3)
+    ),
+    "25 neighbours": replace(GRIDS, architecture=replace(_GRID_ARCHITECTURE, neighbours=25)),
+    "a level too few": replace(GRIDS, latents=GRIDS.latents[:1]),
+    "a grid too few": replace(GRIDS, latents=(GRIDS.latents[0][1:], GRIDS.latents[1])),
+    "grids of another size": replace(GRIDS, width=18),
+    "a context too few": replace(GRIDS, context=GRIDS.context[:2]),
+    "a context among the layers": replace(
+        GRIDS, layers=GRIDS.layers + GRIDS.context[:1], context=GRIDS.context[1:]
+    ),
+    "a latent of 32768": replace(
+        GRIDS, latents=(GRIDS.latents[0] * np.int32(-32768), GRIDS.latents[1])
+    ),
 }
 
 

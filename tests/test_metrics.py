@@ -1,6 +1,8 @@
 """Quality and rate, at values that can be worked out by hand."""
 
 import math
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -8,9 +10,12 @@ import numpy.typing as npt
 import pytest
 
 from siren_codec.errors import UsageError
-from siren_codec.metrics import bpp, psnr, ssim
+from siren_codec.metrics import bd_rate, bpp, psnr, rate_at, ssim
 
 Pixels = npt.NDArray[Any]
+
+JPEG = [(0.268, 26.67), (0.458, 29.14), (0.615, 30.49), (0.865, 32.17), (1.315, 34.52)]
+JPEG.append((2.207, 38.03))  # means over Kodak
 
 SHAPES = [(20, 30), (20, 30, 1), (20, 30, 3), (20, 30, 4)]
 
@@ -114,3 +119,67 @@ def test_ssim_falls_as_noise_grows() -> None:
 def test_bpp() -> None:
     assert bpp(file_bytes=1000, width=100, height=80) == 1
     assert bpp(file_bytes=1, width=3, height=1) == pytest.approx(8 / 3)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1, 3])
+def test_bd_rate_of_a_curve_of_a_constant_factor(factor: float) -> None:
+    pytest.importorskip("scipy")
+    test = [(factor * rate, value) for rate, value in JPEG]
+    assert bd_rate(reference=JPEG, test=test) == pytest.approx(100 * (factor - 1))
+    assert bd_rate(reference=JPEG[::-1], test=test) == pytest.approx(100 * (factor - 1))
+
+
+def test_bd_rate_of_straight_lines_over_the_range_they_share() -> None:
+    pytest.importorskip("scipy")
+    # log2 of the rate: psnr / 10 against psnr / 10 - (psnr - 20) / 20, shared from 20 to 40 dB,
+    # where the second takes 2**-0.5 of the first's rate in the mean.
+    reference = [(2 ** (x / 10), x) for x in (10.0, 20, 40)]
+    test = [(2 ** (x / 10 - (x - 20) / 20), x) for x in (20.0, 60)]
+    assert bd_rate(reference=reference, test=test) == pytest.approx(100 * (2**-0.5 - 1))
+
+
+@pytest.mark.parametrize(
+    ("test", "expected"),
+    [
+        ([(0.107, 27.09), (0.253, 29.94), (0.618, 33.87), (1.290, 38.16)], -51),  # AVIF
+        ([(0.155, 26.98), (0.274, 28.93), (0.476, 31.23), (0.939, 34.87)], -34),  # WebP
+        ([(0.112, 28.49), (0.246, 31.20), (0.491, 34.26), (0.875, 37.42)], -65),  # VVC
+    ],
+)
+def test_bd_rate_of_known_codecs(test: list[tuple[float, float]], expected: float) -> None:
+    pytest.importorskip("scipy")
+    # The expected figures came from more points of these curves than are given here.
+    assert bd_rate(reference=JPEG, test=test) == pytest.approx(expected, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        ([], "two points"),
+        ([(1.0, 30.0)], "two points"),
+        ([(1.0, 30.0), (2.0, 30.0)], "rises with the rate"),
+        ([(1.0, 31.0), (2.0, 30.0)], "rises with the rate"),
+        ([(0.0, 30.0), (2.0, 31.0)], "above 0"),
+        ([(1.0, 30.0), (2.0, math.inf)], "finite"),
+        ([(1.0, 20.0), (2.0, 26.67)], "share a range"),
+        ([(1.0, 40.0), (2.0, 50.0)], "share a range"),
+    ],
+)
+def test_bd_rate_refuses(test: list[tuple[float, float]], message: str) -> None:
+    pytest.importorskip("scipy")
+    with pytest.raises(UsageError, match=message):
+        bd_rate(reference=JPEG, test=test)
+
+
+def test_rate_at() -> None:
+    pytest.importorskip("scipy")
+    assert rate_at(points=JPEG, psnr=30.49) == pytest.approx(0.615)
+    assert rate_at(points=[(1, 30.0), (4, 40.0)], psnr=35) == pytest.approx(2)
+    for outside in (26.6, 38.1):
+        with pytest.raises(UsageError, match=r"expected 26\.67\.\.38\.03 dB"):
+            rate_at(points=JPEG, psnr=outside)
+
+
+def test_metrics_import_neither_torch_nor_scipy() -> None:
+    code = "import sys, siren_codec.metrics; assert not {'scipy', 'torch'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

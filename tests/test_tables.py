@@ -3,15 +3,20 @@
 import hashlib
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from siren_codec.stream.tables import (
+    ESCAPE,
+    FRACTIONS,
     MAX_MAGNITUDE,
     PRECISION,
+    RESIDUAL_SCALES,
     SCALES,
     Family,
     frequencies,
     reach,
+    residual_frequencies,
     scale_of,
 )
 
@@ -89,7 +94,7 @@ def test_golden_digest_of_all_tables() -> None:
 
 
 def _power(j: int) -> int:
-    """P(j) of docs/FORMAT.md, section 5."""
+    """P(j) of docs/FORMAT.md, section 5.1."""
     roots = (1 << 64, 0xD744FCCAD69D6AF4, 0xB504F333F9DE6484, 0x9837F0518DB8A96F)
     o, k = divmod(j, 4)
     return roots[k] >> o if o >= 0 else roots[k] * 2**-o
@@ -103,17 +108,23 @@ def _bytes_table(constant: int) -> list[int]:
     return table
 
 
+_TABLES = [_bytes_table(r) for r in (0xFF4ECB59511EC8A5, 0xFFFF4E8E25879BFA, 0xFFFFFF4E8DE845AD)]
+
+
+def _weight(y: int) -> int:
+    """Return the weight that docs/FORMAT.md, section 5.1, makes of y[q]."""
+    weight = _TABLES[0][y >> 16 & 255] * _TABLES[1][y >> 8 & 255] >> 31
+    return (weight * _TABLES[2][y & 255] >> 31) >> (y >> 24)
+
+
 def _as_specified(family: int, i: int) -> list[int]:
-    """Return the frequencies as docs/FORMAT.md, section 5, has them, in Python's integers."""
+    """Return the frequencies as docs/FORMAT.md, section 5.1, has them, in Python's integers."""
     e = 0x171547652B82FE177
-    tables = [_bytes_table(r) for r in (0xFF4ECB59511EC8A5, 0xFFFF4E8E25879BFA, 0xFFFFFF4E8DE845AD)]
     k = min(32767, max(4, _power(8 - i) >> 60))
     c = (e * _power(i - 8)) >> 80 if family == 0 else (e * _power(2 * (i - 8))) >> 81
     w = []
     for q in range(k + 1):
-        x = (q * c if family == 0 else q * q * c) >> 24
-        weight = tables[0][x >> 16 & 255] * tables[1][x >> 8 & 255] >> 31
-        w.append((weight * tables[2][x & 255] >> 31) >> (x >> 24))
+        w.append(_weight((q * c if family == 0 else q * q * c) >> 24))
     n = 2 * k + 1
     s = [0]
     for symbol in range(n):
@@ -155,3 +166,88 @@ def test_scales() -> None:
 def test_tables_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="read-only"):
         frequencies(Family.LAPLACE, 3)[0] = 7
+
+
+# Residuals
+
+RESIDUALS = [(f, i) for i in range(RESIDUAL_SCALES) for f in range(-FRACTIONS // 2, FRACTIONS // 2)]
+GOLDEN_RESIDUALS = "e5f222233a827a9b0177c01aa6f139c3dca5f5df9a6461141e3db16cd8621bbc"
+# (f, i): the first entries, those of the residuals 0, -1, 1, -2, 2, and the escape's.
+RESIDUAL_LITERALS = {
+    (0, 0): [16777151, 2, 2, 1, 1, 1],
+    (-8, 0): [8388577, 8388577, 1, 1, 1, 1],
+    (7, 3): [14223145, 1, 2554008, 1, 2, 1],
+    (0, 20): [6601295, 3216186, 3216185, 1183169, 1183169, 1],
+    (-3, 20): [6421898, 3879460, 2666311, 1427174, 980882, 1],
+    (5, 36): [513077, 483075, 502318, 453806, 471884, 2343064],
+}
+
+
+def residual_table(f: int, i: int) -> list[int]:
+    """Return the frequencies as docs/FORMAT.md, section 5.2, has them, in Python's integers."""
+    c = 0x171547652B82FE177 * _power(i - 20) >> 80
+
+    def below(n: int) -> int:
+        x = _weight(abs(n) * c >> 28)
+        return x if n < 0 else 2**32 - x
+
+    weights = []
+    for symbol in range(63):
+        r = symbol >> 1 ^ -(symbol & 1)
+        weights.append(below(16 * r + 8 - f) - below(16 * r - 8 - f))
+    weights.append(2**32 - sum(weights))
+    s = [0]
+    for weight in weights:
+        s.append(s[-1] + weight)
+    g = [total * (2**24 - 64) >> 32 for total in s]
+    return [g[symbol + 1] - g[symbol] + 1 for symbol in range(64)]
+
+
+def test_residual_tables_are_as_specified() -> None:
+    expected = [residual_table(f, i) for f, i in RESIDUALS]
+    assert residual_frequencies().tolist() == expected
+
+
+def test_golden_residuals() -> None:
+    assert (ESCAPE, FRACTIONS, RESIDUAL_SCALES) == (63, 16, 37)
+    table = residual_frequencies()
+    assert hashlib.sha256(table.astype("<i8").tobytes()).hexdigest() == GOLDEN_RESIDUALS
+    for (f, i), entries in RESIDUAL_LITERALS.items():
+        row = table[16 * i + f + 8]
+        assert [*row[:5].tolist(), int(row[63])] == entries
+
+
+def test_residual_frequencies_are_positive_and_add_up() -> None:
+    table = residual_frequencies()
+    assert table.shape == (37 * 16, 64)
+    assert table.min() >= 1
+    assert set(table.sum(axis=1).tolist()) == {1 << 24}
+    # What constriction is given has to be exact in float32.
+    assert table.max() - 1 < 1 << 24
+
+
+def test_residual_frequencies_are_symmetric_but_for_rounding() -> None:
+    table = residual_frequencies().reshape(37, 16, 64)
+    mirrored = [0, *(k + 1 if k % 2 else k - 1 for k in range(1, 63)), 63]
+    # f = -8 has no opposite.
+    assert np.abs(table[:, 1:] - table[:, :0:-1, mirrored]).max() <= 2
+
+
+def test_residual_frequencies_follow_the_distribution() -> None:
+    i, f = np.mgrid[:37, -8:8][:, :, :, None]
+    scale, symbols = 2.0 ** ((i - 20) / 4), np.arange(63)
+    r = symbols >> 1 ^ -(symbols & 1)
+
+    def below(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        tail: npt.NDArray[np.float64] = np.exp(-np.abs(x) / scale) / 2
+        return np.where(x < 0, tail, 1 - tail)
+
+    masses = below(r + 0.5 - f / 16) - below(r - 0.5 - f / 16)
+    masses = np.concatenate([masses, 1 - masses.sum(axis=2, keepdims=True)], axis=2)
+    expected = 1 + masses.reshape(-1, 64) * (2**24 - 64)
+    np.testing.assert_allclose(residual_frequencies(), expected, rtol=0, atol=2)
+
+
+def test_residual_tables_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        residual_frequencies()[0, 0] = 7

@@ -10,6 +10,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from siren_codec.errors import LimitError, UsageError
-from siren_codec.field.kernel import cell_centres, unit_coordinates, unit_per_pixel
+from siren_codec.field.kernel import (
+    cell_centres,
+    spline_matrix,
+    spline_taps,
+    unit_coordinates,
+    unit_per_pixel,
+)
 from siren_codec.field.threads import available_cores, one_blas_thread
 
 if TYPE_CHECKING:
@@ -46,13 +53,17 @@ Size = tuple[int, int]
 Crop = tuple[int, int, int, int]
 """(x, y, width, height) in pixels of the original."""
 Derivative = Literal["gradient", "laplacian"]
+Orders = tuple[int, int]
+"""How many times to differentiate, by x and by y: (0, 0) is the value itself."""
 
-BLOCK_ELEMENTS = 1 << 17
-"""Activations of one layer held at once: 512 KiB in float32, which a core's cache holds."""
-
+BLOCK_ELEMENTS = 1 << 18
+"""Activations of one layer held at once: 1 MiB in float32, about what a core's cache holds."""
 
 MULTIPLY_ADDS_PER_PIXEL = 1 << 16
 """What a pixel limit allows on average: a file of 200 bytes can ask for millions for each."""
+
+CELLS_PER_SAMPLE = 16
+"""How many cells of a grid a point sees: a cubic spline reaches 4 along each axis."""
 
 
 def render(
@@ -156,7 +167,8 @@ def frame(
         most = f"{max_pixels} pixels" if max_pixels is not None else "2147483647 a side"
         raise LimitError(f"{size[0]}x{size[1]}: expected at most {most}")
     over_x, over_y = _oversampling(crop, size)
-    work = over_x * size[0] * over_y * size[1] * field.architecture.weight_count
+    per_sample = field.architecture.weight_count + CELLS_PER_SAMPLE * field.architecture.grids
+    work = over_x * size[0] * over_y * size[1] * per_sample
     if max_pixels is not None and work > max_pixels * MULTIPLY_ADDS_PER_PIXEL:
         raise LimitError(
             f"{size[0]}x{size[1]}: expected at most {max_pixels * MULTIPLY_ADDS_PER_PIXEL:.2g} "
@@ -183,36 +195,25 @@ def _oversampling(crop: Crop, size: Size) -> tuple[int, int]:
 
 def colour_sampler(field: "Field") -> Sampler:
     """Return the sampler of the picture itself, in float32."""
-    layers = [
-        (w * omega, b * omega)
-        for (w, b), omega in zip(
-            _real_layers(field), (*field.architecture.omegas, 1.0), strict=True
-        )
+    omegas = (*field.architecture.omegas, 1.0)
+    # The bias is one more column of each matrix, the ones it meets one more row of what it takes.
+    matrices = [
+        np.column_stack([weight * omega, bias * omega]).astype(np.float32)
+        for (weight, bias), omega in zip(_real_layers(field), omegas, strict=True)
     ]
-    first_weight, first_bias = layers[0]
-    # The bias is one more column of each later matrix, the ones it meets one more row of inputs.
-    later = [np.column_stack([w, b]).astype(np.float32) for w, b in layers[1:]]
+    lattice = _lattice_inputs(field, np.float32)
     half = np.float32(field.peak / 2)
 
     def sample(xs: Float64, ys: Float64) -> Samples:
-        along_x = np.outer(first_weight[:, 0], unit_coordinates(xs, field.width))
-        along_y = np.outer(first_weight[:, 1], unit_coordinates(ys, field.height))
-        along_y += first_bias[:, None]
         points = len(ys) * len(xs)
-        inputs = np.empty((len(along_x) + 1, points), np.float32)
-        np.add(
-            along_y.astype(np.float32)[:, :, None],
-            along_x.astype(np.float32)[:, None, :],
-            out=inputs[:-1].reshape(-1, len(ys), len(xs)),
-        )
-        outputs = np.empty_like(inputs)
-        inputs[-1] = outputs[-1] = 1
-        for matrix in later[:-1]:
-            np.sin(inputs[:-1], out=inputs[:-1])
-            np.matmul(matrix, inputs, out=outputs[:-1])
-            inputs, outputs = outputs, inputs
-        np.sin(inputs[:-1], out=inputs[:-1])
-        samples = np.matmul(later[-1], inputs)
+        values = np.ones((matrices[0].shape[1], points), np.float32)
+        lattice(xs, ys, (0, 0), values[:-1])
+        hidden, other = (np.ones((matrices[-1].shape[1], points), np.float32) for _ in range(2))
+        for matrix in matrices[:-1]:
+            np.matmul(matrix, values, out=hidden[:-1])
+            np.sin(hidden[:-1], out=hidden[:-1])
+            values, hidden, other = hidden, other, hidden
+        samples = np.matmul(matrices[-1], values)
         samples += 1
         samples *= half
         return np.reshape(samples, (-1, len(ys), len(xs)))
@@ -223,10 +224,15 @@ def colour_sampler(field: "Field") -> Sampler:
 def derivative_sampler(field: "Field", kind: Derivative) -> Sampler:
     """Return the sampler of the gradient's magnitude, or of the Laplacian, in float32."""
     order = 1 if kind == "gradient" else 2
+    lattice = _lattice_inputs(field, np.float32)
 
     def sample(xs: Float64, ys: Float64) -> Samples:
-        x, y = np.meshgrid(xs, ys)
-        jet = _jet(field, x.ravel(), y.ravel(), order, np.float32)
+        def inputs(by: Orders) -> Samples:
+            out = np.empty((field.architecture.inputs, len(ys) * len(xs)), np.float32)
+            lattice(xs, ys, by, out)
+            return out
+
+        jet = _jet(field, inputs, order, np.float32)
         values = np.hypot(jet[1], jet[2]) if kind == "gradient" else jet[3]
         # Finite even for the wildest of weights, with room for a sum over a block.
         values = np.clip(np.nan_to_num(values), -1e30, 1e30)
@@ -248,8 +254,10 @@ def _render_into(
     over_x, over_y = _oversampling(crop, (out_width, out_height))
     xs = cell_centres(crop[0], crop[2], out_width * over_x)
     ys = cell_centres(crop[1], crop[3], out_height * over_y)
-    columns = min(out_width, max(1, block // over_x))
-    rows = min(out_height, max(1, block // (columns * over_x * over_y)))
+    # About square: the splines' matrices, (samples, cells), then are small and serve many samples.
+    columns = min(out_width, max(1, math.isqrt(block) // over_x))
+    rows = min(block // (columns * over_x * over_y), _longest_side(block) // over_y)
+    rows = min(out_height, max(1, rows))
 
     def fill(corner: tuple[int, int]) -> None:
         top, left = corner
@@ -279,14 +287,15 @@ def _cell_mean(
 ) -> Samples:
     """Return the mean over each of `cells` (rows, columns) that xs and ys divide into.
 
-    A single cell, or a row of them, that needs more than `block` samples is taken by halves.
+    Cells that need more than `block` samples, or too many a side, are taken by halves: of the
+    longer axis, if not several cells share it.
     """
-    if len(xs) * len(ys) > block:
-        if cells[0] == 1 and len(ys) > 1:
+    if len(xs) * len(ys) > block or max(len(xs), len(ys)) > _longest_side(block):
+        if cells[0] == 1 and (cells[1] > 1 or len(ys) >= len(xs)):
             return _mean_of_halves(
                 ys, lambda half: _cell_mean(sampler, xs, half, cells, block, peak)
             )
-        if cells == (1, 1) and len(xs) > 1:
+        if cells[1] == 1:
             return _mean_of_halves(
                 xs, lambda half: _cell_mean(sampler, half, ys, cells, block, peak)
             )
@@ -321,29 +330,88 @@ def _at_points(field: "Field", x: npt.ArrayLike, y: npt.ArrayLike, order: int) -
     block = max(1, _block(field) // 4)
     for start in range(0, len(flat_x), block):
         part = slice(start, start + block)
-        jet = _jet(field, flat_x[part], flat_y[part], order, np.float64)
+        inputs = partial(_point_inputs, field, flat_x[part], flat_y[part])
+        jet = _jet(field, inputs, order, np.float64)
         out[part] = np.stack(jet, axis=-1).swapaxes(0, 1)
     return out.reshape(*xs.shape, *out.shape[1:])
 
 
+def _lattice_inputs(
+    field: "Field", dtype: Any
+) -> Callable[[Float64, Float64, Orders, Samples], None]:
+    """Return the function that puts a block's inputs of the SIREN, differentiated, into `out`.
+
+    `out` is contiguous, (inputs, rows * columns). The matrices of a block's columns serve the
+    blocks below it, those of its rows the blocks beside it.
+    """
+    grids = [(level, grid) for level, grid in enumerate(field.latents) if len(grid)]
+
+    def matrices(axis: int, pixels: bytes, derivative: int) -> list[tuple[slice, Samples]]:
+        points = np.frombuffer(pixels)
+        found = [
+            spline_matrix(points, level, grid.shape[axis], derivative) for level, grid in grids
+        ]
+        return [(seen, matrix.astype(dtype)) for seen, matrix in found]
+
+    of_rows = lru_cache(16)(partial(matrices, 1))
+    of_columns = lru_cache(256)(partial(matrices, 2))
+
+    def lattice(xs: Float64, ys: Float64, by: Orders, out: Samples) -> None:
+        shaped = out.reshape(-1, len(ys), len(xs))
+        shaped[0], shaped[1] = _unit_inputs(field, xs, ys[:, None], by)
+        first = 2
+        axes = zip(of_rows(ys.tobytes(), by[1]), of_columns(xs.tobytes(), by[0]), strict=True)
+        for (_, grid), ((seen_y, rows), (seen_x, columns)) in zip(grids, axes, strict=True):
+            cells = rows @ grid[:, seen_y, seen_x].astype(dtype)
+            np.matmul(cells, columns.T, out=shaped[first : first + len(grid)])
+            first += len(grid)
+
+    return lattice
+
+
+def _point_inputs(field: "Field", x: Float64, y: Float64, by: Orders) -> Float64:
+    """Return the (inputs, points) inputs of the SIREN at scattered points, differentiated."""
+    out = np.empty((field.architecture.inputs, len(x)))
+    out[0], out[1] = _unit_inputs(field, x, y, by)
+    first = 2
+    for level, grids in enumerate(field.latents):
+        features, rows, columns = grids.shape
+        taps_x, weights_x = spline_taps(x, level, columns, by[0])
+        taps_y, weights_y = spline_taps(y, level, rows, by[1])
+        taps = taps_y[:, :, None] * columns + taps_x[:, None, :]
+        cells = grids.reshape(features, rows * columns).take(taps.reshape(-1, 1, 16), axis=1)
+        weights = weights_y[:, :, None] * weights_x[:, None, :]
+        sampled = cells.astype(np.float64) @ weights.reshape(-1, 16, 1)
+        out[first : first + features] = sampled[:, :, 0, 0]
+        first += features
+    return out
+
+
+def _unit_inputs(
+    field: "Field", x: Float64, y: Float64, by: Orders
+) -> tuple[Float64 | float, Float64 | float]:
+    """Return the first two inputs of the SIREN, differentiated; constants where they are."""
+    if by == (0, 0):
+        return unit_coordinates(x, field.width), unit_coordinates(y, field.height)
+    return (
+        unit_per_pixel(field.width) if by == (1, 0) else 0.0,
+        unit_per_pixel(field.height) if by == (0, 1) else 0.0,
+    )
+
+
 @np.errstate(over="ignore", invalid="ignore")
-def _jet(field: "Field", x: Float64, y: Float64, order: int, dtype: Any) -> list[npt.NDArray[Any]]:
+def _jet(
+    field: "Field", inputs: Callable[[Orders], Samples], order: int, dtype: Any
+) -> list[Samples]:
     """Return [value, d/dx, d/dy, Laplacian] up to `order`, each (channels, points).
 
     Forward differentiation: for a = W h + b and h' = sin(omega a),
     dh' = omega cos(omega a) da and lap h' = omega cos(omega a) lap a - omega^2 sin(omega a) |da|^2.
     The wildest of weights that a file can hold may give infinities, but no warnings.
     """
-    value = np.stack([unit_coordinates(x, field.width), unit_coordinates(y, field.height)]).astype(
-        dtype
-    )
-    zeros = np.zeros_like(value)
-    firsts = []
-    if order >= 1:
-        firsts = [zeros.copy(), zeros.copy()]
-        firsts[0][0] = unit_per_pixel(field.width)
-        firsts[1][1] = unit_per_pixel(field.height)
-    second = zeros if order == 2 else None
+    value = inputs((0, 0))
+    firsts = [inputs((1, 0)), inputs((0, 1))] if order >= 1 else []
+    second = inputs((2, 0)) + inputs((0, 2)) if order == 2 else None
     layers = [(w.astype(dtype), b.astype(dtype)) for w, b in _real_layers(field)]
     for (weight, bias), omega in zip(layers, (*field.architecture.omegas, None), strict=True):
         value = weight @ value + bias[:, None]
@@ -369,4 +437,10 @@ def _real_layers(field: "Field") -> list[tuple[Float64, Float64]]:
 
 def _block(field: "Field") -> int:
     """Return how many points to evaluate at once."""
-    return max(512, BLOCK_ELEMENTS // field.architecture.hidden_features)
+    architecture = field.architecture
+    return max(512, BLOCK_ELEMENTS // max(architecture.hidden_features, architecture.inputs))
+
+
+def _longest_side(block: int) -> int:
+    """Return the most columns, or rows, of a block of so many points."""
+    return 4 * math.isqrt(block)

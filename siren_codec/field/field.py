@@ -21,7 +21,9 @@ class Architecture:
 
     `hidden_layers` counts the layers with a sine, the first one included: COIN's "10x28" is
     `hidden_layers=10, hidden_features=28`. A linear layer to `channels` outputs follows them.
-    `features[l]` is the number of latent grids on level l; () is the `coordinate` model.
+    `features[l]` is the number of latent grids on level l, whose cells are 2**l pixels a side; ()
+    is the `coordinate` model. The context network predicts each integer of a grid from
+    `neighbours` of the ones before it, through two hidden layers of `context_features`.
     """
 
     channels: int
@@ -30,15 +32,22 @@ class Architecture:
     first_omega_0: float = 30.0
     omega_0: float = 30.0
     features: tuple[int, ...] = ()
+    neighbours: int = 0
+    context_features: int = 0
+
+    @property
+    def grids(self) -> int:
+        """The number of latent grids, of all levels."""
+        return sum(self.features)
 
     @property
     def inputs(self) -> int:
         """The number of inputs: x, y and one for each latent grid."""
-        return 2 + sum(self.features)
+        return 2 + self.grids
 
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
-        """The (outputs, inputs) of every weight matrix, first layer first."""
+        """The (outputs, inputs) of the SIREN's weight matrices, first layer first."""
         hidden = (self.hidden_features,) * self.hidden_layers
         sizes = (self.inputs, *hidden, self.channels)
         return tuple((n_out, n_in) for n_in, n_out in pairwise(sizes))
@@ -49,8 +58,30 @@ class Architecture:
         return (self.first_omega_0,) + (self.omega_0,) * (self.hidden_layers - 1)
 
     @property
+    def context_shapes(self) -> tuple[tuple[int, int], ...]:
+        """The (outputs, inputs) of the context network's matrices; none without grids.
+
+        Its two outputs are the mean and the logarithm of the scale. The first layer has a bias for
+        each grid, (grids, context_features), the others have one each.
+        """
+        if not self.grids:
+            return ()
+        width = self.context_features
+        return (width, self.neighbours), (width, width), (2, width)
+
+    @property
+    def tensor_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes of all tensors in the order of the file: weight, bias, layer by layer."""
+        shapes: list[tuple[int, ...]] = []
+        for n_out, n_in in self.shapes + self.context_shapes:
+            shapes += [(n_out, n_in), (n_out,)]
+        if self.grids:
+            shapes[2 * len(self.shapes) + 1] = (self.grids, self.context_features)
+        return tuple(shapes)
+
+    @property
     def weight_count(self) -> int:
-        """The number of weights, biases included."""
+        """The number of the SIREN's weights, biases included."""
         return sum(n_out * (n_in + 1) for n_out, n_in in self.shapes)
 
 
@@ -71,7 +102,10 @@ class QuantisedTensor:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One affine layer: a weight matrix (outputs, inputs) and a bias (outputs,)."""
+    """One affine layer: a weight matrix (outputs, inputs) and a bias (outputs,).
+
+    The context network's first layer has a bias for each grid: (grids, outputs).
+    """
 
     weight: QuantisedTensor
     bias: QuantisedTensor
@@ -82,7 +116,10 @@ class Field:
     """A compressed picture: a continuous function of (x, y) and what is needed to sample it.
 
     `width` and `height` are in pixels, `depth` is 8 or 16 bits a sample; the architecture's 1, 2,
-    3 or 4 channels are L, LA, RGB and RGBA. `metadata` maps "icc", "exif" and "xmp" to raw bytes.
+    3 or 4 channels are L, LA, RGB and RGBA. `latents[l]` are the integers of level l's grids,
+    (features, rows, columns) int32 as `kernel.level_shape` says, and `context` are the layers of
+    the context network; both are () without grids. `metadata` maps "icc", "exif" and "xmp" to raw
+    bytes.
     """
 
     width: int
@@ -91,8 +128,12 @@ class Field:
     architecture: Architecture
     layers: tuple[Layer, ...]
     metadata: Mapping[str, bytes] = field(default_factory=dict)
+    latents: tuple[npt.NDArray[np.int32], ...] = ()
+    context: tuple[Layer, ...] = ()
 
     def __post_init__(self) -> None:
+        for grids in self.latents:
+            grids.flags.writeable = False
         object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
 
     @property
@@ -108,11 +149,11 @@ class Field:
     @property
     def model(self) -> str:
         """`grid` if the SIREN is fed by latent grids, else `coordinate`."""
-        return "grid" if self.architecture.features else "coordinate"
+        return "grid" if self.architecture.grids else "coordinate"
 
     def tensors(self) -> Iterable[QuantisedTensor]:
         """Yield the tensors in the order of the file: weight, bias, layer by layer."""
-        for layer in self.layers:
+        for layer in self.layers + self.context:
             yield layer.weight
             yield layer.bias
 

@@ -3,6 +3,10 @@
 Pixel coordinates are those of the original picture: integer x is the centre of column x, so the
 picture of width W covers [-1/2, W - 1/2]. The network sees unit coordinates in [-1, 1]: column j
 has its centre at (2j + 1)/W - 1, and the picture's edges lie at -1 and 1.
+
+Latent grids are sampled by uniform cubic B-splines (Unser 1999, "Splines: a perfect fit for signal
+and image processing"). Cell k of a grid on level l covers the pixels k 2**l to (k + 1) 2**l - 1 of
+an axis, and its spline has its centre in theirs; outside the grid, its outermost cell goes on.
 """
 
 from typing import overload
@@ -12,7 +16,14 @@ import numpy.typing as npt
 
 Float64 = npt.NDArray[np.float64]
 
-__all__ = ["cell_centres", "unit_coordinates", "unit_per_pixel"]
+__all__ = [
+    "cell_centres",
+    "level_shape",
+    "spline_matrix",
+    "spline_taps",
+    "unit_coordinates",
+    "unit_per_pixel",
+]
 
 
 def cell_centres(start: float, length: float, cells: int) -> Float64:
@@ -36,3 +47,48 @@ def unit_coordinates(pixels: float | Float64, length: int) -> float | Float64:
 def unit_per_pixel(length: int) -> float:
     """Return the derivative of `unit_coordinates` with respect to the pixel coordinate."""
     return 2.0 / length
+
+
+def level_shape(width: int, height: int, level: int) -> tuple[int, int]:
+    """Return the (rows, columns) of a picture's grids on a level: as many as cover the picture."""
+    return -(-height >> level), -(-width >> level)
+
+
+def spline_taps(
+    pixels: Float64, level: int, cells: int, derivative: int = 0
+) -> tuple[npt.NDArray[np.intp], Float64]:
+    """Return the cells that points on an axis see, and their weights: (points, 4) and (points, 4).
+
+    `derivative` 1 or 2 gives the weights of d/dx or d2/dx2, per pixel or per pixel squared. Cells
+    beyond the axis's are replaced by its outermost, so one may come up more than once.
+    """
+    size = 2.0**level
+    position = (pixels + 0.5) / size - 0.5
+    base = np.floor(position)
+    t = (position - base)[:, None]
+    s = 1 - t
+    if derivative == 0:
+        parts = [s**3, 4 - 3 * t**2 * (2 - t), 4 - 3 * s**2 * (2 - s), t**3]
+        weights = np.concatenate(parts, axis=1) / 6
+    elif derivative == 1:
+        parts = [-(s**2), t * (3 * t - 4), s * (4 - 3 * s), t**2]
+        weights = np.concatenate(parts, axis=1) / (2 * size)
+    else:
+        weights = np.concatenate([s, 3 * t - 2, 3 * s - 2, t], axis=1) / size**2
+    taps = base.astype(np.intp)[:, None] + np.arange(-1, 3)
+    return np.clip(taps, 0, cells - 1), weights
+
+
+def spline_matrix(
+    pixels: Float64, level: int, cells: int, derivative: int = 0
+) -> tuple[slice, Float64]:
+    """Return the slice of an axis's cells that points see, and the (points, cells seen) matrix.
+
+    With it, sampling a grid at a lattice of points is the product rows @ grid @ columns.T.
+    """
+    taps, weights = spline_taps(pixels, level, cells, derivative)
+    seen = slice(int(taps.min()), int(taps.max()) + 1)
+    matrix = np.zeros((len(pixels), seen.stop - seen.start))
+    rows = np.arange(len(pixels))[:, None]
+    np.add.at(matrix, (rows, taps - seen.start), weights)
+    return seen, matrix

@@ -1,7 +1,7 @@
-"""The loss and its gradients over many points, in bands that a core's cache holds."""
+"""Distortion, rate and their gradients, in parts that a core's cache holds."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,85 +11,190 @@ import torch
 from torch import Tensor
 
 from siren_codec.field.threads import available_cores, shared
-from siren_codec.fit.model import Exponents, Model
+from siren_codec.fit import context
+from siren_codec.fit.lattice import Lattice, Tile
+from siren_codec.fit.model import Exponents, Model, siren
 
-__all__ = ["Points", "Worker", "worker"]
+__all__ = ["Grids", "Loss", "Worker", "worker"]
 
+S = TypeVar("S")
 T = TypeVar("T")
 
-_CPU_ACTIVATIONS = 1 << 19
-"""Activations of one layer in a band: 2 MiB in float32. Smaller and larger bands are slower."""
-_GPU_ACTIVATIONS = 1 << 26
+_CPU_SYMBOLS = 1 << 14
+_GPU_SYMBOLS = 1 << 24
 
 
 @dataclass(frozen=True)
-class Points:
-    """Where a picture is sampled and what it is there."""
+class Loss:
+    """What a fit minimises: the mean squared error over [-1, 1], plus a price on the bits."""
 
-    inputs: Tensor
-    """(2, points) unit coordinates."""
-    target: Tensor
-    """(channels, points) samples in [-1, 1]."""
+    error: float
+    bits: float
+    """Of the latent grids; their weights come on top."""
+    price: float = 0.0
 
     @property
-    def count(self) -> int:
-        """The number of points."""
-        return self.target.shape[1]
+    def objective(self) -> float:
+        """error + price * bits"""
+        return self.error + self.price * self.bits
 
-    def take(self, index: Tensor) -> "Points":
-        """Return the points of an index."""
-        return Points(self.inputs[:, index], self.target[:, index])
+
+@dataclass(frozen=True)
+class Grids:
+    """The latent grids as the loss sees them, whether noisy or rounded."""
+
+    levels: Sequence[Tensor] = ()
+    """For each level (features, rows, columns)."""
+    first_level: int = 0
+    """Levels below it count as 0, and cost nothing."""
+    price: float = 0.0
+    """What a bit is worth, in mean squared error."""
+    gradients: Sequence[Tensor] | None = None
+    """Where the gradients go; None leaves the grids alone."""
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Rows of one grid."""
+
+    index: int
+    level: int
+    feature: int
+    start: int
+    stop: int
 
 
 class Worker:
-    """Computes the mean squared error of a model, and its gradients, band by band.
+    """Computes the loss of a model, and its gradients, part by part.
 
-    On a CPU each core takes whole bands, single-threaded: that is faster than to split each small
-    product between the cores, and, summed in the order of the bands, as repeatable.
+    Parts are tiles of the picture and bands of the grids. On a CPU each core takes whole parts,
+    single-threaded: that is faster than to split each small product between the cores, and,
+    summed in the order of the parts, as repeatable.
     """
 
     def __init__(self, device: str, pool: ThreadPoolExecutor | None) -> None:
         self.device = device
         self._pool = pool
 
-    def backward(self, model: Model, points: Points, exponents: Exponents | None = None) -> float:
-        """Set the gradients of the model's layers and return the mean squared error.
+    def map(self, function: Callable[[S], T], items: Iterable[S]) -> list[T]:
+        """Return the function of each item, in order."""
+        return list((self._pool.map if self._pool else map)(function, items))
 
-        It is not a number where a gradient is not finite.
-        """
-
-        def band(part: slice) -> tuple[Tensor, tuple[Tensor, ...]]:
-            loss = _squared_error(model, points, part, exponents) / points.target.numel()
-            return loss.detach(), torch.autograd.grad(loss, model.layers)
-
-        results = self._map(band, model, points)
-        loss = float(torch.stack([loss for loss, _ in results]).sum())
-        for index, layer in enumerate(model.layers):
-            layer.grad = torch.stack([gradients[index] for _, gradients in results]).sum(0)
-            if not torch.isfinite(layer.grad).all():
-                loss = math.nan
-        return loss
-
-    @torch.no_grad()
-    def error(
+    def backward(
         self,
         model: Model,
-        points: Points,
+        lattice: Lattice,
+        grids: Grids | None = None,
+        exponents: Exponents | None = None,
+    ) -> Loss:
+        """Set the gradients of the model's matrices and of the grids, and return the loss.
+
+        Its error is not a number where a gradient is not finite.
+        """
+        grids = grids or Grids()
+        matrices = model.effective(exponents)
+        padded = _padded(grids)
+        moving = grids.gradients is not None
+
+        def part(item: Tile | _Band) -> tuple[Tensor, Sequence[Tensor]]:
+            if isinstance(item, Tile):
+                inputs = item.inputs(grids.levels, grids.first_level)
+                leaves = [*matrices[: model.depth], inputs.requires_grad_(moving)]
+                loss = _squared_error(model, matrices, lattice, item, inputs)
+                loss = loss / _target(lattice).numel()
+            else:
+                band = _band_inputs(model, grids, padded, item)
+                leaves = [*matrices[model.depth :], *(leaf.requires_grad_(moving) for leaf in band)]
+                loss = context.bits(matrices[model.depth :], item.index, *band) * grids.price
+            return loss.detach(), torch.autograd.grad(
+                loss, [leaf for leaf in leaves if leaf.requires_grad]
+            )
+
+        def task(item: Tile | _Band) -> tuple[Tensor, Sequence[Tensor], Sequence[Tensor]]:
+            loss, gradients = part(item)
+            if isinstance(item, Tile):
+                own, rest = gradients[: model.depth], gradients[model.depth :]
+                if moving:
+                    rest = [
+                        g for _, _, g in item.spread(rest[0], grids.levels, grids.first_level)
+                    ]
+                return loss, own, rest
+            count = len(matrices) - model.depth
+            own, rest = gradients[:count], gradients[count:]
+            if moving:
+                columns = grids.levels[item.level].shape[2]
+                rest = [context.spread(rest[0], columns), rest[1]]
+            return loss, own, rest
+
+        tiles, bands = lattice.tiles, self._bands(grids)
+        results = self.map(task, [*tiles, *bands])
+        of_tiles, of_bands = results[: len(tiles)], results[len(tiles) :]
+        finite = _gather(model.matrices[: model.depth], [own for _, own, _ in of_tiles])
+        if bands:
+            finite &= _gather(model.matrices[model.depth :], [own for _, own, _ in of_bands])
+        if grids.gradients is not None:
+            for level in grids.gradients[grids.first_level :]:
+                level.zero_()
+            for tile, (_, _, rest) in zip(tiles, of_tiles, strict=True):
+                _add_tile(grids, tile, rest)
+            for band, (_, _, rest) in zip(bands, of_bands, strict=True):
+                _add_band(grids, band, rest)
+        error = sum(float(loss) for loss, _, _ in of_tiles)
+        cost = sum(float(loss) for loss, _, _ in of_bands)
+        return Loss(
+            error if finite else math.nan, cost / grids.price if bands else 0.0, grids.price
+        )
+
+    @torch.no_grad()
+    def loss(
+        self,
+        model: Model,
+        lattice: Lattice,
+        grids: Grids | None = None,
         exponents: Exponents | None = None,
         *,
         clip: bool = False,
-    ) -> float:
-        """Return the mean squared error, if asked for that of samples clipped to their range."""
-        losses = self._map(
-            lambda part: _squared_error(model, points, part, exponents, clip), model, points
-        )
-        return float(torch.stack(losses).sum()) / points.target.numel()
+        stride: int = 1,
+    ) -> Loss:
+        """Return the loss, if asked for with samples clipped to their range.
 
-    def _map(self, function: Callable[[slice], T], model: Model, points: Points) -> list[T]:
-        activations = _CPU_ACTIVATIONS if self._pool else _GPU_ACTIVATIONS
-        size = max(1, activations // model.architecture.hidden_features)
-        parts = [slice(start, start + size) for start in range(0, points.count, size)]
-        return list((self._pool.map if self._pool else map)(function, parts))
+        With a `stride` only every so many parts are looked at, and stand for the others.
+        """
+        grids = grids or Grids()
+        matrices = model.effective(exponents)
+        padded = _padded(grids)
+
+        def task(item: Tile | _Band) -> float:
+            if isinstance(item, Tile):
+                inputs = item.inputs(grids.levels, grids.first_level)
+                return float(_squared_error(model, matrices, lattice, item, inputs, clip).detach())
+            band = _band_inputs(model, grids, padded, item)
+            return float(context.bits(matrices[model.depth :], item.index, *band))
+
+        tiles = lattice.tiles[::stride]
+        bands = self._bands(grids)
+        # Not of the coarse levels, whose few bands differ.
+        bands = [b for i, b in enumerate(bands) if i % stride == 0 or b.level > 1]
+        values = self.map(task, [*tiles, *bands])
+        samples = _target(lattice).shape[0] * sum(tile.points for tile in tiles)
+        weight = [stride if band.level <= 1 else 1 for band in bands]
+        bits = sum(w * v for w, v in zip(weight, values[len(tiles) :], strict=True))
+        return Loss(sum(values[: len(tiles)]) / samples, bits, grids.price)
+
+    def _bands(self, grids: Grids) -> list[_Band]:
+        if grids.price == 0:
+            return []
+        symbols = _CPU_SYMBOLS if self._pool else _GPU_SYMBOLS
+        found, index = [], 0
+        for level, values in enumerate(grids.levels):
+            for feature in range(len(values)):
+                if level >= grids.first_level:
+                    found += [
+                        _Band(index, level, feature, start, stop)
+                        for start, stop in context.bands(*values.shape[1:], symbols)
+                    ]
+                index += 1
+        return found
 
 
 @contextmanager
@@ -117,10 +222,74 @@ def _prepare_thread() -> None:
     torch.set_flush_denormal(True)
 
 
+def _target(lattice: Lattice) -> Tensor:
+    assert lattice.target is not None
+    return lattice.target
+
+
 def _squared_error(
-    model: Model, points: Points, part: slice, exponents: Exponents | None, clip: bool = False
+    model: Model,
+    matrices: Sequence[Tensor],
+    lattice: Lattice,
+    tile: Tile,
+    inputs: Tensor,
+    clip: bool = False,
 ) -> Tensor:
-    outputs = model(points.inputs[:, part], exponents)
+    outputs = siren(model.architecture, matrices[: model.depth], inputs)
     if clip:
         outputs = outputs.clamp(-1, 1)
-    return (outputs - points.target[:, part]).square().sum()
+    target = _target(lattice)[:, tile.rows, tile.columns]
+    return (outputs.view_as(target) - target).square().sum()
+
+
+def _padded(grids: Grids) -> list[list[Tensor]]:
+    if grids.price == 0:
+        return []
+    return [
+        [context.pad(grid) for grid in values] if level >= grids.first_level else []
+        for level, values in enumerate(grids.levels)
+    ]
+
+
+def _band_inputs(
+    model: Model, grids: Grids, padded: list[list[Tensor]], band: _Band
+) -> tuple[Tensor, Tensor]:
+    """Return a band's (neighbours, symbols) contexts and its (symbols,) symbols."""
+    inputs = context.contexts(
+        padded[band.level][band.feature], band.start, band.stop, model.architecture.neighbours
+    )
+    symbols = grids.levels[band.level][band.feature, band.start : band.stop]
+    return inputs, symbols.detach().reshape(-1)
+
+
+def _gather(matrices: Sequence[Tensor], gradients: Sequence[Sequence[Tensor]]) -> bool:
+    """Set the gradients of matrices to the sums of those of the parts; tell if all are finite."""
+    finite = True
+    for index, matrix in enumerate(matrices):
+        matrix.grad = torch.stack([part[index] for part in gradients]).sum(0)
+        finite &= bool(torch.isfinite(matrix.grad).all())
+    return finite
+
+
+def _add_tile(grids: Grids, tile: Tile, gradients: Sequence[Tensor]) -> None:
+    assert grids.gradients is not None
+    levels = [
+        level
+        for level, values in enumerate(grids.levels)
+        if level >= grids.first_level and len(values)
+    ]
+    for level, gradient in zip(levels, gradients, strict=True):
+        rows, columns = tile.seen[level]
+        grids.gradients[level][:, rows, columns] += gradient
+
+
+def _add_band(grids: Grids, band: _Band, gradients: Sequence[Tensor]) -> None:
+    assert grids.gradients is not None
+    out = grids.gradients[band.level][band.feature]
+    around, own = gradients
+    columns = out.shape[1]
+    out[band.start : band.stop] += own.view(-1, columns)
+    top = max(0, band.start - context.MARGIN)
+    skipped = context.MARGIN - (band.start - top)
+    inside = slice(context.MARGIN, context.MARGIN + columns)
+    out[top : band.stop] += around[skipped:, inside]

@@ -62,9 +62,9 @@ def _cheapest(choices: list[list[_Choice]], lambda_: float) -> list[_Choice]:
 
 def _tensors(model: Model) -> Iterator[tuple[int, slice]]:
     """Yield each tensor as a layer's index and the columns that it takes there."""
-    for index in range(len(model.layers)):
-        yield index, slice(None, -1)
-        yield index, slice(-1, None)
+    for index in range(len(model.matrices)):
+        for part in model.parts(index):
+            yield index, part
 
 
 @torch.no_grad()
@@ -72,7 +72,7 @@ def _choices(
     model: Model, index: int, part: slice, error: Callable[[], float], exact: float
 ) -> Iterator[_Choice]:
     """Yield what each step of one tensor costs and harms, all other tensors left exact."""
-    tensor = model.layers[index][:, part]
+    tensor = model.matrices[index].detach()[:, part]
     saved = tensor.clone()
     real: Float64 = saved.cpu().double().numpy()
     largest = float(np.abs(real).max())

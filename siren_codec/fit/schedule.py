@@ -33,8 +33,14 @@ class Schedule:
     """The same, over the rounded stages."""
     warmup_steps: int = 80
     """At most, and at most a fifth of all."""
-    batch: int | None = None
-    """Points of a minibatch of the stages at level 0; None takes them all."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    latent_rate: float = 2e-2
+    """Adam's, on the latent grids, along the same course as SOAP's."""
+    analyse: bool = True
+    temperature: tuple[float, float] = (0.3, 0.1)
+    """Of the soft rounding, at the first step and at the last."""
+    noise: tuple[float, float] = (2.0, 1.0)
+    """The shape of the noise on the grids, at the first step and at the last."""
 
     @property
     def steps(self) -> int:
@@ -49,14 +55,13 @@ class Schedule:
         pixels: int,
         weights: int,
         steps: int | None = None,
-        batch: int | None = None,
     ) -> "Schedule":
         """Return the schedule of an effort, 1 (quick) to 9, for so many pixels and weights.
 
         `steps` overrides its length. Most steps are taken where they are cheap: the picture is
         averaged as far as leaves it `_POINTS_PER_WEIGHT`, and a network sees little beyond that.
         """
-        for name, number in (("effort", effort), ("steps", steps), ("batch", batch)):
+        for name, number in (("effort", effort), ("steps", steps)):
             if not isinstance(number, int | None):
                 raise UsageError(f"{name}: expected an integer, found {number!r}")
         if effort not in EFFORTS:
@@ -65,14 +70,11 @@ class Schedule:
             steps = _STEPS[effort - 1]
         if steps < 1:
             raise UsageError(f"steps: expected at least 1, found {steps}")
-        if batch is not None and batch < 1:
-            raise UsageError(f"batch: expected at least 1 point, found {batch}")
         rounded = steps // 5
         coarsest = max(0, round(math.log2(pixels / (_POINTS_PER_WEIGHT * weights)) / 2))
         return cls(
             _stages(steps - rounded, _SHARES, coarsest),
             _stages(rounded, _ROUNDED_SHARES, coarsest),
-            batch=batch,
         )
 
 

@@ -11,9 +11,12 @@ import torch
 
 from siren_codec.errors import FitError, UsageError
 from siren_codec.field import Architecture, Field
+from siren_codec.field.kernel import cell_centres, level_shape
 from siren_codec.fit import rate, start
-from siren_codec.fit.loss import Points, Worker, worker
-from siren_codec.fit.model import Exponents, Model, coordinates
+from siren_codec.fit.latents import Adam, Latents, Noise, Softener
+from siren_codec.fit.lattice import Lattice
+from siren_codec.fit.loss import Grids, Loss, Worker, worker
+from siren_codec.fit.model import Exponents, Model
 from siren_codec.fit.optimiser import SOAP
 from siren_codec.fit.quantise import choose_exponents
 from siren_codec.fit.schedule import Schedule, Stage
@@ -23,7 +26,6 @@ __all__ = ["Fit", "Progress", "ProgressCallback", "choose_device", "fit"]
 _MAX_ROLLBACKS = 3
 _DIVERGED = 1.5
 """A loss of so many times the best one yet is taken back as a non-finite one is."""
-_STEP_SEARCH_POINTS = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Progress:
     step: int
     steps: int
     psnr: float
+    bpp: float
+    """Bits per pixel of the latent grids; the weights come on top."""
     seconds: float
     seconds_left: float
 
@@ -49,6 +53,8 @@ class Fit:
     """PSNR in dB of the best weights before they were quantised, samples clipped, not rounded."""
     quantised_psnr: float
     """The same of the Field's weights."""
+    bits: float = 0.0
+    """What the latent grids cost by the fit's own reckoning."""
 
 
 def fit(
@@ -56,6 +62,7 @@ def fit(
     *,
     architecture: Architecture,
     schedule: Schedule,
+    lambda_: float = 0.0,
     seed: int = 0,
     device: str = "auto",
     progress: ProgressCallback | None = None,
@@ -73,21 +80,26 @@ def fit(
     try:
         model = start.siren(architecture, seed=seed, device=device)
         with worker(device) as work:
-            run = _Run(model, pixels, schedule, seed, device, work, progress)
+            run = _Run(model, pixels, schedule, lambda_, seed, device, work, progress)
             real = run.fit_real()
             exponents = run.choose_exponents()
             quantised = run.fit_rounded(exponents)
     except torch.OutOfMemoryError as error:
         raise FitError(f"{device} ran out of memory: {error}") from None
+    layers = model.quantised(exponents)
     field = Field(
         width=width,
         height=height,
         depth=8 * pixels.itemsize,
         architecture=architecture,
-        layers=model.quantised(exponents),
+        layers=layers[: model.depth],
         metadata=dict(metadata or {}),
+        latents=tuple(
+            level.cpu().numpy().astype(np.int32) for level in run.latents.levels()
+        ),
+        context=layers[model.depth :],
     )
-    return Fit(field, real_psnr=_psnr(real), quantised_psnr=_psnr(quantised))
+    return Fit(field, real_psnr=_psnr(real.error), quantised_psnr=_psnr(quantised.error), bits=quantised.bits)
 
 
 def choose_device(name: str) -> str:
@@ -109,6 +121,7 @@ class _Run:
         model: Model,
         pixels: npt.NDArray[np.uint8 | np.uint16],
         schedule: Schedule,
+        lambda_: float,
         seed: int,
         device: str,
         work: Worker,
@@ -119,106 +132,193 @@ class _Run:
         self.device = device
         self.work = work
         self.progress = progress
-        self.generator = torch.Generator().manual_seed(seed)
+        height, width, _ = pixels.shape
+        self.latents = Latents(model.architecture, width, height, device)
+        self.price = lambda_ / (width * height) if model.architecture.grids else 0.0
+        self.noise = Noise(seed=seed, device=device) if self.price else None
         peak = (1 << 8 * pixels.itemsize) - 1
         samples = torch.from_numpy(pixels.astype(np.float32)) * (2 / peak) - 1
         self.samples = samples.permute(2, 0, 1).contiguous().to(device)
-        self.clock = _Clock(schedule, pixels.shape[0] * pixels.shape[1])
+        self.clock = _Clock(schedule, width * height)
+        if self.price and schedule.analyse:
+            start.analyse(model, self.latents, self.samples, lambda_)
 
-    def fit_real(self) -> float:
-        """Fit real weights, coarse to fine; leave the best and return its mean squared error."""
-        return self._fit_stages(self.schedule.stages, self.schedule.learning_rate)
+    def fit_real(self) -> Loss:
+        """Fit real weights and noisy grids, coarse to fine; then round the grids."""
+        schedule = self.schedule
+        count = sum(stage.steps for stage in schedule.stages)
+        course = _Course(schedule, count)
+        optimiser = SOAP(self.model.matrices, betas=schedule.betas)
+        adam = Adam(self.latents)
+        soften = Softener(self.latents, self.noise) if self.noise else None
+        for stage in schedule.stages:
+            self._fit_stage(stage, course, optimiser, adam, soften)
+        self.latents.flat.round_()
+        return self.work.loss(self.model, self._lattice(0), self._rounded(), clip=True)
 
     def choose_exponents(self) -> list[tuple[int, int]]:
-        """Choose the quantisation steps, on a sample of the points."""
-        points = self._points(0)
-        if points.count > _STEP_SEARCH_POINTS:
-            index = torch.randint(points.count, (_STEP_SEARCH_POINTS,), generator=self.generator)
-            points = points.take(index.to(self.device))
+        """Choose the quantisation steps, on a sample of the parts."""
+        lattice = self._lattice(0)
+        if self.price:
+            stride = max(1, len(lattice.tiles) // 8)
+            return choose_exponents(
+                self.model,
+                lambda: self.work.loss(
+                    self.model, lattice, self._rounded(), stride=stride
+                ).objective,
+                lambda *_: self.price,
+            )
+        stride = max(1, len(lattice.tiles) // 4)
         return choose_exponents(
             self.model,
-            lambda: self.work.error(self.model, points),
+            lambda: self.work.loss(self.model, lattice, stride=stride).objective,
             rate.coordinate_lambda,
             rate.MOST_BITS_PER_WEIGHT * self.model.architecture.weight_count,
         )
 
-    def fit_rounded(self, exponents: Exponents) -> float:
-        """Fit on with the weights rounded; leave the best and return its mean squared error."""
-        stages = self.schedule.rounded_stages
-        return self._fit_stages(stages, self.schedule.rounded_learning_rate, exponents)
-
-    def _fit_stages(
-        self, stages: Sequence[Stage], peak_rate: float, exponents: Exponents | None = None
-    ) -> float:
-        """Take all stages' steps and return the mean squared error over the picture itself."""
-        count = sum(stage.steps for stage in stages)
-        rates = _cosine(peak_rate, count, self.schedule.warmup_steps)
-        optimiser = SOAP(self.model.layers)
-        for stage in stages:
-            self._fit_stage(stage, rates, optimiser, exponents)
-        return self.work.error(self.model, self._points(0), exponents, clip=True)
+    def fit_rounded(self, exponents: Exponents) -> Loss:
+        """Fit on with the weights rounded and the grids as they are."""
+        schedule = self.schedule
+        count = sum(stage.steps for stage in schedule.rounded_stages)
+        rates = _cosine(schedule.rounded_learning_rate, count, schedule.warmup_steps)
+        optimiser = SOAP(self.model.matrices)
+        for stage in schedule.rounded_stages:
+            lattice = self._lattice(stage.level)
+            best = _Best(self.model)
+            for _ in range(stage.steps):
+                loss = self.work.backward(self.model, lattice, self._rounded(), exponents)
+                rate_ = next(rates)
+                if not math.isfinite(loss.objective) or best.lost(loss.objective):
+                    best.roll_back()
+                    optimiser.forget()
+                else:
+                    best.offer(loss.objective)
+                    optimiser.step(rate_ * best.damping)
+                self._report(loss, lattice.points)
+            best.offer(self.work.loss(self.model, lattice, self._rounded(), exponents).objective)
+            best.restore()
+        return self.work.loss(self.model, self._lattice(0), self._rounded(), exponents, clip=True)
 
     def _fit_stage(
         self,
         stage: Stage,
-        rates: Iterator[float],
+        course: "_Course",
         optimiser: SOAP,
-        exponents: Exponents | None = None,
+        adam: Adam,
+        soften: Softener | None,
     ) -> None:
-        """Take a stage's steps and leave the best weights that it met."""
-        points = self._points(stage.level)
-        batch = self.schedule.batch if stage.level == 0 else None
-        best = _Best(self.model)
-        for step in range(stage.steps):
-            part = points if batch is None else self._minibatch(points, batch)
-            error = self.work.backward(self.model, part, exponents)
-            rate_ = next(rates)
-            if not math.isfinite(error) or (batch is None and best.lost(error)):
+        """Take a stage's steps."""
+        lattice = self._lattice(stage.level)
+        best = _Best(self.model, self.latents)
+        first = min(stage.level, max(0, len(self.latents.shapes) - 1))
+        gradient = torch.zeros_like(self.latents.flat)
+        grids = Grids()
+        if soften:
+            levels = self.latents.levels(soften.soft)
+            grids = Grids(levels, first, self.price, self.latents.levels(gradient))
+        for _ in range(stage.steps):
+            now = course.next()
+            if soften:
+                soften(self.work.map, now.temperature, now.noise, first)
+            loss = self.work.backward(self.model, lattice, grids)
+            if not math.isfinite(loss.objective) or best.lost(loss.objective):
                 best.roll_back()
-                if not math.isfinite(error):
-                    optimiser.forget()
-                self._report(best.error, part.count)
-                continue
-            if batch is None:
-                best.offer(error)
-            elif step % math.ceil(points.count / batch) == 0:
-                best.offer(self.work.error(self.model, points, exponents))
-            optimiser.step(rate_ * best.damping)
-            self._report(error, part.count)
-        best.offer(self.work.error(self.model, points, exponents))
-        best.restore()
+                optimiser.forget()
+                adam.forget()
+            else:
+                best.offer(loss.objective)
+                optimiser.step(now.weight_rate * best.damping)
+                if soften:
+                    gradient.mul_(soften.slope)
+                    rates = [now.latent_rate * best.damping] * len(self.latents.shapes)
+                    adam.step(self.work.map, gradient, rates, first)
+            self._report(loss, lattice.points)
+        if not soften:
+            best.offer(self.work.loss(self.model, lattice, grids).objective)
+            best.restore()
 
-    def _points(self, level: int) -> Points:
-        """Return the picture's points, averaged over areas of 2**level x 2**level pixels."""
-        channels, height, width = self.samples.shape
-        rows, columns = math.ceil(height / 2**level), math.ceil(width / 2**level)
+    def _rounded(self) -> Grids:
+        """Return the grids as they are stored."""
+        return Grids(self.latents.levels(), 0, self.price)
+
+    def _lattice(self, level: int) -> Lattice:
+        """Return the picture, averaged over areas of 2**level x 2**level pixels."""
+        _, height, width = self.samples.shape
+        rows, columns = level_shape(width, height, level)
         target = self.samples
         if level:
             target = torch.nn.functional.adaptive_avg_pool2d(target[None], (rows, columns))[0]
-        inputs = coordinates(width, height, columns, rows, self.device)
-        return Points(inputs, target.reshape(channels, -1))
+        return Lattice(
+            cell_centres(0, width, columns),
+            cell_centres(0, height, rows),
+            width=width,
+            height=height,
+            levels=len(self.latents.shapes),
+            device=self.device,
+            target=target,
+        )
 
-    def _minibatch(self, points: Points, batch: int) -> Points:
-        index = torch.randint(points.count, (min(batch, points.count),), generator=self.generator)
-        return points.take(index.to(self.device))
-
-    def _report(self, error: float, points: int) -> None:
+    def _report(self, loss: Loss, points: int) -> None:
         seconds, seconds_left = self.clock.tick(points)
         if self.progress:
-            psnr = _psnr(error)
+            pixels = self.samples.shape[1] * self.samples.shape[2]
             self.progress(
-                Progress(self.clock.step, self.schedule.steps, psnr, seconds, seconds_left)
+                Progress(
+                    self.clock.step,
+                    self.schedule.steps,
+                    _psnr(loss.error),
+                    loss.bits / pixels,
+                    seconds,
+                    seconds_left,
+                )
             )
 
 
-class _Best:
-    """The best weights of a stage, and the way back to them."""
+@dataclass(frozen=True)
+class _Now:
+    """The settings of one step."""
 
-    def __init__(self, model: Model) -> None:
+    weight_rate: float
+    latent_rate: float
+    temperature: float
+    noise: float
+
+
+class _Course:
+    """The settings of a fit's steps, one after another."""
+
+    def __init__(self, schedule: Schedule, steps: int) -> None:
+        self.schedule = schedule
+        self.steps = steps
+        self.step = 0
+
+    def next(self) -> _Now:
+        """Return the next step's settings."""
+        schedule = self.schedule
+        share = _cosine_share(self.step, self.steps, schedule.warmup_steps)
+        done = self.step / max(1, self.steps - 1)
+        self.step += 1
+        return _Now(
+            schedule.learning_rate * share,
+            schedule.latent_rate * share,
+            _between(schedule.temperature, done),
+            _between(schedule.noise, done),
+        )
+
+
+def _between(ends: tuple[float, float], done: float) -> float:
+    return ends[0] + (ends[1] - ends[0]) * done
+
+
+class _Best:
+    """The best weights and grids of a stage, and the way back to them."""
+
+    def __init__(self, model: Model, latents: Latents | None = None) -> None:
         self.model = model
+        self.latents = latents
         self.error = math.inf
-        self.state = model.state()
         self.rollbacks = 0
+        self._save()
 
     @property
     def damping(self) -> float:
@@ -227,7 +327,8 @@ class _Best:
 
     def offer(self, error: float) -> None:
         if error < self.error:
-            self.error, self.state = error, self.model.state()
+            self.error = error
+            self._save()
 
     def lost(self, error: float) -> bool:
         """Tell whether a finite error means that the fit has lost its way."""
@@ -240,16 +341,22 @@ class _Best:
         self.restore()
 
     def restore(self) -> None:
-        self.model.restore(self.state)
+        self.model.restore(self._state)
+        if self.latents:
+            self.latents.flat.copy_(self._flat)
+
+    def _save(self) -> None:
+        self._state = self.model.state()
+        if self.latents:
+            self._flat = self.latents.flat.clone()
 
 
 class _Clock:
     """Counts steps and foretells the time left from the points that steps have still to visit."""
 
     def __init__(self, schedule: Schedule, pixels: int) -> None:
-        fine = min(schedule.batch or pixels, pixels)
         work = [
-            stage.steps * (fine if stage.level == 0 else pixels / 4**stage.level)
+            stage.steps * pixels / 4**stage.level
             for stage in schedule.stages + schedule.rounded_stages
         ]
         self.total = sum(work)
@@ -267,12 +374,16 @@ class _Clock:
 
 def _cosine(peak: float, count: int, warmup: int) -> Iterator[float]:
     """Yield `count` learning rates: a linear rise to `peak`, then half a cosine down to 0."""
-    warmup = min(warmup, count // 5)
     for step in range(count):
-        if step < warmup:
-            yield peak * (step + 1) / (warmup + 1)
-        else:
-            yield peak * (1 + math.cos(math.pi * (step - warmup) / max(1, count - warmup))) / 2
+        yield peak * _cosine_share(step, count, warmup)
+
+
+def _cosine_share(step: int, count: int, warmup: int) -> float:
+    """Return what a learning rate is multiplied by: a linear rise to 1, half a cosine down to 0."""
+    warmup = min(warmup, count // 5)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return (1 + math.cos(math.pi * (step - warmup) / max(1, count - warmup))) / 2
 
 
 def _psnr(error: float) -> float:

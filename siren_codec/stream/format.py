@@ -6,14 +6,19 @@ Everything is checked before anything is allocated: the magic, the version, the 
 header's ranges, then the sections' order and lengths, and in `weights` the packed integers.
 """
 
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
+import numpy as np
+import numpy.typing as npt
+
 from siren_codec.errors import FormatError, LimitError, UsageError
 from siren_codec.field import Architecture, Field, Layer
-from siren_codec.stream import weights
+from siren_codec.stream import latents, weights
+from siren_codec.stream.cursor import Cursor, pack_varint
 
 __all__ = [
     "CRC_LENGTH",
@@ -36,6 +41,8 @@ CRC_LENGTH = 4
 _DEPTHS = (8, 16)
 _OMEGA_UNIT = 0.25
 _ANCILLARY = 0x80
+_CELLS_PER_PIXEL = 4
+"""A reader accepts as many cells of latent grids for each pixel that its limit allows."""
 
 
 class Section(IntEnum):
@@ -61,6 +68,12 @@ class Limits:
     hidden_layers: int = 16
     hidden_features: int = 512
     omega_0: float = 4096.0
+    levels: int = 10
+    features: int = 16
+    """Latent grids of each level."""
+    grids: int = 64
+    """Latent grids of all levels."""
+    context_features: int = 64
     metadata_bytes: int = 16 << 20
     """Bytes of each metadata section."""
     file_bytes: int = 64 << 20
@@ -84,14 +97,14 @@ def write(field: Field) -> bytes:
     """Return the bytes of a `.siren` file. Raises SirenError if no reader would accept it."""
     header = Header(field.width, field.height, field.depth, field.architecture)
     check(header, field.metadata)
-    shapes = [tensor.values.shape for tensor in field.tensors()]
-    if shapes != _tensor_shapes(field.architecture):
-        raise UsageError(f"expected tensors as the architecture says, found {shapes}")
+    _check_shapes(field)
     sections = {Section.WEIGHTS: weights.pack(tuple(field.tensors()))}
+    if field.latents:
+        sections[Section.LATENTS] = latents.pack(field.latents, field.context, field.architecture)
     sections |= {id_: field.metadata[n] for id_, n in _METADATA.items() if n in field.metadata}
     body = MAGIC + bytes([VERSION]) + _pack_header(header)
     for section, payload in sections.items():
-        body += bytes([section]) + _pack_varint(len(payload)) + payload
+        body += bytes([section]) + pack_varint(len(payload)) + payload
     return body + zlib.crc32(body).to_bytes(CRC_LENGTH, "little")
 
 
@@ -115,19 +128,24 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Field:
     """Return the Field of a `.siren` file. Raises FormatError or LimitError."""
     header, sections = parse(data, limits)
     architecture = header.architecture
-    tensors = weights.unpack(sections[Section.WEIGHTS], _tensor_shapes(architecture))
+    width, height = header.width, header.height
+    tensors = weights.unpack(sections[Section.WEIGHTS], architecture.tensor_shapes)
     layers = tuple(
         Layer(weight, bias) for weight, bias in zip(tensors[::2], tensors[1::2], strict=True)
     )
+    layers, context = layers[: len(architecture.shapes)], layers[len(architecture.shapes) :]
+    grids: tuple[npt.NDArray[np.int32], ...] = ()
+    if Section.LATENTS in sections:
+        grids = latents.unpack(sections[Section.LATENTS], context, architecture, width, height)
     metadata = {name: sections[id_] for id_, name in _METADATA.items() if id_ in sections}
-    return Field(header.width, header.height, header.depth, architecture, layers, metadata)
+    return Field(width, height, header.depth, architecture, layers, metadata, grids, context)
 
 
 def sizes(sections: Mapping[int, bytes]) -> dict[str, int]:
     """Return the bytes that each section takes in a file, its id and length included."""
     return {
         Section(id_).name.lower() if id_ in list(Section) else f"{id_:#04x}": (
-            1 + len(_pack_varint(len(payload))) + len(payload)
+            1 + len(pack_varint(len(payload))) + len(payload)
         )
         for id_, payload in sections.items()
     }
@@ -146,85 +164,49 @@ def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Header, dict[in
     stored, computed = int.from_bytes(data[-CRC_LENGTH:], "little"), zlib.crc32(data[:-CRC_LENGTH])
     if stored != computed:
         raise FormatError(f"corrupt or truncated: expected CRC {stored:08x}, found {computed:08x}")
-    cursor = _Cursor(data[:-CRC_LENGTH], len(MAGIC) + 1)
+    cursor = Cursor(data[:-CRC_LENGTH], len(MAGIC) + 1)
     header = _unpack_header(cursor)
     _check(header, limits)
     sections = dict(_unpack_sections(cursor, limits))
     if Section.WEIGHTS not in sections:
         raise FormatError("expected a weights section, found none")
-    if Section.LATENTS in sections:
-        raise FormatError("expected no latents section in version 1, found one")
+    if (Section.LATENTS in sections) != bool(header.architecture.features):
+        expected, found = ("one", "none") if header.architecture.features else ("none", "one")
+        raise FormatError(f"latents section: expected {expected}, found {found}")
     return header, sections
 
 
-def _tensor_shapes(architecture: Architecture) -> list[tuple[int, ...]]:
-    shapes: list[tuple[int, ...]] = []
-    for n_out, n_in in architecture.shapes:
-        shapes += [(n_out, n_in), (n_out,)]
-    return shapes
-
-
-class _Cursor:
-    """A place in the bytes; reading past their end is a FormatError."""
-
-    def __init__(self, data: bytes, position: int) -> None:
-        self.data = data
-        self.position = position
-
-    @property
-    def left(self) -> int:
-        return len(self.data) - self.position
-
-    def take(self, count: int) -> bytes:
-        if count > self.left:
-            raise FormatError(f"expected {count} more bytes, found {self.left}")
-        self.position += count
-        return self.data[self.position - count : self.position]
-
-    def byte(self) -> int:
-        return self.take(1)[0]
-
-    def varint(self) -> int:
-        """Read a LEB128 integer below 2**32, in its shortest form."""
-        value, shift = 0, 0
-        while True:
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                break
-            shift += 7
-            if shift > 28:
-                raise FormatError("expected an integer of at most 5 bytes, found a longer one")
-        if value >= 1 << 32 or (byte == 0 and shift > 0):
-            raise FormatError("expected an integer below 2**32 in its shortest form")
-        return value
-
-
-def _pack_varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
+def _check_shapes(field: Field) -> None:
+    """Raise UsageError if the arrays of a Field are not those of its architecture."""
+    architecture = field.architecture
+    tensors = tuple(tensor.values.shape for tensor in field.tensors())
+    if tensors != architecture.tensor_shapes or len(field.layers) != len(architecture.shapes):
+        raise UsageError(f"expected tensors as the architecture says, found {tensors}")
+    grids = [level.shape for level in field.latents]
+    if grids != latents.shapes(architecture, field.width, field.height):
+        raise UsageError(f"expected latents as the architecture says, found {grids}")
 
 
 def _pack_header(header: Header) -> bytes:
     architecture = header.architecture
     return b"".join(
         (
-            _pack_varint(header.width),
-            _pack_varint(header.height),
+            pack_varint(header.width),
+            pack_varint(header.height),
             bytes([architecture.channels - 1 | _DEPTHS.index(header.depth) << 2]),
             bytes([architecture.hidden_layers]),
-            _pack_varint(architecture.hidden_features),
-            _pack_varint(round(architecture.first_omega_0 / _OMEGA_UNIT)),
-            _pack_varint(round(architecture.omega_0 / _OMEGA_UNIT)),
+            pack_varint(architecture.hidden_features),
+            pack_varint(round(architecture.first_omega_0 / _OMEGA_UNIT)),
+            pack_varint(round(architecture.omega_0 / _OMEGA_UNIT)),
             bytes([len(architecture.features), *architecture.features]),
+            bytes([architecture.neighbours, architecture.context_features])
+            if architecture.features
+            else b"",
         )
     )
 
 
-def _unpack_header(cursor: _Cursor) -> Header:
+def _unpack_header(cursor: Cursor) -> Header:
     width, height = cursor.varint(), cursor.varint()
     kind = cursor.byte()
     if kind >> 3:
@@ -232,6 +214,7 @@ def _unpack_header(cursor: _Cursor) -> Header:
     hidden_layers, hidden_features = cursor.byte(), cursor.varint()
     first_omega_0, omega_0 = cursor.varint() * _OMEGA_UNIT, cursor.varint() * _OMEGA_UNIT
     features = tuple(cursor.take(cursor.byte()))
+    neighbours, context_features = cursor.take(2) if features else (0, 0)
     architecture = Architecture(
         channels=(kind & 3) + 1,
         hidden_layers=hidden_layers,
@@ -239,6 +222,8 @@ def _unpack_header(cursor: _Cursor) -> Header:
         first_omega_0=first_omega_0,
         omega_0=omega_0,
         features=features,
+        neighbours=neighbours,
+        context_features=context_features,
     )
     return Header(width, height, _DEPTHS[kind >> 2], architecture)
 
@@ -253,8 +238,8 @@ def _check(header: Header, limits: Limits, *, pixels: bool = True) -> None:
         ("hidden features", architecture.hidden_features, 1, limits.hidden_features),
         ("first omega_0", architecture.first_omega_0, _OMEGA_UNIT, limits.omega_0),
         ("omega_0", architecture.omega_0, _OMEGA_UNIT, limits.omega_0),
-        ("levels", len(architecture.features), 0, 0),
         ("channels", architecture.channels, 1, 4),
+        *_latent_ranges(architecture, limits),
     ):
         if not least <= value <= most:
             raise LimitError(f"{name}: expected {least} to {most}, found {value}")
@@ -262,9 +247,27 @@ def _check(header: Header, limits: Limits, *, pixels: bool = True) -> None:
         raise LimitError(f"depth: expected 8 or 16, found {header.depth}")
     if pixels and header.width * header.height > limits.pixels:
         raise LimitError(f"{header.width}x{header.height}: expected at most {limits.pixels} pixels")
+    cells = sum(map(math.prod, latents.shapes(architecture, header.width, header.height)))
+    if pixels and cells > _CELLS_PER_PIXEL * limits.pixels:
+        raise LimitError(
+            f"latents: expected at most {_CELLS_PER_PIXEL * limits.pixels} cells, found {cells}"
+        )
 
 
-def _unpack_sections(cursor: _Cursor, limits: Limits) -> Iterator[tuple[int, bytes]]:
+def _latent_ranges(architecture: Architecture, limits: Limits) -> list[tuple[str, int, int, int]]:
+    """Return (name, value, least, most) of what the header says about latent grids."""
+    levels = len(architecture.features)
+    some = int(levels > 0)
+    return [
+        ("levels", levels, 0, limits.levels),
+        *(("features of a level", count, 0, limits.features) for count in architecture.features),
+        ("latent grids", architecture.grids, some, limits.grids),
+        ("neighbours", architecture.neighbours, some, some * len(latents.NEIGHBOURS)),
+        ("context features", architecture.context_features, some, some * limits.context_features),
+    ]
+
+
+def _unpack_sections(cursor: Cursor, limits: Limits) -> Iterator[tuple[int, bytes]]:
     """Yield (id, payload); ids ascend, so that none comes twice; unknown critical ones fail."""
     last = 0
     while cursor.left:

@@ -11,7 +11,19 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MAX_MAGNITUDE", "PRECISION", "SCALES", "Family", "frequencies", "reach", "scale_of"]
+__all__ = [
+    "ESCAPE",
+    "FRACTIONS",
+    "MAX_MAGNITUDE",
+    "PRECISION",
+    "RESIDUAL_SCALES",
+    "SCALES",
+    "Family",
+    "frequencies",
+    "reach",
+    "residual_frequencies",
+    "scale_of",
+]
 
 PRECISION = 24
 """The frequencies of a table add up to 2**24: constriction's own precision."""
@@ -19,6 +31,12 @@ MAX_MAGNITUDE = 32767
 """The largest magnitude of a coded integer."""
 SCALES = 64
 """Scale index i stands for the scale 2**((i - 8) / 4): 1/4 to about 13,777."""
+ESCAPE = 63
+"""The symbol of a residual beyond those that a table has: -31 to 31, whose symbols are 0 to 62."""
+FRACTIONS = 16
+"""The means of residuals that there are tables for: -8/16 to 7/16."""
+RESIDUAL_SCALES = 37
+"""Scale index i of a residual stands for the scale 2**((i - 20) / 4): 1/32 to 16."""
 
 # 2**64 times these, rounded down: 2**(-k/4) for k = 0, 1, 2, 3; log2(e); and 2**(-1/256),
 # 2**(-1/256**2), 2**(-1/256**3).
@@ -62,6 +80,41 @@ def frequencies(family: Family, index: int) -> npt.NDArray[np.int64]:
     table: npt.NDArray[np.int64] = shares[1:] - shares[:-1] + 1
     table.setflags(write=False)
     return table
+
+
+@lru_cache(maxsize=1)
+def residual_frequencies() -> npt.NDArray[np.int64]:
+    """Return the (RESIDUAL_SCALES * FRACTIONS, ESCAPE + 1) frequencies of residuals.
+
+    Row FRACTIONS i + f + 8 holds the Laplace of scale index i around f / 16, integrated over each
+    integer's cell; its symbols are 0, -1, 1, -2, ... 31 and the escape, with the mass of both
+    tails. The likely ones come first because constriction searches them in this order. All are
+    positive, and a row adds up to 2**24.
+    """
+    reach, half = ESCAPE // 2, FRACTIONS // 2
+    order = np.argsort(np.abs(np.arange(-reach, reach + 1)), kind="stable")
+    edges = FRACTIONS * np.arange(-reach, reach + 2) - half
+    edges = edges - np.arange(-half, half)[:, None]
+    weights = np.empty((RESIDUAL_SCALES, FRACTIONS, ESCAPE + 1), np.uint64)
+    for index, rows in enumerate(weights):
+        below = _laplace_below(edges, index)
+        inside = np.diff(below, axis=1)
+        rows[:, :ESCAPE] = inside[:, order]
+        rows[:, ESCAPE] = np.uint64(1 << 32) - inside.sum(axis=1)
+    # A sum of at most 33 bits times one of 24 bits fits into 64.
+    cumulative = np.cumsum(weights.reshape(-1, ESCAPE + 1), axis=1, dtype=np.uint64)
+    free = np.uint64((1 << PRECISION) - ESCAPE - 1)
+    shares = (cumulative * free >> np.uint64(32)).astype(np.int64)
+    table = np.diff(shares, axis=1, prepend=0) + 1
+    table.setflags(write=False)
+    return table
+
+
+def _laplace_below(edges: npt.NDArray[np.int64], index: int) -> npt.NDArray[np.uint64]:
+    """Return 2**32 times a Laplace's mass below edges that are given in sixteenths."""
+    rate = np.uint64(_LOG2_E * _power(index - 20) >> 80)
+    tail = _exp2_minus(np.abs(edges).astype(np.uint64) * rate >> np.uint64(28))
+    return np.where(edges < 0, tail, np.uint64(1 << 32) - tail)
 
 
 def _weights(family: Family, index: int) -> npt.NDArray[np.uint64]:

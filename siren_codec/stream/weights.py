@@ -21,7 +21,7 @@ from siren_codec.stream.tables import (
     reach,
 )
 
-__all__ = ["EXPONENTS", "Coder", "coder", "cost", "pack", "unpack"]
+__all__ = ["EXPONENTS", "Coder", "coder", "constriction_errors", "cost", "pack", "unpack"]
 
 Integers = npt.NDArray[np.int32]
 Shape = tuple[int, ...]
@@ -174,7 +174,7 @@ def _unpack_range(data: bytes, counts: Sequence[int]) -> list[Integers]:
         if table >> 6 not in list(Family):
             raise FormatError(f"weights: expected a table below {len(Family) << 6}, found {table}")
     values = []
-    with _constriction_errors():
+    with constriction_errors():
         decoder = constriction.stream.queue.RangeDecoder(
             np.frombuffer(words, "<u4").astype(np.uint32)
         )
@@ -189,7 +189,7 @@ def _unpack_range(data: bytes, counts: Sequence[int]) -> list[Integers]:
 
 
 @contextmanager
-def _constriction_errors() -> Iterator[None]:
+def constriction_errors() -> Iterator[None]:
     """Turn what constriction raises into FormatError: its PanicException is no Exception."""
     try:
         yield

@@ -10,6 +10,7 @@ which `tests/test_format.py` holds.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,13 +39,18 @@ def fields() -> dict[str, Field]:
         "rgb_8_laplace": _field(14, 18, 8, Architecture(3, 2, 11), peaked=True),
         "grey_16_zstd_2": _field(9, 21, 16, Architecture(1, 3, 8), period=20, finer=5),
         "la_8_metadata": _field(20, 24, 8, Architecture(2, 1, 7), metadata=METADATA),
+        "rgb_8_grid": _field(21, 13, 8, Architecture(3, 2, 6, 30.0, 30.0, (1, 0, 2), 7, 5)),
+        "grey_16_grid": _field(11, 18, 16, Architecture(1, 1, 8, 10.0, 30.0, (1, 2), 24, 4)),
     }
 
 
 def expected_pixels(field: Field) -> npt.NDArray[Any]:
     """Return the (height, width, channels) pixels, each layer as the specification says."""
     x, y = np.meshgrid(np.arange(field.width), np.arange(field.height))
-    h = np.stack([(2 * x + 1) / field.width - 1, (2 * y + 1) / field.height - 1], axis=-1)
+    inputs = [(2 * x + 1) / field.width - 1, (2 * y + 1) / field.height - 1]
+    for level, grids in enumerate(field.latents):
+        inputs += [_spline(grid, x, y, level) for grid in grids]
+    h = np.stack(inputs, axis=-1)
     for layer, omega in zip(field.layers, (*field.architecture.omegas, None), strict=True):
         weight = layer.weight.values * 2.0**layer.weight.exponent
         h = h @ weight.T + layer.bias.values * 2.0**layer.bias.exponent
@@ -54,12 +60,35 @@ def expected_pixels(field: Field) -> npt.NDArray[Any]:
     return np.asarray(pixels, dtype=f"<u{field.depth // 8}")
 
 
+def _spline(
+    grid: npt.NDArray[np.int32], x: npt.NDArray[np.int64], y: npt.NDArray[np.int64], level: int
+) -> npt.NDArray[np.float64]:
+    """Return the cubic B-spline of a grid at the points, the weights as the specification says."""
+    axes = []
+    for points, cells in ((y, grid.shape[0]), (x, grid.shape[1])):
+        p = (points + 0.5) / 2**level - 0.5
+        t = p - np.floor(p)
+        weights = (1 - t) ** 3, 4 - 3 * t**2 * (2 - t), 4 - 3 * (1 - t) ** 2 * (1 + t), t**3
+        nearest = np.floor(p).astype(int)
+        axes.append([(np.clip(nearest + k - 1, 0, cells - 1), weights[k] / 6) for k in range(4)])
+    value = np.zeros(x.shape)
+    for rows, by_row in axes[0]:
+        for columns, by_column in axes[1]:
+            value += by_row * by_column * grid[rows, columns]
+    return value
+
+
 def tensors_digest(field: Field) -> str:
-    """Return the SHA-256 of all tensors: each one's exponent, then its values, as `<i4`."""
+    """Return the SHA-256 of all tensors: each one's exponent, then its values, as `<i4`.
+
+    The integers of the latent grids follow.
+    """
     digest = hashlib.sha256()
     for tensor in field.tensors():
         digest.update(np.int32(tensor.exponent).astype("<i4").tobytes())
         digest.update(tensor.values.astype("<i4").tobytes())
+    for grids in field.latents:
+        digest.update(grids.astype("<i4").tobytes())
     return digest.hexdigest()
 
 
@@ -94,7 +123,39 @@ def _field(
                 QuantisedTensor(bias, exponent - 1),
             )
         )
-    return Field(width, height, depth, architecture, tuple(layers), dict(metadata or {}))
+    return Field(
+        *(width, height, depth, architecture, tuple(layers), dict(metadata or {})),
+        latents=_latents(width, height, architecture),
+        context=_context(architecture),
+    )
+
+
+def _latents(
+    width: int, height: int, architecture: Architecture
+) -> tuple[npt.NDArray[np.int32], ...]:
+    """Return grids of small integers with two large ones in the first; the last grid is all 0."""
+    levels = []
+    for level, features in enumerate(architecture.features):
+        shape = features, -(-height // 2**level), -(-width // 2**level)
+        label = f"{width}x{height} level {level}"
+        flat = _integers(label, math.prod(shape), 40, 1 << 16)
+        levels.append((flat**3 // 12000).reshape(shape))
+    if levels:
+        levels[0][0, 2, 3], levels[0][0, 5, 0] = 120, -250
+        levels[-1][-1] = 0
+    return tuple(levels)
+
+
+def _context(architecture: Architecture) -> tuple[Layer, ...]:
+    """Return the layers of a context network, which predicts at random."""
+    layers = []
+    for index, (n_out, n_in) in enumerate(architecture.context_shapes):
+        bias_shape = (architecture.grids, n_out) if index == 0 else (n_out,)
+        label = f"{n_out}x{n_in} context {index}"
+        weight = _integers(label + " weight", n_out * n_in, 64, 1 << 16).reshape(n_out, n_in)
+        bias = _integers(label + " bias", math.prod(bias_shape), 64, 1 << 16).reshape(bias_shape)
+        layers.append(Layer(QuantisedTensor(weight, -7 - index), QuantisedTensor(bias, -6)))
+    return tuple(layers)
 
 
 def _integers(label: str, count: int, bound: int, period: int) -> npt.NDArray[np.int32]:

@@ -1,0 +1,155 @@
+"""Where a picture is sampled while it is fitted: rows and columns, cut into tiles."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from siren_codec.field.evaluate import Float64
+from siren_codec.field.kernel import level_shape, spline_matrix, unit_coordinates
+
+__all__ = ["Lattice", "Tile"]
+
+_CPU_TILE = (64, 256)
+"""Rows and columns of a tile: activations of a layer stay in a core's cache, and so do the
+matrices that sample the grids, of which most is zeros."""
+_GPU_TILE = (1024, 4096)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of a lattice, and of each level's grids the part that it sees."""
+
+    x: Tensor
+    """(columns,) unit coordinates."""
+    y: Tensor
+    """(rows,) unit coordinates."""
+    rows: slice
+    columns: slice
+    seen: tuple[tuple[slice, slice], ...]
+    """For each level the rows and columns of its grids."""
+    across: tuple[Tensor, ...]
+    """For each level the (cells seen, columns) weights of its cells' columns."""
+    down: tuple[Tensor, ...]
+    """For each level the (rows, cells seen) weights of its cells' rows."""
+
+    @property
+    def points(self) -> int:
+        """The number of points."""
+        return len(self.x) * len(self.y)
+
+    def inputs(self, latents: Sequence[Tensor], first_level: int = 0) -> Tensor:
+        """Return the SIREN's (inputs, points): x, y and each grid's value there.
+
+        Levels below `first_level` count as 0.
+        """
+        grids = sum(len(level) for level in latents)
+        inputs = self.x.new_empty(2 + grids, len(self.y), len(self.x))
+        inputs[0] = self.x
+        inputs[1] = self.y[:, None]
+        start = 2
+        for level, values in enumerate(latents):
+            out = inputs[start : start + len(values)]
+            start += len(values)
+            if level < first_level:
+                out.zero_()
+            elif len(values):
+                rows, columns = self.seen[level]
+                narrow = torch.matmul(self.down[level], values[:, rows, columns])
+                torch.matmul(narrow, self.across[level], out=out)
+        return inputs.view(len(inputs), -1)
+
+    def spread(
+        self, gradient: Tensor, latents: Sequence[Tensor], first_level: int = 0
+    ) -> Iterator[tuple[int, tuple[slice, slice], Tensor]]:
+        """Yield the gradient of each level's seen cells, given that of `inputs`."""
+        planes = gradient.view(len(gradient), len(self.y), len(self.x))
+        start = 2
+        for level, values in enumerate(latents):
+            part = planes[start : start + len(values)]
+            start += len(values)
+            if level >= first_level and len(values):
+                narrow = torch.matmul(part, self.across[level].T)
+                yield level, self.seen[level], torch.matmul(self.down[level].T, narrow)
+
+
+class Lattice:
+    """Points at the crossings of columns and rows, given in pixel coordinates, and their samples.
+
+    `target` is (channels, rows, columns) in [-1, 1], or None where a picture is only evaluated.
+    """
+
+    def __init__(
+        self,
+        xs: Float64,
+        ys: Float64,
+        *,
+        width: int,
+        height: int,
+        levels: int,
+        device: str,
+        target: Tensor | None = None,
+    ) -> None:
+        self.xs, self.ys = xs, ys
+        self.width, self.height = width, height
+        self.levels = levels
+        self.device = device
+        self.target = target
+
+    @property
+    def points(self) -> int:
+        """The number of points."""
+        return len(self.xs) * len(self.ys)
+
+    @cached_property
+    def tiles(self) -> list[Tile]:
+        """The tiles that the lattice is cut into, row by row."""
+        most_rows, most_columns = _CPU_TILE if self.device == "cpu" else _GPU_TILE
+        shapes = [level_shape(self.width, self.height, level) for level in range(self.levels)]
+        rows = _parts(len(self.ys), most_rows)
+        columns = _parts(len(self.xs), most_columns)
+        down = [
+            [self._matrix(self.ys[part], level, shapes[level][0]) for level in range(self.levels)]
+            for part in rows
+        ]
+        across = [
+            [self._matrix(self.xs[part], level, shapes[level][1]) for level in range(self.levels)]
+            for part in columns
+        ]
+        x = self._tensor(unit_coordinates(self.xs, self.width))
+        y = self._tensor(unit_coordinates(self.ys, self.height))
+        return [
+            Tile(
+                x[column],
+                y[row],
+                row,
+                column,
+                tuple(
+                    (seen_rows, seen_columns)
+                    for (seen_rows, _), (seen_columns, _) in zip(
+                        down[i], across[j], strict=True
+                    )
+                ),
+                tuple(matrix.T.contiguous() for _, matrix in across[j]),
+                tuple(matrix for _, matrix in down[i]),
+            )
+            for i, row in enumerate(rows)
+            for j, column in enumerate(columns)
+        ]
+
+    def _matrix(self, pixels: Float64, level: int, cells: int) -> tuple[slice, Tensor]:
+        seen, matrix = spline_matrix(pixels, level, cells)
+        return seen, self._tensor(matrix)
+
+    def _tensor(self, values: Float64) -> Tensor:
+        return torch.tensor(values.astype(np.float32), device=self.device)
+
+
+def _parts(length: int, most: int) -> list[slice]:
+    """Cut a length into as few nearly equal parts as keep to `most`."""
+    count = -(-length // most)
+    edges = [length * index // count for index in range(count + 1)]
+    return [slice(start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
