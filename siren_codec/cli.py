@@ -17,6 +17,7 @@ import click
 
 from siren_codec import __version__
 from siren_codec.errors import SirenError, UsageError
+from siren_codec.options import DEVICES, EFFORTS, MODELS, QUALITIES, Options
 
 if TYPE_CHECKING:
     from siren_codec.codec import Encoded, Show
@@ -28,6 +29,7 @@ __all__ = ["decode_main", "encode_main", "info_main"]
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 _EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
 _MAX_PIXELS = 89_478_485
+_DEFAULTS = Options()
 
 
 T = TypeVar("T")
@@ -68,38 +70,46 @@ _max_pixels = click.option(
     metavar="N",
     help="Refuse a picture of more pixels than this.",
 )
-_device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+_device = click.option("--device", type=click.Choice(DEVICES), default="auto")
 
 
 @click.command("siren-encode", context_settings=_SETTINGS, epilog=_EXIT_CODES)
 @click.argument("source", metavar="IN")
 @click.argument("target", metavar="OUT")
 @click.option(
-    "--model",
-    type=click.Choice(["coordinate", "grid"]),
-    default="coordinate",
+    "-q",
+    "--quality",
+    type=click.IntRange(QUALITIES.start, QUALITIES.stop - 1),
+    default=_DEFAULTS.quality,
     show_default=True,
-    help="What is stored: the weights of a SIREN, or latent grids beside them (not built yet).",
+    help="From 1 (small) to 100 (faithful); for the grid model.",
 )
 @click.option(
     "-e",
     "--effort",
-    type=click.IntRange(1, 9),
-    default=4,
+    type=click.IntRange(EFFORTS.start, EFFORTS.stop - 1),
+    default=_DEFAULTS.effort,
     show_default=True,
-    help="Steps of the fit, from 1 (quick) to 9 (best).",
+    help="How long to fit, from 1 (quick) to 9 (best).",
+)
+@click.option(
+    "--model",
+    type=click.Choice(MODELS),
+    default=_DEFAULTS.model,
+    show_default=True,
+    help="What is stored: latent grids and the weights of a SIREN, or the weights alone.",
 )
 @click.option(
     "--hidden-layers",
     type=click.IntRange(1, 16),
     metavar="N",
-    help="Layers with a sine. [5 below 5,000 weights, else 10]",
+    help="Layers with a sine. [grid: 2; coordinate: 5 below 5,000 weights, else 10]",
 )
 @click.option(
     "--hidden-features",
     type=click.IntRange(1, 512),
     metavar="N",
-    help="Width of a layer. [4 to 64, to make 12 sqrt(pixels) weights]",
+    help="Width of a layer. [grid: 32; coordinate: 4 to 64, for 12 sqrt(pixels) weights]",
 )
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Steps, instead of -e's.")
 @_device
@@ -115,23 +125,18 @@ _device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), d
 def encode_command(
     source: str,
     target: str,
-    model: str,
-    effort: int,
-    hidden_layers: int | None,
-    hidden_features: int | None,
-    steps: int | None,
-    device: str,
-    seed: int,
     max_pixels: int,
     force: bool,
     verbose: bool,
     quiet: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Encode the picture IN as the .siren file OUT.
 
-    A small network, a SIREN, is fitted to the picture; its quantised weights are the file. IN is
-    any picture that Pillow reads; - is standard input or output.
+    A small network, a SIREN, and grids of latents that feed it are fitted to the picture; rounded
+    to integers and packed they are the file. IN is any picture that Pillow reads; - is standard
+    input or output.
     """
     from siren_codec import codec
 
@@ -142,17 +147,7 @@ def encode_command(
     for notice in picture.notices:
         say(f"siren-encode: {_name(source)}: {notice}")
     with _progress_bar(quiet) as progress:
-        encoded = codec.encode_picture(
-            picture,
-            model=model,
-            effort=effort,
-            hidden_layers=hidden_layers,
-            hidden_features=hidden_features,
-            steps=steps,
-            device=device,
-            seed=seed,
-            progress=progress,
-        )
+        encoded = codec.encode_picture(picture, Options(**options), progress=progress)
     _write_output(target, encoded.data, force)
     result = _summary(source, target, encoded, time.perf_counter() - began)
     if verbose:
@@ -187,11 +182,12 @@ def _summary(source: str, target: str, encoded: "Encoded", seconds: float) -> di
 
 def _details(encoded: "Encoded") -> str:
     """Return what `--verbose` adds."""
-    architecture = encoded.fit.field.architecture
-    bits = 8 * len(encoded.data) / architecture.weight_count
+    field = encoded.fit.field
+    count = sum(tensor.values.size for tensor in field.tensors())
+    bits = 8 * len(encoded.data) / count
     return (
-        f"{architecture}: {architecture.weight_count} weights\n"
-        f"{bits:.2f} bits per weight; PSNR: real weights {encoded.fit.real_psnr:.2f} dB, "
+        f"{field.architecture}: {count} weights\n"
+        f"{bits:.2f} bits per weight, all told; PSNR: real weights {encoded.fit.real_psnr:.2f} dB, "
         f"quantised {encoded.fit.quantised_psnr:.2f} dB"
     )
 
@@ -216,7 +212,7 @@ def _details(encoded: "Encoded") -> str:
 )
 @click.option(
     "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
+    type=click.Choice(DEVICES),
     default="auto",
     help="auto is cpu: decoding needs neither a GPU nor torch.",
 )
@@ -279,6 +275,13 @@ def info_command(source: str, as_json: bool, max_pixels: int) -> None:
                 name = f"layer {tensor['layer']} {tensor['kind']}"
                 shape = "x".join(map(str, tensor["shape"]))
                 click.echo(f"{name:22} {shape}, step {tensor['step']:g}, to {tensor['largest']}")
+        elif key == "latents":
+            for grid in value:
+                shape = "x".join(map(str, grid["shape"]))
+                click.echo(
+                    f"{'grid on level ' + str(grid['level']):22} {shape}, {grid['bytes']} bytes, "
+                    f"{grid['nonzero']:.1%} not 0, to {grid['largest']}"
+                )
         else:
             text = f"{value:.4g}" if isinstance(value, float) else value
             click.echo(f"{key.replace('_', ' '):22} {text}")
@@ -439,7 +442,8 @@ def _progress_bar(quiet: bool) -> "Iterator[ProgressCallback | None]":
                     )
                 )
             left = tqdm.format_interval(round(progress.seconds_left))
-            bar.set_description_str(f"PSNR {progress.psnr:.2f} dB, {left} left", refresh=False)
+            state = f"PSNR {progress.psnr:.2f} dB, {progress.bpp:.3f} bpp, {left} left"
+            bar.set_description_str(state, refresh=False)
             bar.update(progress.step - bar.n)
             if progress.step == progress.steps:
                 bar.refresh()

@@ -5,7 +5,6 @@ decode:  bytes -> stream.read -> Field -> Field.render -> pixels
 """
 
 import math
-import operator
 import os
 import warnings
 from dataclasses import dataclass, replace
@@ -19,7 +18,8 @@ from siren_codec.errors import LimitError, SirenError, UsageError
 from siren_codec.field import Architecture, Field, evaluate
 from siren_codec.field.evaluate import Sampler
 from siren_codec.image import Picture
-from siren_codec.stream import DEFAULT_LIMITS, Limits, format, weights
+from siren_codec.options import Options
+from siren_codec.stream import DEFAULT_LIMITS, Limits, format, latents, weights
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from siren_codec.fit import Fit, ProgressCallback
 
 __all__ = [
-    "DEFAULT_EFFORT",
-    "MODELS",
     "Encoded",
     "architecture_for",
     "decode",
@@ -41,8 +39,6 @@ __all__ = [
     "render_picture",
 ]
 
-MODELS = ("coordinate", "grid")
-DEFAULT_EFFORT = 4
 _CHANNELS = ("L", "LA", "RGB", "RGBA")
 
 Show = Literal["colour", "gradient", "laplacian"]
@@ -62,66 +58,35 @@ class Encoded:
 def encode(
     picture: "npt.ArrayLike | Image",
     *,
-    model: str = "coordinate",
-    effort: int = DEFAULT_EFFORT,
-    hidden_layers: int | None = None,
-    hidden_features: int | None = None,
-    steps: int | None = None,
-    batch: int | None = None,
-    device: str = "auto",
-    seed: int = 0,
     progress: "ProgressCallback | None" = None,
     max_pixels: int = DEFAULT_LIMITS.pixels,
+    **options: Any,
 ) -> bytes:
     """Return a picture as the bytes of a `.siren` file.
 
     `picture` is a Pillow image or a (height, width[, 1..4]) uint8 or uint16 array of L, LA, RGB or
-    RGBA. `effort` is 1 (quick) to 9; `hidden_layers`, `hidden_features` and `steps` override what
-    it chooses, `batch` fits on so many random points a step instead of all. The same seed gives
-    the same bytes on the same machine. `progress` is called after every step. What is converted on
-    the way in is said in a warning. Raises SirenError (UsageError, LimitError, PictureError,
-    FitError).
+    RGBA. `options` are those of `Options`: `quality` is 1 to 100, `effort` 1 (quick) to 9, `model`
+    is "grid" or "coordinate", and so on. The same seed gives the same bytes on the same machine.
+    `progress` is called after every step. What is converted on the way in is said in a warning.
+    Raises SirenError (UsageError, LimitError, PictureError, FitError).
     """
     from PIL.Image import Image
 
+    chosen = Options(**options)
     if isinstance(picture, Image):
         source = image.from_pil(picture, max_pixels=max_pixels)
     else:
         source = image.from_array(picture, max_pixels=max_pixels)
     for notice in source.notices:
         warnings.warn(notice, stacklevel=2)
-    encoded = encode_picture(
-        source,
-        model=model,
-        effort=effort,
-        hidden_layers=hidden_layers,
-        hidden_features=hidden_features,
-        steps=steps,
-        batch=batch,
-        device=device,
-        seed=seed,
-        progress=progress,
-    )
-    return encoded.data
+    return encode_picture(source, chosen, progress=progress).data
 
 
 def encode_picture(
-    picture: Picture,
-    *,
-    model: str = "coordinate",
-    effort: int = DEFAULT_EFFORT,
-    hidden_layers: int | None = None,
-    hidden_features: int | None = None,
-    steps: int | None = None,
-    batch: int | None = None,
-    device: str = "auto",
-    seed: int = 0,
-    progress: "ProgressCallback | None" = None,
+    picture: Picture, options: Options, *, progress: "ProgressCallback | None" = None
 ) -> Encoded:
     """Encode a Picture; see `encode`. The PSNR is that of the bytes, decoded."""
-    architecture = architecture_for(
-        picture, model=model, hidden_layers=hidden_layers, hidden_features=hidden_features
-    )
+    architecture = architecture_for(picture, options)
     height, width, _ = picture.pixels.shape
     depth = 8 * picture.pixels.itemsize
     format.check(format.Header(width, height, depth, architecture), picture.metadata)
@@ -130,15 +95,9 @@ def encode_picture(
     result = fit(
         picture.pixels,
         architecture=architecture,
-        schedule=Schedule.preset(
-            effort,
-            pixels=width * height,
-            weights=architecture.weight_count,
-            steps=steps,
-            batch=batch,
-        ),
-        seed=seed,
-        device=device,
+        schedule=Schedule.preset(architecture, options, width=width, height=height),
+        seed=options.seed,
+        device=options.device,
         progress=progress,
         metadata=picture.metadata,
     )
@@ -147,51 +106,38 @@ def encode_picture(
     return Encoded(data, result, metrics.psnr(reference=picture.pixels, decoded=decoded))
 
 
-def architecture_for(
-    picture: Picture,
-    *,
-    model: str = "coordinate",
-    hidden_layers: int | None = None,
-    hidden_features: int | None = None,
-) -> Architecture:
-    """Return the network for a picture, checked against the format's limits.
+def architecture_for(picture: Picture, options: Options) -> Architecture:
+    """Return the network for a picture.
 
-    By default it has as many features, 4 to 64, as make 12 sqrt(pixels) weights; from 5,000
-    weights on they lie in 10 layers with a sine, below in 5, as COIN has it (arXiv 2103.03123),
-    whose 10x28 is what a Kodak picture gets.
+    `grid`: 2 layers of 32 with a sine, fed by grids on 7 levels. `coordinate`: as many features, 4
+    to 64, as make 12 sqrt(pixels) weights; from 5,000 weights on they lie in 10 layers with a
+    sine, below in 5, as COIN has it (arXiv 2103.03123), whose 10x28 is what a Kodak picture gets.
     """
-    if model not in MODELS:
-        raise UsageError(f"model: expected {' or '.join(MODELS)}, found {model}")
-    if model == "grid":
-        raise UsageError("model: grid is not built yet; use coordinate")
     height, width, channels = picture.pixels.shape
-    affordable = 12 * math.sqrt(width * height)
-    layers = hidden_layers
-    if layers is None:
-        layers = 10 if affordable >= 5000 else 5
-    layers = _integer("hidden layers", layers)
-    if not 1 <= layers <= DEFAULT_LIMITS.hidden_layers:
-        raise UsageError(
-            f"hidden layers: expected 1 to {DEFAULT_LIMITS.hidden_layers}, found {layers}"
+    if options.model == "grid":
+        return Architecture(
+            channels,
+            options.hidden_layers or 2,
+            options.hidden_features or 32,
+            first_omega_0=3.0,
+            omega_0=30.0,
+            features=_features(channels, options.quality),
+            neighbours=12,
+            context_features=16,
         )
-    if hidden_features is None:
+    affordable = 12 * math.sqrt(width * height)
+    layers = options.hidden_layers or (10 if affordable >= 5000 else 5)
+    size = options.hidden_features
+    if size is None:
         sizes = (Architecture(channels, layers, size) for size in range(64, 4, -1))
         fitting = (network for network in sizes if network.weight_count <= affordable)
-        hidden_features = next(fitting, Architecture(channels, layers, 4)).hidden_features
-    hidden_features = _integer("hidden features", hidden_features)
-    if not 1 <= hidden_features <= DEFAULT_LIMITS.hidden_features:
-        raise UsageError(
-            f"hidden features: expected 1 to {DEFAULT_LIMITS.hidden_features}, "
-            f"found {hidden_features}"
-        )
-    return Architecture(channels, layers, hidden_features)
+        size = next(fitting, Architecture(channels, layers, 4)).hidden_features
+    return Architecture(channels, layers, size)
 
 
-def _integer(name: str, value: int) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise UsageError(f"{name}: expected an integer, found {value!r}") from None
+def _features(channels: int, quality: int) -> tuple[int, ...]:
+    """Return how many grids each level has: of the two finest, one, for they cost the most."""
+    return (1, 1) + (channels,) * 5
 
 
 def decode(
@@ -260,6 +206,7 @@ def info(source: Source, *, max_pixels: int = DEFAULT_LIMITS.pixels) -> dict[str
     _, sections = format.parse(data, limits)
     sizes = format.sizes(sections)
     header = len(data) - format.CRC_LENGTH - sum(sizes.values())
+    count = sum(tensor.values.size for tensor in field.tensors())
     return {
         "version": format.VERSION,
         "width": field.width,
@@ -272,15 +219,18 @@ def info(source: Source, *, max_pixels: int = DEFAULT_LIMITS.pixels) -> dict[str
         "first_omega_0": architecture.first_omega_0,
         "omega_0": architecture.omega_0,
         "levels": list(architecture.features),
+        "neighbours": architecture.neighbours,
+        "context_features": architecture.context_features,
         "bytes": len(data),
         "bpp": metrics.bpp(file_bytes=len(data), width=field.width, height=field.height),
         "sections": {"header": header, **sizes, "checksum": format.CRC_LENGTH},
-        "weights": architecture.weight_count,
+        "weights": count,
         "weight_coder": weights.coder(sections[format.Section.WEIGHTS]).name.lower(),
-        "bits_per_weight": 8 * sizes["weights"] / architecture.weight_count,
+        "bits_per_weight": 8 * sizes["weights"] / count,
+        "latents": _grid_costs(field),
         "tensors": [
             {
-                "layer": index // 2,
+                "layer": _layer_name(architecture, index // 2),
                 "kind": ("weight", "bias")[index % 2],
                 "shape": list(tensor.values.shape),
                 "step": 2.0**tensor.exponent,
@@ -289,6 +239,30 @@ def info(source: Source, *, max_pixels: int = DEFAULT_LIMITS.pixels) -> dict[str
             for index, tensor in enumerate(field.tensors())
         ],
     }
+
+
+def _layer_name(architecture: Architecture, index: int) -> str:
+    """Return what `info` calls a layer: its number, after `context` in the context network."""
+    depth = len(architecture.shapes)
+    return str(index) if index < depth else f"context {index - depth}"
+
+
+def _grid_costs(field: Field) -> list[dict[str, Any]]:
+    """Return what `info` says of each latent grid."""
+    if field.model == "coordinate":
+        return []
+    bits = latents.cost(field.latents, field.context, field.architecture).tolist()
+    grids = [(level, grid) for level, grids in enumerate(field.latents) for grid in grids]
+    return [
+        {
+            "level": level,
+            "shape": list(grid.shape),
+            "bytes": round(cost / 8),
+            "nonzero": float(np.mean(grid != 0)),
+            "largest": int(np.abs(grid).max()),
+        }
+        for (level, grid), cost in zip(grids, bits, strict=True)
+    ]
 
 
 def limits_for(max_pixels: int) -> Limits:

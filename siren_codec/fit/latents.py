@@ -1,7 +1,7 @@
-"""The latent grids while they are fitted: soft rounding, noise, Adam."""
+"""The latent grids while they are fitted: soft rounding and noise."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from torch import Tensor
 from siren_codec.field import Architecture
 from siren_codec.field.kernel import level_shape
 
-__all__ = ["Adam", "Latents", "Noise", "Softener"]
+__all__ = ["Latents", "Noise", "Softener"]
 
 _CHUNK = 1 << 17
 _POOL = 1 << 20
@@ -119,39 +119,3 @@ def _soft_round(values: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     curve = (values - base).sub_(0.5).mul_(1 / temperature).tanh_()
     slope = curve.square().neg_().add_(1).mul_(gain / temperature)
     return curve.mul_(gain).add_(base).add_(0.5), slope
-
-
-class Adam:
-    """Adam (Kingma and Ba 2015, arXiv 1412.6980) on the latents, a learning rate for each level."""
-
-    def __init__(self, latents: Latents, betas: tuple[float, float] = (0.9, 0.999)) -> None:
-        self.latents = latents
-        self.betas = betas
-        self.mean = torch.zeros_like(latents.flat)
-        self.square = torch.zeros_like(latents.flat)
-        self.steps = [0] * len(latents.shapes)
-
-    def step(self, map_: Map, gradient: Tensor, rates: Sequence[float], first_level: int) -> None:
-        """Take one step along minus `gradient`, flat as the latents, from a level on."""
-        beta1, beta2 = self.betas
-        level_of = {part.start: level for level, part in self.latents.chunks(first_level)}
-        for level in range(first_level, len(self.steps)):
-            self.steps[level] += 1
-
-        @torch.no_grad()
-        def move(part: slice) -> None:
-            level = level_of[part.start]
-            count = self.steps[level]
-            mean, square, g = self.mean[part], self.square[part], gradient[part]
-            mean.lerp_(g, 1 - beta1)
-            square.mul_(beta2).addcmul_(g, g, value=1 - beta2)
-            root = (square / (1 - beta2**count)).sqrt_().add_(1e-12)
-            self.latents.flat[part].addcdiv_(mean, root, value=-rates[level] / (1 - beta1**count))
-
-        list(map_(move, [part for _, part in self.latents.chunks(first_level)]))
-
-    def forget(self) -> None:
-        """Forget all moments, as after a step that was taken back."""
-        self.mean.zero_()
-        self.square.zero_()
-        self.steps = [0] * len(self.steps)

@@ -1,11 +1,55 @@
-"""SOAP: Adam in the eigenbasis of Shampoo's preconditioner."""
+"""Adam, and SOAP: Adam in the eigenbasis of Shampoo's preconditioner.
 
-from collections.abc import Sequence
+Neither is a `torch.optim.Optimizer`: to make one imports torch._dynamo, which takes seconds.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
 
-__all__ = ["SOAP"]
+__all__ = ["SOAP", "Adam"]
+
+
+class Adam:
+    """Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1) for a list of tensors.
+
+    A tensor whose rate is 0 is left alone, its moments too.
+    """
+
+    def __init__(
+        self, parameters: Sequence[Tensor], *, betas: tuple[float, float] = (0.9, 0.999)
+    ) -> None:
+        self.parameters = parameters
+        self.betas = betas
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget all moments, as after a step that was taken back."""
+        self._means = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self._squares = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self._steps = [0] * len(self.parameters)
+
+    def step(
+        self,
+        gradients: Sequence[Tensor],
+        rates: Sequence[float],
+        map_: Callable[[Callable[[int], None], Iterable[int]], object] = map,
+    ) -> None:
+        """Take one step along the gradients; `map_` may share the tensors out to threads."""
+        beta1, beta2 = self.betas
+
+        @torch.no_grad()
+        def move(index: int) -> None:
+            self._steps[index] += 1
+            count, gradient = self._steps[index], gradients[index]
+            mean, square = self._means[index], self._squares[index]
+            mean.lerp_(gradient, 1 - beta1)
+            square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+            root = (square / (1 - beta2**count)).sqrt_().add_(_TINY)
+            self.parameters[index].addcdiv_(mean, root, value=-rates[index] / (1 - beta1**count))
+
+        list(map_(move, [index for index, rate in enumerate(rates) if rate > 0]))  # type: ignore[call-overload]
 
 
 class SOAP:
@@ -15,8 +59,6 @@ class SOAP:
     is run there, and the step is rotated back. The eigenvectors are renewed every `frequency`
     steps by one power iteration and a QR decomposition (algorithm 4). Directions in which the
     gradient is less than `floor` of its average are not scaled up to full steps.
-
-    It is no `torch.optim.Optimizer`: to make one imports torch._dynamo, which takes seconds.
     """
 
     def __init__(
@@ -68,7 +110,7 @@ class SOAP:
         return state.basis_left @ scaled @ state.basis_right.T
 
 
-_TINY = 1e-30
+_TINY = 1e-15
 """Keeps a gradient of zeros from a division by zero."""
 
 

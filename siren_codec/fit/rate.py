@@ -1,6 +1,6 @@
 """What a bit is worth: the Lagrangian multiplier of a fit."""
 
-__all__ = ["MOST_BITS_PER_WEIGHT", "coordinate_lambda"]
+__all__ = ["MOST_BITS_PER_WEIGHT", "coordinate_lambda", "quality_lambda"]
 
 _PRICE = 0.33
 MOST_BITS_PER_WEIGHT = 6.85
@@ -16,3 +16,12 @@ def coordinate_lambda(mse: float, bits: float) -> float:
     real weights and costs hardly anything: the optimum is flat (docs/EXPERIMENTS.md).
     """
     return _PRICE * mse / bits
+
+
+def quality_lambda(quality: int) -> float:
+    """Return what a bit per pixel is worth at a quality, in mean squared error over [0, 1].
+
+    0.001 at 50, where an ordinary photograph takes about half a bit per pixel, and half as much
+    for every 8 more.
+    """
+    return float(1e-3 * 2 ** ((50 - quality) / 8))

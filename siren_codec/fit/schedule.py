@@ -3,13 +3,11 @@
 import math
 from dataclasses import dataclass
 
-from siren_codec.errors import UsageError
+from siren_codec.field import Architecture
+from siren_codec.fit.rate import quality_lambda
+from siren_codec.options import Options
 
-__all__ = ["DEFAULT_EFFORT", "EFFORTS", "Schedule", "Stage"]
-
-EFFORTS = range(1, 10)
-DEFAULT_EFFORT = 4
-
+__all__ = ["Schedule", "Stage"]
 
 @dataclass(frozen=True)
 class Stage:
@@ -27,6 +25,8 @@ class Schedule:
     """The last stage fits the picture itself, or a large one averaged a little."""
     rounded_stages: tuple[Stage, ...] = ()
     """Further stages, with the weights rounded in the forward pass."""
+    lambda_: float = 0.0
+    """What a bit per pixel is worth, in mean squared error over [0, 1]."""
     learning_rate: float = 3e-3
     """SOAP's; it warms up, then falls along a cosine over all stages."""
     rounded_learning_rate: float = 5e-4
@@ -34,9 +34,13 @@ class Schedule:
     warmup_steps: int = 80
     """At most, and at most a fifth of all."""
     betas: tuple[float, float] = (0.9, 0.999)
+    context_rate: float = 2e-2
+    """Adam's, on the context network, along the same course."""
     latent_rate: float = 2e-2
     """Adam's, on the latent grids, along the same course as SOAP's."""
     analyse: bool = True
+    alpha: float = 0.5
+    kappa: float = 1.0
     temperature: tuple[float, float] = (0.3, 0.1)
     """Of the soft rounding, at the first step and at the last."""
     noise: tuple[float, float] = (2.0, 1.0)
@@ -49,33 +53,47 @@ class Schedule:
 
     @classmethod
     def preset(
-        cls,
-        effort: int = DEFAULT_EFFORT,
-        *,
-        pixels: int,
-        weights: int,
-        steps: int | None = None,
+        cls, architecture: Architecture, options: Options, *, width: int, height: int
     ) -> "Schedule":
-        """Return the schedule of an effort, 1 (quick) to 9, for so many pixels and weights.
+        """Return the schedule of an effort, or of so many steps, for a picture."""
+        if architecture.grids:
+            return _grid_schedule(options, width, height)
+        return _coordinate_schedule(architecture, options, width * height)
 
-        `steps` overrides its length. Most steps are taken where they are cheap: the picture is
-        averaged as far as leaves it `_POINTS_PER_WEIGHT`, and a network sees little beyond that.
-        """
-        for name, number in (("effort", effort), ("steps", steps)):
-            if not isinstance(number, int | None):
-                raise UsageError(f"{name}: expected an integer, found {number!r}")
-        if effort not in EFFORTS:
-            raise UsageError(f"effort: expected 1 to 9, found {effort}")
-        if steps is None:
-            steps = _STEPS[effort - 1]
-        if steps < 1:
-            raise UsageError(f"steps: expected at least 1, found {steps}")
-        rounded = steps // 5
-        coarsest = max(0, round(math.log2(pixels / (_POINTS_PER_WEIGHT * weights)) / 2))
-        return cls(
-            _stages(steps - rounded, _SHARES, coarsest),
-            _stages(rounded, _ROUNDED_SHARES, coarsest),
-        )
+
+def _grid_schedule(options: Options, width: int, height: int) -> Schedule:
+    """Coarse to fine, then the networks alone once the grids are rounded."""
+    steps = options.steps or _GRID_STEPS[options.effort - 1]
+    coarsest = min(3, max(0, int(math.log2(max(1, min(width, height) / 8)))))
+    shares = [(level, _GRID_SHARES[level]) for level in range(coarsest, 0, -1)]
+    rounded = round(steps * _GRID_ROUNDED_SHARE)
+    stages = [Stage(level, round(steps * share)) for level, share in shares]
+    fine = steps - rounded - sum(stage.steps for stage in stages)
+    return Schedule(
+        tuple(stage for stage in (*stages, Stage(0, fine)) if stage.steps),
+        (Stage(0, rounded),) if rounded else (),
+        lambda_=quality_lambda(options.quality),
+        learning_rate=1e-2,
+        betas=(0.9, 0.99),
+    )
+
+
+_GRID_STEPS = (60, 120, 250, 700, 1200, 2000, 3000, 5000, 8000)
+_GRID_SHARES = {1: 0.16, 2: 0.16, 3: 0.16}
+"""Of the steps, by the stage's level; the rest is for the picture itself."""
+_GRID_ROUNDED_SHARE = 0.06
+
+
+def _coordinate_schedule(architecture: Architecture, options: Options, pixels: int) -> Schedule:
+    """Most steps where they are cheap: the picture is averaged as far as leaves it
+    `_POINTS_PER_WEIGHT`, and a network sees little beyond that."""
+    steps = options.steps or _STEPS[options.effort - 1]
+    rounded = steps // 5
+    points = _POINTS_PER_WEIGHT * architecture.weight_count
+    coarsest = max(0, round(math.log2(pixels / points) / 2))
+    return Schedule(
+        _stages(steps - rounded, _SHARES, coarsest), _stages(rounded, _ROUNDED_SHARES, coarsest)
+    )
 
 
 _POINTS_PER_WEIGHT = 3

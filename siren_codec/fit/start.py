@@ -41,7 +41,7 @@ def siren(architecture: Architecture, *, seed: int, device: str) -> Model:
 
 
 @torch.no_grad()
-def analyse(model: Model, latents: Latents, samples: Tensor, lambda_: float) -> None:
+def analyse(model: Model, latents: Latents, samples: Tensor, lambda_: float, alpha=0.5, kappa=1.0) -> None:
     """Begin with what a linear pyramid makes of a picture, instead of with empty grids.
 
     `samples` are (channels, height, width) in [-1, 1]. From the coarsest level to the finest each
@@ -67,7 +67,7 @@ def analyse(model: Model, latents: Latents, samples: Tensor, lambda_: float) -> 
     for level in reversed(range(len(levels))):
         count = len(levels[level])
         column -= count
-        gain = step / 2**level
+        gain = kappa * step / 2**(alpha*level)
         known = min(count, channels)
         if known:
             down = _spline(height, level).to(samples)

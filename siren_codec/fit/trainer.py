@@ -8,16 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from siren_codec.errors import FitError, UsageError
 from siren_codec.field import Architecture, Field
 from siren_codec.field.kernel import cell_centres, level_shape
 from siren_codec.fit import rate, start
-from siren_codec.fit.latents import Adam, Latents, Noise, Softener
+from siren_codec.fit.latents import Latents, Noise, Softener
 from siren_codec.fit.lattice import Lattice
 from siren_codec.fit.loss import Grids, Loss, Worker, worker
 from siren_codec.fit.model import Exponents, Model
-from siren_codec.fit.optimiser import SOAP
+from siren_codec.fit.optimiser import SOAP, Adam
 from siren_codec.fit.quantise import choose_exponents
 from siren_codec.fit.schedule import Schedule, Stage
 
@@ -62,7 +63,6 @@ def fit(
     *,
     architecture: Architecture,
     schedule: Schedule,
-    lambda_: float = 0.0,
     seed: int = 0,
     device: str = "auto",
     progress: ProgressCallback | None = None,
@@ -80,7 +80,7 @@ def fit(
     try:
         model = start.siren(architecture, seed=seed, device=device)
         with worker(device) as work:
-            run = _Run(model, pixels, schedule, lambda_, seed, device, work, progress)
+            run = _Run(model, pixels, schedule, seed, device, work, progress)
             real = run.fit_real()
             exponents = run.choose_exponents()
             quantised = run.fit_rounded(exponents)
@@ -121,7 +121,6 @@ class _Run:
         model: Model,
         pixels: npt.NDArray[np.uint8 | np.uint16],
         schedule: Schedule,
-        lambda_: float,
         seed: int,
         device: str,
         work: Worker,
@@ -134,6 +133,8 @@ class _Run:
         self.progress = progress
         height, width, _ = pixels.shape
         self.latents = Latents(model.architecture, width, height, device)
+        # A squared error over [-1, 1] is 4 of one over [0, 1].
+        lambda_ = 4 * schedule.lambda_
         self.price = lambda_ / (width * height) if model.architecture.grids else 0.0
         self.noise = Noise(seed=seed, device=device) if self.price else None
         peak = (1 << 8 * pixels.itemsize) - 1
@@ -141,18 +142,17 @@ class _Run:
         self.samples = samples.permute(2, 0, 1).contiguous().to(device)
         self.clock = _Clock(schedule, width * height)
         if self.price and schedule.analyse:
-            start.analyse(model, self.latents, self.samples, lambda_)
+            start.analyse(model, self.latents, self.samples, lambda_, schedule.alpha, schedule.kappa)
 
     def fit_real(self) -> Loss:
         """Fit real weights and noisy grids, coarse to fine; then round the grids."""
         schedule = self.schedule
         count = sum(stage.steps for stage in schedule.stages)
         course = _Course(schedule, count)
-        optimiser = SOAP(self.model.matrices, betas=schedule.betas)
-        adam = Adam(self.latents)
+        optimiser = _Optimisers(self.model, self.latents, schedule.betas)
         soften = Softener(self.latents, self.noise) if self.noise else None
         for stage in schedule.stages:
-            self._fit_stage(stage, course, optimiser, adam, soften)
+            self._fit_stage(stage, course, optimiser, soften)
         self.latents.flat.round_()
         return self.work.loss(self.model, self._lattice(0), self._rounded(), clip=True)
 
@@ -181,7 +181,7 @@ class _Run:
         schedule = self.schedule
         count = sum(stage.steps for stage in schedule.rounded_stages)
         rates = _cosine(schedule.rounded_learning_rate, count, schedule.warmup_steps)
-        optimiser = SOAP(self.model.matrices)
+        optimiser = _Optimisers(self.model, self.latents, schedule.betas)
         for stage in schedule.rounded_stages:
             lattice = self._lattice(stage.level)
             best = _Best(self.model)
@@ -193,7 +193,7 @@ class _Run:
                     optimiser.forget()
                 else:
                     best.offer(loss.objective)
-                    optimiser.step(rate_ * best.damping)
+                    optimiser.step_networks(rate_ * best.damping, 2 * rate_ * best.damping)
                 self._report(loss, lattice.points)
             best.offer(self.work.loss(self.model, lattice, self._rounded(), exponents).objective)
             best.restore()
@@ -203,8 +203,7 @@ class _Run:
         self,
         stage: Stage,
         course: "_Course",
-        optimiser: SOAP,
-        adam: Adam,
+        optimiser: "_Optimisers",
         soften: Softener | None,
     ) -> None:
         """Take a stage's steps."""
@@ -224,14 +223,13 @@ class _Run:
             if not math.isfinite(loss.objective) or best.lost(loss.objective):
                 best.roll_back()
                 optimiser.forget()
-                adam.forget()
             else:
                 best.offer(loss.objective)
-                optimiser.step(now.weight_rate * best.damping)
+                damping = best.damping
+                optimiser.step_networks(now.weight_rate * damping, now.context_rate * damping)
                 if soften:
                     gradient.mul_(soften.slope)
-                    rates = [now.latent_rate * best.damping] * len(self.latents.shapes)
-                    adam.step(self.work.map, gradient, rates, first)
+                    optimiser.step_latents(gradient, now.latent_rate * damping, first, self.work)
             self._report(loss, lattice.points)
         if not soften:
             best.offer(self.work.loss(self.model, lattice, grids).objective)
@@ -274,11 +272,40 @@ class _Run:
             )
 
 
+class _Optimisers:
+    """SOAP on the SIREN, Adam on the context network and on the grids."""
+
+    def __init__(self, model: Model, latents: Latents, betas: tuple[float, float]) -> None:
+        self.latents = latents
+        self.siren = SOAP(model.matrices[: model.depth], betas=betas)
+        self.context = Adam(model.matrices[model.depth :])
+        self.chunks = latents.chunks()
+        self.grids = Adam([latents.flat[part] for _, part in self.chunks])
+
+    def step_networks(self, siren_rate: float, context_rate: float) -> None:
+        """Take one step along the gradients that the matrices hold."""
+        self.siren.step(siren_rate)
+        matrices = self.context.parameters
+        gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
+        self.context.step(gradients, [context_rate] * len(gradients))
+
+    def step_latents(self, gradient: Tensor, rate_: float, first_level: int, work: Worker) -> None:
+        """Take one step along a gradient, flat as the latents, on the levels that take part."""
+        rates = [rate_ if level >= first_level else 0.0 for level, _ in self.chunks]
+        self.grids.step([gradient[part] for _, part in self.chunks], rates, work.map)
+
+    def forget(self) -> None:
+        """Forget all moments, as after a step that was taken back."""
+        for optimiser in (self.siren, self.context, self.grids):
+            optimiser.forget()
+
+
 @dataclass(frozen=True)
 class _Now:
     """The settings of one step."""
 
     weight_rate: float
+    context_rate: float
     latent_rate: float
     temperature: float
     noise: float
@@ -300,6 +327,7 @@ class _Course:
         self.step += 1
         return _Now(
             schedule.learning_rate * share,
+            schedule.context_rate * share,
             schedule.latent_rate * share,
             _between(schedule.temperature, done),
             _between(schedule.noise, done),
