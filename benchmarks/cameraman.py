@@ -171,8 +171,8 @@ def initial_network(activation: str, settings: Settings) -> Network:
         omega_0=settings.omega_0,
     )
     if activation == "sine":
-        start = siren(architecture, seed=settings.seed, device="cpu").layers
-        return Network(activation, settings.omega_0, tuple(layer.detach() for layer in start))
+        matrices = siren(architecture, seed=settings.seed, device="cpu").matrices
+        return Network(activation, settings.omega_0, tuple(m.detach() for m in matrices))
     generator = torch.Generator().manual_seed(settings.seed)
     layers = []
     for index, (n_out, n_in) in enumerate(architecture.shapes):

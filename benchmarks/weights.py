@@ -23,30 +23,28 @@ from tqdm import tqdm
 
 from benchmarks.environment import RESULTS, describe
 from siren_codec import metrics
-from siren_codec.codec import encode_picture, info
-from siren_codec.field import Architecture
+from siren_codec.codec import architecture_for, encode_picture, info
 from siren_codec.fit import Schedule, choose_device, fit
-from siren_codec.image import load
+from siren_codec.image import Picture, load
+from siren_codec.options import Options
 from siren_codec.stream import DEFAULT_LIMITS
 
 __all__ = ["main"]
 
 
-def measure(path: Path, *, effort: int, hidden_layers: int, hidden_features: int) -> dict[str, Any]:
+def measure(path: Path, options: Options) -> dict[str, Any]:
     """Encode a picture and return what became of it."""
     picture = load(path, max_pixels=DEFAULT_LIMITS.pixels)
     began = time.perf_counter()
-    encoded = encode_picture(
-        picture, effort=effort, hidden_layers=hidden_layers, hidden_features=hidden_features
-    )
+    encoded = encode_picture(picture, options)
     seconds = time.perf_counter() - began
     found = info(encoded.data)
-    unrounded = _fit_real(picture.pixels, effort, hidden_layers, hidden_features)
+    unrounded = _fit_real(picture, options)
     jpeg_bytes, jpeg_psnr = _jpeg(np.squeeze(picture.pixels), len(encoded.data))
     return {
         "image": path.name,
-        "effort": effort,
-        "network": f"{hidden_layers}x{hidden_features}",
+        "effort": options.effort,
+        "network": f"{options.hidden_layers}x{options.hidden_features}",
         "weights": found["weights"],
         "bytes": found["bytes"],
         "bpp": round(found["bpp"], 4),
@@ -61,16 +59,14 @@ def measure(path: Path, *, effort: int, hidden_layers: int, hidden_features: int
     }
 
 
-def _fit_real(
-    pixels: npt.NDArray[Any], effort: int, hidden_layers: int, hidden_features: int
-) -> float:
+def _fit_real(picture: Picture, options: Options) -> float:
     """Return the PSNR of real weights after as many steps as a file of this effort takes in all."""
-    height, width, channels = pixels.shape
-    architecture = Architecture(channels, hidden_layers, hidden_features)
-    preset = Schedule.preset(effort, pixels=width * height, weights=architecture.weight_count)
+    height, width, _ = picture.pixels.shape
+    architecture = architecture_for(picture, options)
+    preset = Schedule.preset(architecture, options, width=width, height=height)
     stages = sorted(preset.stages + preset.rounded_stages, key=lambda stage: -stage.level)
     schedule = replace(preset, stages=tuple(stages), rounded_stages=())
-    return fit(pixels, architecture=architecture, schedule=schedule).real_psnr
+    return fit(picture.pixels, architecture=architecture, schedule=schedule).real_psnr
 
 
 def _jpeg(pixels: npt.NDArray[Any], most: int) -> tuple[int, float]:
@@ -95,12 +91,16 @@ def main(
     images: tuple[Path, ...], effort: int, hidden_layers: int, hidden_features: int, out: Path
 ) -> None:
     """Encode IMAGES, append a JSON line for each to OUT, and print a table."""
+    options = Options(
+        model="coordinate",
+        effort=effort,
+        hidden_layers=hidden_layers,
+        hidden_features=hidden_features,
+    )
     print("| image | bytes | bpp | bits/weight | real dB | all steps dB | file dB | s | JPEG |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|---|")
     for path in tqdm(images, unit="image", leave=False):
-        row = measure(
-            path, effort=effort, hidden_layers=hidden_layers, hidden_features=hidden_features
-        )
+        row = measure(path, options)
         with out.open("a", encoding="utf-8") as file:
             file.write(json.dumps({**row, **describe("weights", choose_device("auto"))}) + "\n")
         tqdm.write(

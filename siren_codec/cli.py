@@ -183,11 +183,15 @@ def _summary(source: str, target: str, encoded: "Encoded", seconds: float) -> di
 def _details(encoded: "Encoded") -> str:
     """Return what `--verbose` adds."""
     field = encoded.fit.field
-    count = sum(tensor.values.size for tensor in field.tensors())
-    bits = 8 * len(encoded.data) / count
+    weights = sum(tensor.values.size for tensor in field.tensors())
+    latents = sum(grids.size for grids in field.latents)
+    if latents:
+        parts = f"{encoded.fit.bits / latents:.3f} bits per latent"
+    else:
+        parts = f"{8 * len(encoded.data) / weights:.2f} bits per weight, all told"
     return (
-        f"{field.architecture}: {count} weights\n"
-        f"{bits:.2f} bits per weight, all told; PSNR: real weights {encoded.fit.real_psnr:.2f} dB, "
+        f"{field.architecture}: {weights} weights, {latents} latents\n"
+        f"{parts}; PSNR: real weights {encoded.fit.real_psnr:.2f} dB, "
         f"quantised {encoded.fit.quantised_psnr:.2f} dB"
     )
 

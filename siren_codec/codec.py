@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from siren_codec import image, metrics, stream
-from siren_codec.errors import LimitError, SirenError, UsageError
+from siren_codec.errors import LimitError, SirenError
 from siren_codec.field import Architecture, Field, evaluate
 from siren_codec.field.evaluate import Sampler
 from siren_codec.image import Picture
@@ -120,9 +120,9 @@ def architecture_for(picture: Picture, options: Options) -> Architecture:
             options.hidden_layers or 2,
             options.hidden_features or 32,
             first_omega_0=3.0,
-            omega_0=30.0,
+            omega_0=10.0,
             features=_features(channels, options.quality),
-            neighbours=12,
+            neighbours=24,
             context_features=16,
         )
     affordable = 12 * math.sqrt(width * height)

@@ -52,7 +52,8 @@ class Options:
         for field in fields(self):
             found = getattr(self, field.name)
             if field.name in ranges and not (field.default is None and found is None):
-                object.__setattr__(self, field.name, _integer(field.name, found, *ranges[field.name]))
+                number = _integer(field.name, found, *ranges[field.name])
+                object.__setattr__(self, field.name, number)
 
 
 def _integer(name: str, value: Any, least: int, most: int | None) -> int:

@@ -13,7 +13,7 @@ from PIL import Image
 from benchmarks import cameraman
 from benchmarks.cameraman import ACTIVATIONS, Network, Settings
 from siren_codec.field import Architecture
-from siren_codec.fit.start import siren
+from siren_codec.fit import model, start
 
 SMALL = Settings(size=16, hidden_features=8)
 
@@ -62,10 +62,11 @@ def test_exact_derivatives_agree_with_finite_differences(activation: str) -> Non
 
 def test_the_sine_network_is_the_siren_of_the_codec() -> None:
     architecture = Architecture(channels=1, hidden_layers=4, hidden_features=8)
-    model = siren(architecture, seed=SMALL.seed, device="cpu")
+    network_of_codec = start.siren(architecture, seed=SMALL.seed, device="cpu")
     network = cameraman.initial_network("sine", SMALL)
     points = cameraman.pixel_centres(SMALL.size)
-    torch.testing.assert_close(network(points), model(points).detach(), rtol=0, atol=1e-4)
+    expected = model.siren(architecture, network_of_codec.matrices, points).detach()
+    torch.testing.assert_close(network(points), expected, rtol=0, atol=1e-4)
 
 
 def test_the_laplacian_of_relu_is_zero() -> None:

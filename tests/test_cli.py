@@ -16,7 +16,9 @@ from PIL import Image
 import siren_codec
 from siren_codec import cli
 
-TINY = ["--hidden-layers", "2", "--hidden-features", "8", "--steps", "10", "--device", "cpu"]
+GRID = ["--hidden-layers", "2", "--hidden-features", "8", "--steps", "10", "--device", "cpu"]
+TINY = [*GRID, "--model", "coordinate"]
+"""Much the quicker one: for what has nothing to do with the model."""
 
 
 class Result(NamedTuple):
@@ -78,9 +80,10 @@ def _is_one_line(text: str) -> bool:
     return text.count("\n") == 1 and "Traceback" not in text
 
 
-def test_round_trip(run: Command, png: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [GRID, TINY])
+def test_round_trip(run: Command, png: Path, tmp_path: Path, options: list[str]) -> None:
     out = tmp_path / "out.siren"
-    result = run("encode", png, out, *TINY)
+    result = run("encode", png, out, *options)
     assert result.code == 0
     last = result.out.splitlines()[-1]
     assert last.startswith(f"out.siren: {out.stat().st_size} bytes, ")
@@ -103,10 +106,45 @@ def test_json_and_psnr_are_of_the_file(run: Command, png: Path, tmp_path: Path) 
     assert found["psnr"] == pytest.approx(10 * np.log10(255**2 / mse))
 
 
-def test_verbose_says_more(run: Command, png: Path, tmp_path: Path) -> None:
-    result = run("encode", png, tmp_path / "out.siren", "-v", *TINY)
-    assert "bits per weight" in result.err
+@pytest.mark.parametrize(
+    ("options", "unit"), [(GRID, "bits per latent"), (TINY, "bits per weight")]
+)
+def test_verbose_says_more(
+    run: Command, png: Path, tmp_path: Path, options: list[str], unit: str
+) -> None:
+    result = run("encode", png, tmp_path / "out.siren", "-v", *options)
+    assert unit in result.err
     assert "hidden_layers=2" in result.err
+
+
+@pytest.mark.parametrize(
+    ("options", "model"), [([], "grid"), (["--model", "coordinate"], "coordinate")]
+)
+def test_grid_is_the_default(
+    run: Command, png: Path, tmp_path: Path, options: list[str], model: str
+) -> None:
+    out = tmp_path / "out.siren"
+    assert run("encode", png, out, *GRID, *options).code == 0
+    assert siren_codec.info(out)["model"] == model
+
+
+def test_quality_is_what_the_library_calls_so(run: Command, png: Path, tmp_path: Path) -> None:
+    files = []
+    for quality in (10, 90):
+        out = tmp_path / f"{quality}.siren"
+        assert run("encode", png, out, "-q", quality, "--seed", "3", *GRID).code == 0
+        files.append(out.read_bytes())
+        with Image.open(png) as image:
+            assert files[-1] == siren_codec.encode(
+                image,
+                quality=quality,
+                seed=3,
+                hidden_layers=2,
+                hidden_features=8,
+                steps=10,
+                device="cpu",
+            )
+    assert files[0] != files[1]
 
 
 @pytest.mark.parametrize(
@@ -143,6 +181,22 @@ def test_info(run: Command, siren: Path) -> None:
     assert "width                  20" in result.out
     assert "bytes, weights" in result.out
     assert json.loads(run("info", siren, "--json").out) == siren_codec.info(siren)
+
+
+def test_info_of_grids(run: Command, siren: Path) -> None:
+    found = siren_codec.info(siren)
+    lines = run("info", siren).out.splitlines()
+    of_grids = [line for line in lines if line.startswith("grid on level")]
+    assert len(of_grids) == len(found["latents"]) > 0
+    for line, grid in zip(of_grids, found["latents"], strict=True):
+        assert line.split()[3:4] == [str(grid["level"])]
+        assert f"{grid['shape'][0]}x{grid['shape'][1]}, {grid['bytes']} bytes" in line
+    sections = {
+        line.split()[1]: int(line.split()[2]) for line in lines if line.startswith("bytes, ")
+    }
+    assert sections == found["sections"]
+    assert sum(sections.values()) == siren.stat().st_size
+    assert any(line.startswith("layer context 0 weight") for line in lines)
 
 
 def test_pipes(siren: Path, png: Path) -> None:
@@ -256,8 +310,13 @@ def test_too_large_an_output(run: Command, siren: Path, options: list[str]) -> N
 @pytest.mark.parametrize(
     "options",
     [
+        ["-q", "0"],
+        ["-q", "101"],
+        ["-q", "50.5"],
         ["--effort", "10"],
-        ["--model", "grid"],
+        ["--model", "jpeg"],
+        ["--batch", "10"],
+        ["--device", "tpu"],
         ["--hidden-layers", "0"],
         ["--hidden-features", "513"],
         ["--steps", "0"],

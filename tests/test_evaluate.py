@@ -57,10 +57,16 @@ def naive_spline(grid: npt.NDArray[np.int32], level: int, x: Float64, y: Float64
     padded = np.pad(grid, 3, mode="edge")
     value = np.zeros(np.shape(x))
     for row, cells in enumerate(padded, -3):
-        along_y = cubic((y + 0.5) / 2**level - 0.5 - row)
+        along_y = sharpened((y + 0.5) / 2**level - 0.5 - row)
         for column, cell in enumerate(cells, -3):
-            value += cell * along_y * cubic((x + 0.5) / 2**level - 0.5 - column)
+            value += cell * along_y * sharpened((x + 0.5) / 2**level - 0.5 - column)
     return value
+
+
+def sharpened(distance: Float64) -> Float64:
+    """Return the kernel: 13/8 of the cubic B-spline less 5/16 of each of its neighbours."""
+    neighbours = cubic(distance - 1) + cubic(distance + 1)
+    return np.asarray(1.625 * cubic(distance) - 0.3125 * neighbours)
 
 
 def cubic(distance: Float64) -> Float64:

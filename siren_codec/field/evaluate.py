@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from siren_codec.errors import LimitError, UsageError
 from siren_codec.field.kernel import (
+    TAPS,
     cell_centres,
     spline_matrix,
     spline_taps,
@@ -62,8 +63,8 @@ BLOCK_ELEMENTS = 1 << 18
 MULTIPLY_ADDS_PER_PIXEL = 1 << 16
 """What a pixel limit allows on average: a file of 200 bytes can ask for millions for each."""
 
-CELLS_PER_SAMPLE = 16
-"""How many cells of a grid a point sees: a cubic spline reaches 4 along each axis."""
+CELLS_PER_SAMPLE = TAPS**2
+"""How many cells of a grid a point sees."""
 
 
 def render(
@@ -379,9 +380,9 @@ def _point_inputs(field: "Field", x: Float64, y: Float64, by: Orders) -> Float64
         taps_x, weights_x = spline_taps(x, level, columns, by[0])
         taps_y, weights_y = spline_taps(y, level, rows, by[1])
         taps = taps_y[:, :, None] * columns + taps_x[:, None, :]
-        cells = grids.reshape(features, rows * columns).take(taps.reshape(-1, 1, 16), axis=1)
+        cells = grids.reshape(features, rows * columns).take(taps.reshape(-1, 1, CELLS_PER_SAMPLE), axis=1)
         weights = weights_y[:, :, None] * weights_x[:, None, :]
-        sampled = cells.astype(np.float64) @ weights.reshape(-1, 16, 1)
+        sampled = cells.astype(np.float64) @ weights.reshape(-1, CELLS_PER_SAMPLE, 1)
         out[first : first + features] = sampled[:, :, 0, 0]
         first += features
     return out

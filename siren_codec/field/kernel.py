@@ -4,9 +4,11 @@ Pixel coordinates are those of the original picture: integer x is the centre of 
 picture of width W covers [-1/2, W - 1/2]. The network sees unit coordinates in [-1, 1]: column j
 has its centre at (2j + 1)/W - 1, and the picture's edges lie at -1 and 1.
 
-Latent grids are sampled by uniform cubic B-splines (Unser 1999, "Splines: a perfect fit for signal
-and image processing"). Cell k of a grid on level l covers the pixels k 2**l to (k + 1) 2**l - 1 of
-an axis, and its spline has its centre in theirs; outside the grid, its outermost cell goes on.
+Latent grids are sampled by sharpened cubic splines: uniform cubic B-splines B (Unser 1999,
+"Splines: a perfect fit for signal and image processing"), less a share of their neighbours,
+(1 + 2 s) B(p) - s B(p - 1) - s B(p + 1). Cell k of a grid on level l covers the pixels k 2**l to
+(k + 1) 2**l - 1 of an axis, and its spline has its centre in theirs; outside the grid, its
+outermost cell goes on.
 """
 
 from typing import overload
@@ -17,6 +19,7 @@ import numpy.typing as npt
 Float64 = npt.NDArray[np.float64]
 
 __all__ = [
+    "TAPS",
     "cell_centres",
     "level_shape",
     "spline_matrix",
@@ -24,6 +27,13 @@ __all__ = [
     "unit_coordinates",
     "unit_per_pixel",
 ]
+
+
+TAPS = 6
+"""The cells of an axis that a point sees."""
+_SHARPNESS = 0.3125
+"""s above. A B-spline alone (s = 0) passes a third of the finest detail that a grid can hold, and
+makes it dear; with this s it is three quarters (docs/EXPERIMENTS.md)."""
 
 
 def cell_centres(start: float, length: float, cells: int) -> Float64:
@@ -57,7 +67,7 @@ def level_shape(width: int, height: int, level: int) -> tuple[int, int]:
 def spline_taps(
     pixels: Float64, level: int, cells: int, derivative: int = 0
 ) -> tuple[npt.NDArray[np.intp], Float64]:
-    """Return the cells that points on an axis see, and their weights: (points, 4) and (points, 4).
+    """Return the cells that points on an axis see, and their weights: (points, 6) and (points, 6).
 
     `derivative` 1 or 2 gives the weights of d/dx or d2/dx2, per pixel or per pixel squared. Cells
     beyond the axis's are replaced by its outermost, so one may come up more than once.
@@ -75,8 +85,12 @@ def spline_taps(
         weights = np.concatenate(parts, axis=1) / (2 * size)
     else:
         weights = np.concatenate([s, 3 * t - 2, 3 * s - 2, t], axis=1) / size**2
-    taps = base.astype(np.intp)[:, None] + np.arange(-1, 3)
-    return np.clip(taps, 0, cells - 1), weights
+    sharp = np.zeros((len(pixels), TAPS))
+    sharp[:, 1:5] = (1 + 2 * _SHARPNESS) * weights
+    sharp[:, :4] -= _SHARPNESS * weights
+    sharp[:, 2:] -= _SHARPNESS * weights
+    taps = base.astype(np.intp)[:, None] + np.arange(-2, 4)
+    return np.clip(taps, 0, cells - 1), sharp
 
 
 def spline_matrix(

@@ -34,16 +34,13 @@ class Schedule:
     warmup_steps: int = 80
     """At most, and at most a fifth of all."""
     betas: tuple[float, float] = (0.9, 0.999)
-    context_rate: float = 2e-2
+    context_rate: float = 4e-2
     """Adam's, on the context network, along the same course."""
-    latent_rate: float = 2e-2
+    latent_rate: float = 4e-2
     """Adam's, on the latent grids, along the same course as SOAP's."""
-    analyse: bool = True
-    alpha: float = 0.5
-    kappa: float = 1.0
-    temperature: tuple[float, float] = (0.3, 0.1)
+    temperature: tuple[float, float] = (0.3, 0.05)
     """Of the soft rounding, at the first step and at the last."""
-    noise: tuple[float, float] = (2.0, 1.0)
+    noise: tuple[float, float] = (2.0, 1.4)
     """The shape of the noise on the grids, at the first step and at the last."""
 
     @property

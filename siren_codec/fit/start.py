@@ -1,7 +1,11 @@
 """Where a fit begins."""
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -10,7 +14,59 @@ from siren_codec.field.kernel import cell_centres, level_shape, spline_matrix
 from siren_codec.fit.latents import Latents
 from siren_codec.fit.model import Model, columns_of
 
-__all__ = ["analyse", "siren"]
+__all__ = ["analyse", "begin", "siren"]
+
+
+def begin(architecture: Architecture, *, seed: int, device: str) -> Model:
+    """Return the networks that a fit begins with.
+
+    Where the architecture allows they are those of `start.npz`, learned over many pictures
+    (benchmarks/train_start.py); else random ones. The columns of the SIREN's first layer that belong
+    to grids are in units of colour until `analyse` takes the steps of the grids into them.
+    """
+    model = siren(architecture, seed=seed, device=device)
+    for index, values in _learned(architecture).items():
+        model.matrices[index].detach().copy_(torch.tensor(values))
+    return model
+
+
+def _learned(architecture: Architecture) -> dict[int, npt.NDArray[np.float32]]:
+    """Return those matrices of `start.npz` that fit an architecture, by their index in a Model."""
+    if not architecture.grids:
+        return {}
+    with np.load(_FILE, allow_pickle=False) as file:
+        known = {name: file[name] for name in file.files}
+    of_siren = [known[f"siren_{index}"] for index in range(3)]
+    of_context = [known[f"context_{index}"] for index in range(3)]
+    grids = _grids_like(architecture, known["features"].tolist())
+    found = {}
+    columns = [0, 1, *(2 + grid for grid in grids), -1]
+    layers = [of_siren[0][:, columns], *of_siren[1:]]
+    omegas = (architecture.first_omega_0, architecture.omega_0)
+    if [m.shape for m in layers] == [(o, i + 1) for o, i in architecture.shapes] and (
+        omegas == tuple(known["omegas"].tolist())
+    ):
+        found |= dict(enumerate(layers))
+    width, most = architecture.context_features, of_context[0].shape[1] - sum(known["features"])
+    if width == len(of_context[0]) and architecture.neighbours <= most:
+        columns = [*range(architecture.neighbours), *(most + grid for grid in grids)]
+        context = [of_context[0][:, columns], *of_context[1:]]
+        found |= {len(architecture.shapes) + index: m for index, m in enumerate(context)}
+    return found
+
+
+_FILE = Path(__file__).with_name("start.npz")
+
+
+def _grids_like(architecture: Architecture, features: Sequence[int]) -> list[int]:
+    """Return for each grid the index of that of its level and place, or of the one nearest to it,
+    among others of so many `features` a level."""
+    starts = [sum(features[:level]) for level in range(len(features))]
+    found = []
+    for level, count in enumerate(architecture.features):
+        near = min(level, len(features) - 1)
+        found += [starts[near] + min(feature, features[near] - 1) for feature in range(count)]
+    return found
 
 
 def siren(architecture: Architecture, *, seed: int, device: str) -> Model:
@@ -28,6 +84,8 @@ def siren(architecture: Architecture, *, seed: int, device: str) -> Model:
         bounds = torch.tensor([weight_bound] * n_in + [1 / math.sqrt(n_in)])
         uniform = torch.rand(n_out, n_in + 1, generator=generator) * 2 - 1
         matrices.append((uniform * bounds).to(device))
+    if architecture.grids:
+        _share_directions(architecture, matrices[0], generator)
     columns = columns_of(architecture)[len(matrices) :]
     for index, ((n_out, n_in), width) in enumerate(
         zip(architecture.context_shapes, columns, strict=True)
@@ -40,67 +98,65 @@ def siren(architecture: Architecture, *, seed: int, device: str) -> Model:
     return Model(architecture, matrices)
 
 
+def _share_directions(architecture: Architecture, first: Tensor, generator: torch.Generator) -> None:
+    """Give all grids of a colour one direction of +-1/first_omega_0: the SIREN adds them up."""
+    size = (architecture.hidden_features, max(architecture.features))
+    directions = (torch.rand(size, generator=generator) * 2 - 1) / architecture.first_omega_0
+    columns = [feature for count in architecture.features for feature in range(count)]
+    first[:, 2:-1] = directions[:, columns].to(first)
+
+
 @torch.no_grad()
-def analyse(model: Model, latents: Latents, samples: Tensor, lambda_: float, alpha=0.5, kappa=1.0) -> None:
+def analyse(model: Model, latents: Latents, samples: Tensor, lambda_: float) -> Tensor:
     """Begin with what a linear pyramid makes of a picture, instead of with empty grids.
 
     `samples` are (channels, height, width) in [-1, 1]. From the coarsest level to the finest each
-    level's grids take, by least squares, what the ones before left of the picture's principal
-    colours, in steps near the optimum at high rates: all coefficients of an orthonormal transform
-    have the same step, and a spline of level l has 4^l times the energy of one of level 0. The
-    SIREN's first layer begins by adding the levels of each colour up again, its last one by least
-    squares.
+    level's grids take, by least squares, what the ones before left of the picture's colours. The
+    quantisation step of level 0 is that of an orthonormal transform at high rates; a coarser
+    level's falls by the square root of its scale, half as fast as in such a transform, for the
+    finer levels see its errors too. The columns of the SIREN's first layer, which begin with one
+    direction for each colour, take the steps in.
     """
     architecture = model.architecture
     channels, height, width = samples.shape
-    colours = _principal_colours(samples)
-    rest = torch.einsum("kc,chw->khw", colours, samples - _means(samples))
-    step = math.sqrt(12 * channels * lambda_ / (2 * math.log(2))) / _SPLINE_NORM
-    mix = torch.rand(
-        architecture.hidden_features,
-        channels,
-        generator=torch.Generator().manual_seed(1),
-    ).to(samples) * 2 - 1
+    rest = _colours(channels).to(samples) @ samples.reshape(channels, -1)
+    rest = rest.reshape(samples.shape)
     first = model.matrices[0]
-    levels = latents.levels()
+    steps = torch.empty(architecture.grids)
     column = architecture.inputs
-    for level in reversed(range(len(levels))):
-        count = len(levels[level])
-        column -= count
-        gain = kappa * step / 2**(alpha*level)
-        known = min(count, channels)
-        if known:
-            down = _spline(height, level).to(samples)
-            across = _spline(width, level).to(samples)
-            values = _projection(down) @ rest[:known] @ _projection(across).T
-            levels[level][:known] = values / gain
-            rest[:known] -= down @ values @ across.T
-        for feature in range(known):
-            direction = mix[:, feature] * _REACH / architecture.first_omega_0
-            first[:, column + feature] = direction * gain
+    for level, grids in reversed(list(enumerate(latents.levels()))):
+        column -= len(grids)
+        known = min(len(grids), channels)
+        down = _spline(height, level).to(samples)
+        across = _spline(width, level).to(samples)
+        step = _step(lambda_, channels) / (_norm(down) * _norm(across)) * 2 ** (level / 2)
+        values = _projection(down) @ rest[:known] @ _projection(across).T
+        grids[:known] = values / step
+        rest[:known] -= down @ values @ across.T
+        first[:, column : column + len(grids)] *= step
+        steps[column - 2 : column - 2 + len(grids)] = step
+    return steps
 
 
-_SPLINE_NORM = 0.4794
-"""The norm of the cubic B-spline of two dimensions on level 0: sqrt(151/315)^2."""
-_REACH = 1.0
 _RIDGE = 0.02
+"""Keeps detail that a spline hardly passes from making coefficients that cost much."""
 
 
-def _means(samples: Tensor) -> Tensor:
-    return samples.mean(dim=(1, 2), keepdim=True)
+def _step(lambda_: float, channels: int) -> float:
+    """Return the step of an orthonormal coefficient of one colour where d error / d bpp = lambda.
+
+    error = step^2 / (12 channels), and it falls by a factor of 4 for a bit.
+    """
+    return math.sqrt(12 * channels * lambda_ / (2 * math.log(2)))
 
 
-def _principal_colours(samples: Tensor) -> Tensor:
-    """Return the (channels, channels) principal directions of a picture's detail, as rows."""
-    channels = len(samples)
-    parts = [
-        (samples[:, 1:] - samples[:, :-1]).reshape(channels, -1),
-        (samples[:, :, 1:] - samples[:, :, :-1]).reshape(channels, -1),
-    ]
-    detail = torch.cat(parts, dim=1).double()
-    vectors = torch.linalg.eigh(detail @ detail.T)[1].flip(1).T
-    signs = torch.sign(vectors.sum(dim=1, keepdim=True) + 1e-9)
-    return (vectors * signs).to(samples)
+def _colours(channels: int) -> Tensor:
+    """Return the (channels, channels) orthonormal colours of grids: luma and chroma first."""
+    colours = torch.eye(channels)
+    if channels >= 3:
+        rows = [[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]]
+        colours[:3, :3] = torch.nn.functional.normalize(torch.tensor(rows))
+    return colours
 
 
 def _spline(length: int, level: int) -> Tensor:
@@ -108,6 +164,11 @@ def _spline(length: int, level: int) -> Tensor:
     pixels = cell_centres(0, length, length)
     _, matrix = spline_matrix(pixels, level, cells)
     return torch.from_numpy(matrix)
+
+
+def _norm(matrix: Tensor) -> float:
+    """Return the norm of a cell's spline."""
+    return math.sqrt(float(matrix.square().sum(dim=0).mean()))
 
 
 def _projection(matrix: Tensor) -> Tensor:

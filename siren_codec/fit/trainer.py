@@ -78,7 +78,7 @@ def fit(
         raise UsageError(f"expected {architecture.channels} channels, found {channels}")
     device = choose_device(device)
     try:
-        model = start.siren(architecture, seed=seed, device=device)
+        model = start.begin(architecture, seed=seed, device=device)
         with worker(device) as work:
             run = _Run(model, pixels, schedule, seed, device, work, progress)
             real = run.fit_real()
@@ -141,14 +141,13 @@ class _Run:
         samples = torch.from_numpy(pixels.astype(np.float32)) * (2 / peak) - 1
         self.samples = samples.permute(2, 0, 1).contiguous().to(device)
         self.clock = _Clock(schedule, width * height)
-        if self.price and schedule.analyse:
-            start.analyse(model, self.latents, self.samples, lambda_, schedule.alpha, schedule.kappa)
+        if self.price:
+            self.steps = start.analyse(model, self.latents, self.samples, lambda_)
 
     def fit_real(self) -> Loss:
         """Fit real weights and noisy grids, coarse to fine; then round the grids."""
         schedule = self.schedule
-        count = sum(stage.steps for stage in schedule.stages)
-        course = _Course(schedule, count)
+        course = _course(schedule)
         optimiser = _Optimisers(self.model, self.latents, schedule.betas)
         soften = Softener(self.latents, self.noise) if self.noise else None
         for stage in schedule.stages:
@@ -202,7 +201,7 @@ class _Run:
     def _fit_stage(
         self,
         stage: Stage,
-        course: "_Course",
+        course: Iterator["_Now"],
         optimiser: "_Optimisers",
         soften: Softener | None,
     ) -> None:
@@ -216,7 +215,7 @@ class _Run:
             levels = self.latents.levels(soften.soft)
             grids = Grids(levels, first, self.price, self.latents.levels(gradient))
         for _ in range(stage.steps):
-            now = course.next()
+            now = next(course)
             if soften:
                 soften(self.work.map, now.temperature, now.noise, first)
             loss = self.work.backward(self.model, lattice, grids)
@@ -311,27 +310,26 @@ class _Now:
     noise: float
 
 
-class _Course:
-    """The settings of a fit's steps, one after another."""
+def _course(schedule: Schedule) -> Iterator[_Now]:
+    """Yield the settings of all steps of the stages with real weights.
 
-    def __init__(self, schedule: Schedule, steps: int) -> None:
-        self.schedule = schedule
-        self.steps = steps
-        self.step = 0
-
-    def next(self) -> _Now:
-        """Return the next step's settings."""
-        schedule = self.schedule
-        share = _cosine_share(self.step, self.steps, schedule.warmup_steps)
-        done = self.step / max(1, self.steps - 1)
-        self.step += 1
-        return _Now(
-            schedule.learning_rate * share,
-            schedule.context_rate * share,
-            schedule.latent_rate * share,
-            _between(schedule.temperature, done),
-            _between(schedule.noise, done),
-        )
+    The networks' rates fall over all stages; the grids', whose finest levels join last, and the
+    noise begin anew with each.
+    """
+    count = sum(stage.steps for stage in schedule.stages)
+    networks = _cosine(1.0, count, schedule.warmup_steps)
+    for stage in schedule.stages:
+        grids = _cosine(1.0, stage.steps, schedule.warmup_steps // 2)
+        for step, share in enumerate(grids):
+            done = step / max(1, stage.steps - 1)
+            of_networks = next(networks)
+            yield _Now(
+                schedule.learning_rate * of_networks,
+                schedule.context_rate * of_networks,
+                schedule.latent_rate * share,
+                _between(schedule.temperature, done),
+                _between(schedule.noise, done),
+            )
 
 
 def _between(ends: tuple[float, float], done: float) -> float:
@@ -402,16 +400,12 @@ class _Clock:
 
 def _cosine(peak: float, count: int, warmup: int) -> Iterator[float]:
     """Yield `count` learning rates: a linear rise to `peak`, then half a cosine down to 0."""
-    for step in range(count):
-        yield peak * _cosine_share(step, count, warmup)
-
-
-def _cosine_share(step: int, count: int, warmup: int) -> float:
-    """Return what a learning rate is multiplied by: a linear rise to 1, half a cosine down to 0."""
     warmup = min(warmup, count // 5)
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    return (1 + math.cos(math.pi * (step - warmup) / max(1, count - warmup))) / 2
+    for step in range(count):
+        if step < warmup:
+            yield peak * (step + 1) / (warmup + 1)
+        else:
+            yield peak * (1 + math.cos(math.pi * (step - warmup) / max(1, count - warmup))) / 2
 
 
 def _psnr(error: float) -> float:

@@ -63,14 +63,17 @@ def expected_pixels(field: Field) -> npt.NDArray[Any]:
 def _spline(
     grid: npt.NDArray[np.int32], x: npt.NDArray[np.int64], y: npt.NDArray[np.int64], level: int
 ) -> npt.NDArray[np.float64]:
-    """Return the cubic B-spline of a grid at the points, the weights as the specification says."""
+    """Return the spline of a grid at the points, the weights as the specification says."""
     axes = []
     for points, cells in ((y, grid.shape[0]), (x, grid.shape[1])):
         p = (points + 0.5) / 2**level - 0.5
         t = p - np.floor(p)
-        weights = (1 - t) ** 3, 4 - 3 * t**2 * (2 - t), 4 - 3 * (1 - t) ** 2 * (1 + t), t**3
+        zero = np.zeros_like(t)
+        b = (1 - t) ** 3, 4 - 3 * t**2 * (2 - t), 4 - 3 * (1 - t) ** 2 * (1 + t), t**3
+        b = zero, zero, *b, zero, zero
+        weights = [(26 * b[k + 1] - 5 * b[k] - 5 * b[k + 2]) / 96 for k in range(6)]
         nearest = np.floor(p).astype(int)
-        axes.append([(np.clip(nearest + k - 1, 0, cells - 1), weights[k] / 6) for k in range(4)])
+        axes.append([(np.clip(nearest + k - 2, 0, cells - 1), weights[k]) for k in range(6)])
     value = np.zeros(x.shape)
     for rows, by_row in axes[0]:
         for columns, by_column in axes[1]:
