@@ -4,11 +4,12 @@
 
 Reptile (Nichol et al. 2018, arXiv 1803.02999): fit crops of a few pictures, a short while each, all
 beginning with the shared networks, then move these towards the mean of what the fits found.
-Pictures, crops, reflections and qualities are drawn at random; lambda from 4e-4 to 8e-3.
+Pictures, crops, reflections and lambda, within a factor of 4 of a quality's, are drawn at random.
 """
 
 import math
 import multiprocessing
+import os
 import random
 import time
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from siren_codec.field import Architecture
 from siren_codec.field.threads import available_cores
 from siren_codec.fit import Schedule, Stage, start, trainer
 from siren_codec.fit.loss import worker
+from siren_codec.fit.rate import quality_lambda
 from siren_codec.image import Picture
 from siren_codec.options import Options
 
@@ -34,7 +36,7 @@ __all__ = ["main"]
 
 Matrices = list[npt.NDArray[np.float32]]
 _STAGES = (Stage(3, 30), Stage(2, 30), Stage(1, 40), Stage(0, 30))
-_TARGET = Path(start.__file__).with_name("start.npz")
+_FOLDER = Path(start.__file__).parent
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Task:
     """One short fit: what to fit, from where, how fast."""
 
     pixels: npt.NDArray[np.uint8]
+    architecture: Architecture
     lambda_: float
     rate: float
     """What the learning rates are multiplied by."""
@@ -49,14 +52,9 @@ class Task:
     seed: int
 
 
-def architecture() -> Architecture:
-    """Return the architecture that is learned for: the default one."""
-    return architecture_for(Picture(np.zeros((512, 768, 3), np.uint8)), Options())
-
-
 def fit_one(task: Task) -> tuple[float, Matrices] | None:
     """Return 1000 (error + lambda bpp) and the networks of a fit, or None if it failed."""
-    preset = Schedule.preset(architecture(), Options(), width=768, height=512)
+    preset = Schedule.preset(task.architecture, Options(), width=768, height=512)
     schedule = Schedule(
         _STAGES,
         lambda_=task.lambda_,
@@ -65,7 +63,7 @@ def fit_one(task: Task) -> tuple[float, Matrices] | None:
         betas=preset.betas,
         warmup_steps=10,
     )
-    model = start.siren(architecture(), seed=0, device="cpu")
+    model = start.siren(task.architecture, seed=0, device="cpu")
     if task.shared is not None:
         model.restore([torch.tensor(matrix) for matrix in task.shared])
     try:
@@ -82,7 +80,8 @@ def fit_one(task: Task) -> tuple[float, Matrices] | None:
 
 def draw(paths: list[Path], generator: random.Random, size: tuple[int, int]) -> Any:
     """Return a random crop of (width, height) pixels of a random picture, perhaps reflected."""
-    pixels = image.load(str(generator.choice(paths))).pixels[:, :, :3].astype(np.uint8)
+    path = generator.choice(paths)
+    pixels = image.load(str(path), max_pixels=1 << 26).pixels[:, :, :3].astype(np.uint8)
     width, height = min(size[0], pixels.shape[1]), min(size[1], pixels.shape[0])
     left = generator.randint(0, pixels.shape[1] - width)
     top = generator.randint(0, pixels.shape[0] - height)
@@ -92,16 +91,13 @@ def draw(paths: list[Path], generator: random.Random, size: tuple[int, int]) -> 
 
 def _one_core(cores: Any) -> None:
     """Keep a process of the pool to a core of its own."""
-    import os
-
     core = cores.get()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
 
 
-def save(path: Path, matrices: Matrices) -> None:
+def save(path: Path, known: Architecture, matrices: Matrices) -> None:
     """Write the networks as `fit.start` reads them."""
-    known = architecture()
     named = {f"siren_{index}": matrix for index, matrix in enumerate(matrices[:3])}
     named |= {f"context_{index}": matrix for index, matrix in enumerate(matrices[3:])}
     omegas = np.array([known.first_omega_0, known.omega_0])
@@ -111,11 +107,16 @@ def save(path: Path, matrices: Matrices) -> None:
 @click.command(context_settings={"show_default": True})
 @click.argument("images", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--seconds", type=float, default=900.0, help="How long to learn.")
-@click.option("--out", type=click.Path(path_type=Path), default=_TARGET)
+@click.option("--quality", type=click.IntRange(1, 100), default=50, help="Which network to learn.")
+@click.option("--out", type=click.Path(path_type=Path), help="[start-WIDTH.npz, in the package]")
 @click.option("--seed", type=int, default=0)
-def main(images: tuple[Path, ...], seconds: float, out: Path, seed: int) -> None:
+def main(
+    images: tuple[Path, ...], seconds: float, quality: int, out: Path | None, seed: int
+) -> None:
     """Learn from IMAGES what fits begin with, and write it to OUT."""
     generator = random.Random(seed)
+    picture = Picture(np.zeros((512, 768, 3), np.uint8))
+    architecture = architecture_for(picture, Options(quality=quality))
     context = multiprocessing.get_context("spawn")
     cores = context.Queue()
     for core in range(available_cores()):
@@ -128,7 +129,8 @@ def main(images: tuple[Path, ...], seconds: float, out: Path, seed: int) -> None
             tasks = [
                 Task(
                     draw(list(images), generator, (384, 256)),
-                    lambda_=1e-3 * 2 ** generator.uniform(-1.3, 3),
+                    architecture,
+                    lambda_=quality_lambda(quality) * 2 ** generator.uniform(-2, 2),
                     rate=1 - 0.7 * done,
                     shared=shared,
                     seed=generator.randrange(1 << 30),
@@ -149,7 +151,8 @@ def main(images: tuple[Path, ...], seconds: float, out: Path, seed: int) -> None
             click.echo(f"{done:.0%} " + " ".join(f"{j:.3f}" for j, _ in results))
     if shared is None:
         raise click.ClickException("no fit succeeded")
-    save(out, shared)
+    name = f"start-{architecture.hidden_features}.npz"
+    save(out or _FOLDER / name, architecture, shared)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ __all__ = [
     "render_picture",
 ]
 
+_SMALL_BELOW = 36
+"""The quality below which the grid model's networks are small."""
 _CHANNELS = ("L", "LA", "RGB", "RGBA")
 
 Show = Literal["colour", "gradient", "laplacian"]
@@ -109,21 +111,25 @@ def encode_picture(
 def architecture_for(picture: Picture, options: Options) -> Architecture:
     """Return the network for a picture.
 
-    `grid`: 2 layers of 32 with a sine, fed by grids on 7 levels. `coordinate`: as many features, 4
-    to 64, as make 12 sqrt(pixels) weights; from 5,000 weights on they lie in 10 layers with a
-    sine, below in 5, as COIN has it (arXiv 2103.03123), whose 10x28 is what a Kodak picture gets.
+    `grid`: 2 layers of 32 with a sine, fed by grids on 7 levels, or at low qualities, where the
+    weights are a third of a file, of 16 and a smaller context network. `coordinate`: as many
+    features, 4 to 64, as make 12 sqrt(pixels) weights; from 5,000 weights on they lie in 10 layers
+    with a sine, below in 5, as COIN has it (arXiv 2103.03123), whose 10x28 is what a Kodak picture
+    gets.
     """
     height, width, channels = picture.pixels.shape
     if options.model == "grid":
+        small = options.quality < _SMALL_BELOW
         return Architecture(
             channels,
             options.hidden_layers or 2,
-            options.hidden_features or 32,
+            options.hidden_features or (16 if small else 32),
             first_omega_0=3.0,
             omega_0=10.0,
-            features=_features(channels, options.quality),
-            neighbours=24,
-            context_features=16,
+            # One grid on each of the two finest levels, for they cost the most.
+            features=(1, 1) + (channels,) * 5,
+            neighbours=12 if small else 24,
+            context_features=8 if small else 16,
         )
     affordable = 12 * math.sqrt(width * height)
     layers = options.hidden_layers or (10 if affordable >= 5000 else 5)
@@ -133,11 +139,6 @@ def architecture_for(picture: Picture, options: Options) -> Architecture:
         fitting = (network for network in sizes if network.weight_count <= affordable)
         size = next(fitting, Architecture(channels, layers, 4)).hidden_features
     return Architecture(channels, layers, size)
-
-
-def _features(channels: int, quality: int) -> tuple[int, ...]:
-    """Return how many grids each level has: of the two finest, one, for they cost the most."""
-    return (1, 1) + (channels,) * 5
 
 
 def decode(

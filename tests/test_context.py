@@ -184,6 +184,16 @@ def test_bits_and_gradients_are_always_finite(symbol: float, log2_scale: float) 
     assert all(map(math.isfinite, gradients))
 
 
+@pytest.mark.parametrize("symbol", [0.5, -0.5])
+@pytest.mark.parametrize("log2_scale", [-5.0, 0.0, 3.0])
+def test_half_a_step_from_the_mean_is_nothing_special(symbol: float, log2_scale: float) -> None:
+    """Rounded symbols and means do meet there: both are dyadic rationals."""
+    bits, gradients = _laplace(symbol, 0.0, log2_scale)
+    near_bits, near_gradients = _laplace(symbol * (1 + 1e-9), 0.0, log2_scale)
+    assert bits == pytest.approx(near_bits, rel=1e-6)
+    assert gradients == pytest.approx(near_gradients, rel=1e-6, abs=1e-6)
+
+
 # Soft rounding and noise
 
 

@@ -380,7 +380,9 @@ def _point_inputs(field: "Field", x: Float64, y: Float64, by: Orders) -> Float64
         taps_x, weights_x = spline_taps(x, level, columns, by[0])
         taps_y, weights_y = spline_taps(y, level, rows, by[1])
         taps = taps_y[:, :, None] * columns + taps_x[:, None, :]
-        cells = grids.reshape(features, rows * columns).take(taps.reshape(-1, 1, CELLS_PER_SAMPLE), axis=1)
+        cells = grids.reshape(features, rows * columns).take(
+            taps.reshape(-1, 1, CELLS_PER_SAMPLE), axis=1
+        )
         weights = weights_y[:, :, None] * weights_x[:, None, :]
         sampled = cells.astype(np.float64) @ weights.reshape(-1, CELLS_PER_SAMPLE, 1)
         out[first : first + features] = sampled[:, :, 0, 0]

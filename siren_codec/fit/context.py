@@ -71,8 +71,8 @@ def bits(context: Sequence[Tensor], grid: int, inputs: Tensor, symbols: Tensor) 
 class _LaplaceBits(torch.autograd.Function):
     """-log2 of the mass that a Laplace of a mean and a scale has within 1/2 of each symbol.
 
-    With a = |z - m|, e1 = exp(-|a - 1/2| / b), e2 = exp(-(a + 1/2) / b) and s the sign of
-    a - 1/2, the mass is (s e1 - e2) / 2, and 1 more for a < 1/2.
+    With a = |z - m|, e1 = exp(-|a - 1/2| / b), e2 = exp(-(a + 1/2) / b) and s = -1 for a < 1/2,
+    else 1, the mass is (s e1 - e2) / 2, and 1 more for a < 1/2.
     """
 
     @staticmethod
@@ -86,9 +86,10 @@ class _LaplaceBits(torch.autograd.Function):
         a = offset.abs()
         near, far = (a - 0.5).abs_(), a + 0.5
         e1, e2 = torch.exp(near.mul(inverse).neg_()), torch.exp(far.mul(inverse).neg_())
-        sign = (a - 0.5).sign_()
+        inside = (a < 0.5).to(a.dtype)
+        sign = 1 - 2 * inside
         signed = e1 * sign
-        mass = (signed - e2).mul_(0.5).add_((a < 0.5).to(a.dtype)).clamp_min_(_LEAST_PROBABILITY)
+        mass = (signed - e2).mul_(0.5).add_(inside).clamp_min_(_LEAST_PROBABILITY)
         # d bits / d mass, then d mass / d a and d mass / d log2 b.
         outer = (-0.5 / math.log(2)) / mass
         by_symbol = (e2 - e1).mul_(inverse).mul_(outer).mul_(offset.sign())

@@ -34,9 +34,7 @@ class Latents:
         flat = self.flat if flat is None else flat
         return [
             flat[start:stop].view(shape)
-            for start, stop, shape in zip(
-                self.starts, self.starts[1:], self.shapes, strict=False
-            )
+            for start, stop, shape in zip(self.starts, self.starts[1:], self.shapes, strict=False)
         ]
 
     def chunks(self, first_level: int = 0) -> list[tuple[int, slice]]:

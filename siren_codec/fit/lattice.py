@@ -129,9 +129,7 @@ class Lattice:
                 column,
                 tuple(
                     (seen_rows, seen_columns)
-                    for (seen_rows, _), (seen_columns, _) in zip(
-                        down[i], across[j], strict=True
-                    )
+                    for (seen_rows, _), (seen_columns, _) in zip(down[i], across[j], strict=True)
                 ),
                 tuple(matrix.T.contiguous() for _, matrix in across[j]),
                 tuple(matrix for _, matrix in down[i]),

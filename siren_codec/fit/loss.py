@@ -35,7 +35,7 @@ class Loss:
 
     @property
     def objective(self) -> float:
-        """error + price * bits"""
+        """Error + price * bits"""
         return self.error + self.price * self.bits
 
 
@@ -115,9 +115,7 @@ class Worker:
             if isinstance(item, Tile):
                 own, rest = gradients[: model.depth], gradients[model.depth :]
                 if moving:
-                    rest = [
-                        g for _, _, g in item.spread(rest[0], grids.levels, grids.first_level)
-                    ]
+                    rest = [g for _, _, g in item.spread(rest[0], grids.levels, grids.first_level)]
                 return loss, own, rest
             count = len(matrices) - model.depth
             own, rest = gradients[:count], gradients[count:]
@@ -127,7 +125,8 @@ class Worker:
             return loss, own, rest
 
         tiles, bands = lattice.tiles, self._bands(grids)
-        results = self.map(task, [*tiles, *bands])
+        parts: list[Tile | _Band] = [*tiles, *bands]
+        results = self.map(task, parts)
         of_tiles, of_bands = results[: len(tiles)], results[len(tiles) :]
         finite = _gather(model.matrices[: model.depth], [own for _, own, _ in of_tiles])
         if bands:
@@ -145,7 +144,6 @@ class Worker:
             error if finite else math.nan, cost / grids.price if bands else 0.0, grids.price
         )
 
-    @torch.no_grad()
     def loss(
         self,
         model: Model,
@@ -155,8 +153,10 @@ class Worker:
         *,
         clip: bool = False,
         stride: int = 1,
+        distortion: bool = True,
+        rate: bool = True,
     ) -> Loss:
-        """Return the loss, if asked for with samples clipped to their range.
+        """Return the loss, if asked for with samples clipped to their range, or a part of it.
 
         With a `stride` only every so many parts are looked at, and stand for the others.
         """
@@ -164,19 +164,21 @@ class Worker:
         matrices = model.effective(exponents)
         padded = _padded(grids)
 
+        @torch.no_grad()  # For each thread anew.
         def task(item: Tile | _Band) -> float:
             if isinstance(item, Tile):
                 inputs = item.inputs(grids.levels, grids.first_level)
-                return float(_squared_error(model, matrices, lattice, item, inputs, clip).detach())
+                return float(_squared_error(model, matrices, lattice, item, inputs, clip))
             band = _band_inputs(model, grids, padded, item)
             return float(context.bits(matrices[model.depth :], item.index, *band))
 
-        tiles = lattice.tiles[::stride]
-        bands = self._bands(grids)
+        tiles = lattice.tiles[::stride] if distortion else []
+        bands = self._bands(grids) if rate else []
         # Not of the coarse levels, whose few bands differ.
         bands = [b for i, b in enumerate(bands) if i % stride == 0 or b.level > 1]
-        values = self.map(task, [*tiles, *bands])
-        samples = _target(lattice).shape[0] * sum(tile.points for tile in tiles)
+        parts: list[Tile | _Band] = [*tiles, *bands]
+        values = self.map(task, parts)
+        samples = max(1, _target(lattice).shape[0] * sum(tile.points for tile in tiles))
         weight = [stride if band.level <= 1 else 1 for band in bands]
         bits = sum(w * v for w, v in zip(weight, values[len(tiles) :], strict=True))
         return Loss(sum(values[: len(tiles)]) / samples, bits, grids.price)
@@ -191,7 +193,7 @@ class Worker:
                 if level >= grids.first_level:
                     found += [
                         _Band(index, level, feature, start, stop)
-                        for start, stop in context.bands(*values.shape[1:], symbols)
+                        for start, stop in context.bands(values.shape[1], values.shape[2], symbols)
                     ]
                 index += 1
         return found

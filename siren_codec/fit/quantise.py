@@ -28,24 +28,23 @@ class _Choice:
 
 def choose_exponents(
     model: Model,
-    error: Callable[[], float],
+    error: Callable[[int], float],
     price: Callable[[float, float], float],
     most_bits: float = math.inf,
 ) -> list[tuple[int, int]]:
     """Return the (weight, bias) step exponents of each layer that minimise D + lambda R.
 
-    D is the mean squared error of the decoded samples, `error()` for the model's weights as they
-    are; R is what the range coder spends on the integers. Rounding errors of different tensors
+    D is what rounding does to the loss, `error(index)` for the model's weights as they are, which
+    need only tell what matrix `index` changes; R is what the range coder spends on the integers. Rounding errors of different tensors
     are independent, so their distortions add up, and each tensor can be chosen by itself
     (Shoham and Gersho 1988). `price(D, R)` is lambda, settled with R by iteration; it is raised
     as far as it takes to make R no more than `most_bits`.
     """
-    exact = error()
-    choices = [list(_choices(model, index, part, error, exact)) for index, part in _tensors(model)]
+    choices = [list(_choices(model, index, part, error)) for index, part in _tensors(model)]
     best = [tensor[len(tensor) // 2] for tensor in choices]
     lambda_ = 0.0
     for _ in range(8):
-        lambda_ = price(exact, sum(choice.bits for choice in best))
+        lambda_ = price(error(0), sum(choice.bits for choice in best))
         best = _cheapest(choices, lambda_)
     for _ in range(300):
         if sum(choice.bits for choice in best) <= most_bits:
@@ -69,7 +68,7 @@ def _tensors(model: Model) -> Iterator[tuple[int, slice]]:
 
 @torch.no_grad()
 def _choices(
-    model: Model, index: int, part: slice, error: Callable[[], float], exact: float
+    model: Model, index: int, part: slice, error: Callable[[int], float]
 ) -> Iterator[_Choice]:
     """Yield what each step of one tensor costs and harms, all other tensors left exact."""
     tensor = model.matrices[index].detach()[:, part]
@@ -78,6 +77,7 @@ def _choices(
     largest = float(np.abs(real).max())
     if not np.isfinite(largest):
         raise FitError("expected finite weights, found others")
+    exact = error(index)
     top = int(np.frexp(largest)[1]) if largest > 0 else EXPONENTS.start
     seen = set()
     for bits in _BITS:
@@ -87,5 +87,5 @@ def _choices(
             continue
         seen.add(exponent)
         tensor.copy_(torch.from_numpy(integers.dequantise()).to(tensor))
-        yield _Choice(exponent, cost(integers.values), max(error() - exact, 0.0))
+        yield _Choice(exponent, cost(integers.values), max(error(index) - exact, 0.0))
         tensor.copy_(saved)

@@ -9,6 +9,7 @@ from siren_codec.options import Options
 
 __all__ = ["Schedule", "Stage"]
 
+
 @dataclass(frozen=True)
 class Stage:
     """Steps at one resolution: level l is the picture averaged over areas of 2**l x 2**l pixels."""
@@ -34,7 +35,7 @@ class Schedule:
     warmup_steps: int = 80
     """At most, and at most a fifth of all."""
     betas: tuple[float, float] = (0.9, 0.999)
-    context_rate: float = 4e-2
+    context_rate: float = 1e-2
     """Adam's, on the context network, along the same course."""
     latent_rate: float = 4e-2
     """Adam's, on the latent grids, along the same course as SOAP's."""
@@ -59,31 +60,35 @@ class Schedule:
 
 
 def _grid_schedule(options: Options, width: int, height: int) -> Schedule:
-    """Coarse to fine, then the networks alone once the grids are rounded."""
+    """A few steps from coarse to fine, most at full size, then the networks alone."""
     steps = options.steps or _GRID_STEPS[options.effort - 1]
-    coarsest = min(3, max(0, int(math.log2(max(1, min(width, height) / 8)))))
-    shares = [(level, _GRID_SHARES[level]) for level in range(coarsest, 0, -1)]
+    coarsest = max(0, math.floor(math.log2(max(1, min(width, height) / _LEAST_SIDE))))
+    levels = range(min(coarsest, len(_GRID_SHARES)), 0, -1)
+    stages = [Stage(level, round(steps * _GRID_SHARES[level - 1])) for level in levels]
     rounded = round(steps * _GRID_ROUNDED_SHARE)
-    stages = [Stage(level, round(steps * share)) for level, share in shares]
     fine = steps - rounded - sum(stage.steps for stage in stages)
     return Schedule(
         tuple(stage for stage in (*stages, Stage(0, fine)) if stage.steps),
         (Stage(0, rounded),) if rounded else (),
         lambda_=quality_lambda(options.quality),
-        learning_rate=1e-2,
+        learning_rate=4e-3,
         betas=(0.9, 0.99),
+        warmup_steps=20,
     )
 
 
-_GRID_STEPS = (60, 120, 250, 700, 1200, 2000, 3000, 5000, 8000)
-_GRID_SHARES = {1: 0.16, 2: 0.16, 3: 0.16}
-"""Of the steps, by the stage's level; the rest is for the picture itself."""
+_GRID_STEPS = (40, 80, 160, 800, 1200, 2000, 3000, 5000, 8000)
+_LEAST_SIDE = 8
+"""Pixels of the shorter side that a coarse stage leaves."""
+_GRID_SHARES = (0.08, 0.04, 0.04)
+"""Of the steps, on levels 1, 2 and 3; the rest is for the picture itself."""
 _GRID_ROUNDED_SHARE = 0.06
 
 
 def _coordinate_schedule(architecture: Architecture, options: Options, pixels: int) -> Schedule:
     """Most steps where they are cheap: the picture is averaged as far as leaves it
-    `_POINTS_PER_WEIGHT`, and a network sees little beyond that."""
+    `_POINTS_PER_WEIGHT`, and a network sees little beyond that.
+    """
     steps = options.steps or _STEPS[options.effort - 1]
     rounded = steps // 5
     points = _POINTS_PER_WEIGHT * architecture.weight_count

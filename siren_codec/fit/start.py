@@ -1,8 +1,9 @@
 """Where a fit begins."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +21,8 @@ __all__ = ["analyse", "begin", "siren"]
 def begin(architecture: Architecture, *, seed: int, device: str) -> Model:
     """Return the networks that a fit begins with.
 
-    Where the architecture allows they are those of `start.npz`, learned over many pictures
-    (benchmarks/train_start.py); else random ones. The columns of the SIREN's first layer that belong
+    Where the architecture allows they are those of a file `start-*.npz`, learned over many
+    pictures (benchmarks/train_start.py); else random ones. The columns of the SIREN's first layer that belong
     to grids are in units of colour until `analyse` takes the steps of the grids into them.
     """
     model = siren(architecture, seed=seed, device=device)
@@ -31,36 +32,51 @@ def begin(architecture: Architecture, *, seed: int, device: str) -> Model:
 
 
 def _learned(architecture: Architecture) -> dict[int, npt.NDArray[np.float32]]:
-    """Return those matrices of `start.npz` that fit an architecture, by their index in a Model."""
-    if not architecture.grids:
-        return {}
-    with np.load(_FILE, allow_pickle=False) as file:
-        known = {name: file[name] for name in file.files}
-    of_siren = [known[f"siren_{index}"] for index in range(3)]
-    of_context = [known[f"context_{index}"] for index in range(3)]
-    grids = _grids_like(architecture, known["features"].tolist())
-    found = {}
-    columns = [0, 1, *(2 + grid for grid in grids), -1]
-    layers = [of_siren[0][:, columns], *of_siren[1:]]
-    omegas = (architecture.first_omega_0, architecture.omega_0)
-    if [m.shape for m in layers] == [(o, i + 1) for o, i in architecture.shapes] and (
-        omegas == tuple(known["omegas"].tolist())
-    ):
-        found |= dict(enumerate(layers))
-    width, most = architecture.context_features, of_context[0].shape[1] - sum(known["features"])
-    if width == len(of_context[0]) and architecture.neighbours <= most:
-        columns = [*range(architecture.neighbours), *(most + grid for grid in grids)]
-        context = [of_context[0][:, columns], *of_context[1:]]
-        found |= {len(architecture.shapes) + index: m for index, m in enumerate(context)}
+    """Return those learned matrices that fit an architecture, by their index in a Model."""
+    found: dict[int, npt.NDArray[np.float32]] = {}
+    if architecture.grids:
+        for path in sorted(_FOLDER.glob("start-*.npz")):
+            with np.load(path, allow_pickle=False) as file:
+                known = {name: file[name] for name in file.files}
+            grids = _grids_like(architecture, known["features"].tolist())
+            found |= _siren_of(known, architecture, grids)
+            found |= _context_of(known, architecture, grids)
     return found
 
 
-_FILE = Path(__file__).with_name("start.npz")
+_FOLDER = Path(__file__).parent
+
+
+def _siren_of(
+    known: Mapping[str, npt.NDArray[Any]], architecture: Architecture, grids: list[int]
+) -> dict[int, npt.NDArray[np.float32]]:
+    """Return the learned SIREN, if it is of the architecture's kind."""
+    columns = [0, 1, *(2 + grid for grid in grids), -1]
+    layers = [known["siren_0"][:, columns], known["siren_1"], known["siren_2"]]
+    shapes = [(n_out, n_in + 1) for n_out, n_in in architecture.shapes]
+    omegas = [architecture.first_omega_0, architecture.omega_0]
+    if [layer.shape for layer in layers] != shapes or omegas != known["omegas"].tolist():
+        return {}
+    return dict(enumerate(layers))
+
+
+def _context_of(
+    known: Mapping[str, npt.NDArray[Any]], architecture: Architecture, grids: list[int]
+) -> dict[int, npt.NDArray[np.float32]]:
+    """Return the learned context network, if it is of the architecture's kind."""
+    first = known["context_0"]
+    neighbours = first.shape[1] - int(known["features"].sum())
+    if (neighbours, len(first)) != (architecture.neighbours, architecture.context_features):
+        return {}
+    columns = [*range(neighbours), *(neighbours + grid for grid in grids)]
+    layers = [first[:, columns], known["context_1"], known["context_2"]]
+    return {len(architecture.shapes) + index: layer for index, layer in enumerate(layers)}
 
 
 def _grids_like(architecture: Architecture, features: Sequence[int]) -> list[int]:
     """Return for each grid the index of that of its level and place, or of the one nearest to it,
-    among others of so many `features` a level."""
+    among others of so many `features` a level.
+    """
     starts = [sum(features[:level]) for level in range(len(features))]
     found = []
     for level, count in enumerate(architecture.features):
@@ -98,7 +114,9 @@ def siren(architecture: Architecture, *, seed: int, device: str) -> Model:
     return Model(architecture, matrices)
 
 
-def _share_directions(architecture: Architecture, first: Tensor, generator: torch.Generator) -> None:
+def _share_directions(
+    architecture: Architecture, first: Tensor, generator: torch.Generator
+) -> None:
     """Give all grids of a colour one direction of +-1/first_omega_0: the SIREN adds them up."""
     size = (architecture.hidden_features, max(architecture.features))
     directions = (torch.rand(size, generator=generator) * 2 - 1) / architecture.first_omega_0
@@ -175,4 +193,5 @@ def _projection(matrix: Tensor) -> Tensor:
     """Return the (cells, points) least-squares inverse of a (points, cells) matrix."""
     gram = matrix.T.double() @ matrix.double()
     ridge = _RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
-    return torch.linalg.solve(gram + ridge.to(gram), matrix.T.double()).to(matrix)
+    inverse: Tensor = torch.linalg.solve(gram + ridge.to(gram), matrix.T.double())
+    return inverse.to(matrix)

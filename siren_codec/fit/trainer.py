@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,10 +21,12 @@ from siren_codec.fit.model import Exponents, Model
 from siren_codec.fit.optimiser import SOAP, Adam
 from siren_codec.fit.quantise import choose_exponents
 from siren_codec.fit.schedule import Schedule, Stage
+from siren_codec.stream.latents import is_exact
 
 __all__ = ["Fit", "Progress", "ProgressCallback", "choose_device", "fit"]
 
 _MAX_ROLLBACKS = 3
+_STEP_SEARCH_TILES = 6
 _DIVERGED = 1.5
 """A loss of so many times the best one yet is taken back as a non-finite one is."""
 
@@ -82,11 +84,11 @@ def fit(
         with worker(device) as work:
             run = _Run(model, pixels, schedule, seed, device, work, progress)
             real = run.fit_real()
-            exponents = run.choose_exponents()
+            exponents = _exact(model, run.choose_exponents())
             quantised = run.fit_rounded(exponents)
     except torch.OutOfMemoryError as error:
         raise FitError(f"{device} ran out of memory: {error}") from None
-    layers = model.quantised(exponents)
+    layers = model.quantised(_exact(model, exponents))
     field = Field(
         width=width,
         height=height,
@@ -94,12 +96,18 @@ def fit(
         architecture=architecture,
         layers=layers[: model.depth],
         metadata=dict(metadata or {}),
-        latents=tuple(
-            level.cpu().numpy().astype(np.int32) for level in run.latents.levels()
-        ),
+        latents=tuple(level.cpu().numpy().astype(np.int32) for level in run.latents.levels()),
         context=layers[model.depth :],
     )
-    return Fit(field, real_psnr=_psnr(real.error), quantised_psnr=_psnr(quantised.error), bits=quantised.bits)
+    return Fit(field, _psnr(real.error), _psnr(quantised.error), quantised.bits)
+
+
+def _exact(model: Model, exponents: Exponents) -> Exponents:
+    """Return exponents at which the context network is exact: its own, or as many coarser."""
+    while not is_exact(model.quantised(exponents)[model.depth :]):
+        of_context = [(weight + 1, bias + 1) for weight, bias in exponents[model.depth :]]
+        exponents = [*exponents[: model.depth], *of_context]
+    return exponents
 
 
 def choose_device(name: str) -> str:
@@ -157,23 +165,20 @@ class _Run:
 
     def choose_exponents(self) -> list[tuple[int, int]]:
         """Choose the quantisation steps, on a sample of the parts."""
-        lattice = self._lattice(0)
-        if self.price:
-            stride = max(1, len(lattice.tiles) // 8)
-            return choose_exponents(
-                self.model,
-                lambda: self.work.loss(
-                    self.model, lattice, self._rounded(), stride=stride
-                ).objective,
-                lambda *_: self.price,
+        lattice, grids = self._lattice(0), self._rounded()
+        stride = max(1, len(lattice.tiles) // _STEP_SEARCH_TILES)
+
+        def error(index: int) -> float:
+            of_siren = index < self.model.depth
+            loss = self.work.loss(
+                self.model, lattice, grids, stride=stride, distortion=of_siren, rate=not of_siren
             )
-        stride = max(1, len(lattice.tiles) // 4)
-        return choose_exponents(
-            self.model,
-            lambda: self.work.loss(self.model, lattice, stride=stride).objective,
-            rate.coordinate_lambda,
-            rate.MOST_BITS_PER_WEIGHT * self.model.architecture.weight_count,
-        )
+            return loss.objective
+
+        if self.price:
+            return choose_exponents(self.model, error, lambda *_: self.price)
+        most_bits = rate.MOST_BITS_PER_WEIGHT * self.model.architecture.weight_count
+        return choose_exponents(self.model, error, rate.coordinate_lambda, most_bits)
 
     def fit_rounded(self, exponents: Exponents) -> Loss:
         """Fit on with the weights rounded and the grids as they are."""

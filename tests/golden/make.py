@@ -70,8 +70,8 @@ def _spline(
         t = p - np.floor(p)
         zero = np.zeros_like(t)
         b = (1 - t) ** 3, 4 - 3 * t**2 * (2 - t), 4 - 3 * (1 - t) ** 2 * (1 + t), t**3
-        b = zero, zero, *b, zero, zero
-        weights = [(26 * b[k + 1] - 5 * b[k] - 5 * b[k + 2]) / 96 for k in range(6)]
+        spline = [zero, zero, *b, zero, zero]
+        weights = [(26 * spline[k + 1] - 5 * spline[k] - 5 * spline[k + 2]) / 96 for k in range(6)]
         nearest = np.floor(p).astype(int)
         axes.append([(np.clip(nearest + k - 2, 0, cells - 1), weights[k]) for k in range(6)])
     value = np.zeros(x.shape)
