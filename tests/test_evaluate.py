@@ -812,7 +812,7 @@ def test_a_small_crop_of_a_large_picture_meets_its_own_cells_only() -> None:
 
 
 def test_grids_count_as_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "MULTIPLY_ADDS_PER_PIXEL", 100)
+    monkeypatch.setattr(evaluate, "MULTIPLY_ADDS_PER_PIXEL", 200)
     small: dict[str, Any] = {"hidden_layers": 1, "hidden_features": 1, "channels": 1}
     assert evaluate.frame(grid_field(features=(0, 5), **small), max_pixels=192)[1] == (16, 12)
     with pytest.raises(LimitError, match="multiply-adds"):

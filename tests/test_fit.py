@@ -326,7 +326,7 @@ def test_steps_trade_rate_for_distortion(pixels: Pixels) -> None:
 
     def choose(lambda_: float) -> list[tuple[int, int]]:
         return choose_exponents(
-            network, lambda: work.loss(network, points).objective, lambda *_: lambda_
+            network, lambda _: work.loss(network, points).objective, lambda *_: lambda_
         )
 
     with loss.worker("cpu") as work:
@@ -349,7 +349,7 @@ def test_steps_keep_within_the_bits_allowed(pixels: Pixels) -> None:
         with loss.worker("cpu") as work:
             exponents = choose_exponents(
                 network,
-                lambda: work.loss(network, points).objective,
+                lambda _: work.loss(network, points).objective,
                 lambda *_: 1e-12,
                 most_bits,
             )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -150,4 +151,4 @@ def _parts(length: int, most: int) -> list[slice]:
     """Cut a length into as few nearly equal parts as keep to `most`."""
     count = -(-length // most)
     edges = [length * index // count for index in range(count + 1)]
-    return [slice(start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
+    return [slice(start, stop) for start, stop in pairwise(edges)]

@@ -22,8 +22,8 @@ def begin(architecture: Architecture, *, seed: int, device: str) -> Model:
     """Return the networks that a fit begins with.
 
     Where the architecture allows they are those of a file `start-*.npz`, learned over many
-    pictures (benchmarks/train_start.py); else random ones. The columns of the SIREN's first layer that belong
-    to grids are in units of colour until `analyse` takes the steps of the grids into them.
+    pictures (benchmarks/train_start.py); else random ones. The columns of the SIREN's first layer
+    that belong to grids are in units of colour until `analyse` takes the grids' steps into them.
     """
     model = siren(architecture, seed=seed, device=device)
     for index, values in _learned(architecture).items():
