@@ -77,7 +77,7 @@ def _grid_schedule(options: Options, width: int, height: int) -> Schedule:
     )
 
 
-_GRID_STEPS = (40, 80, 160, 800, 1200, 2000, 3000, 5000, 8000)
+_GRID_STEPS = (50, 100, 250, 1000, 1400, 1900, 2600, 3300, 4500)
 _LEAST_SIDE = 8
 """Pixels of the shorter side that a coarse stage leaves."""
 _GRID_SHARES = (0.08, 0.04, 0.04)
