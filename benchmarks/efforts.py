@@ -14,13 +14,9 @@ import click
 from benchmarks import commands
 from benchmarks.commands import Numbers, Row, Settings
 from benchmarks.environment import RESULTS, describe
+from siren_codec.fit.rate import quality_lambda
 
 __all__ = ["cost", "main", "markdown", "quality_lambda", "with_cost"]
-
-
-def quality_lambda(quality: float) -> float:
-    """Return what a bit per pixel is worth in MSE: siren_codec.fit.rate has the same."""
-    return float(1e-3 * 2 ** ((50 - quality) / 8))
 
 
 def cost(*, psnr: float, bpp: float, quality: float) -> float:

@@ -27,10 +27,9 @@ from benchmarks.environment import RESULTS, describe
 from siren_codec import image, stream
 from siren_codec.codec import architecture_for, encode, open_field
 from siren_codec.field import Architecture
-from siren_codec.field.kernel import cell_centres
 from siren_codec.fit import choose_device, sampler, start
 from siren_codec.fit.latents import Latents, Noise, Softener
-from siren_codec.fit.lattice import Lattice
+from siren_codec.fit.lattice import Lattice, averaged
 from siren_codec.fit.loss import Grids, Worker, worker
 from siren_codec.fit.optimiser import SOAP, Adam
 from siren_codec.fit.rate import quality_lambda
@@ -81,16 +80,7 @@ def all_timed(name: str, actions: Actions, runs: int, device: str = "cpu") -> li
 
 def pixel_lattice(width: int, height: int, levels: int, device: str) -> Lattice:
     """Return the points of a picture of noise."""
-    target = torch.rand(3, height, width).to(device) * 2 - 1
-    return Lattice(
-        cell_centres(0, width, width),
-        cell_centres(0, height, height),
-        width=width,
-        height=height,
-        levels=levels,
-        device=device,
-        target=target,
-    )
+    return averaged(torch.rand(3, height, width).to(device) * 2 - 1, 0, levels=levels)
 
 
 def coordinate_step(

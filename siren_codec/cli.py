@@ -109,7 +109,7 @@ _device = click.option("--device", type=click.Choice(DEVICES), default="auto")
     "--hidden-features",
     type=click.IntRange(1, 512),
     metavar="N",
-    help="Width of a layer. [grid: 32; coordinate: 4 to 64, for 12 sqrt(pixels) weights]",
+    help="Width of a layer. [grid: 16 or 32; coordinate: 4 to 64, for 12 sqrt(pixels) weights]",
 )
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Steps, instead of -e's.")
 @_device

@@ -16,7 +16,6 @@ from siren_codec import stream
 from siren_codec.codec import Encoded, architecture_for, encode_picture
 from siren_codec.errors import FitError, UsageError
 from siren_codec.field import Architecture, Field, kernel
-from siren_codec.field.kernel import cell_centres, level_shape
 from siren_codec.fit import (
     Progress,
     Schedule,
@@ -29,7 +28,7 @@ from siren_codec.fit import (
     start,
 )
 from siren_codec.fit.latents import Latents
-from siren_codec.fit.lattice import Lattice
+from siren_codec.fit.lattice import Lattice, averaged
 from siren_codec.fit.loss import Grids, Loss
 from siren_codec.fit.model import Model
 from siren_codec.fit.optimiser import SOAP, Adam
@@ -694,19 +693,8 @@ def test_gradients_on_a_gpu_are_those_of_the_cpu(pixels: Pixels) -> None:
 
 def _points(pixels: Pixels, level: int = 0, *, device: str = "cpu") -> Lattice:
     """Return the lattice of a picture, averaged as a stage's."""
-    height, width, _ = pixels.shape
-    target = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1) / 127.5 - 1
-    rows, columns = level_shape(width, height, level)
-    target = torch.nn.functional.adaptive_avg_pool2d(target[None], (rows, columns))[0]
-    return Lattice(
-        cell_centres(0, width, columns),
-        cell_centres(0, height, rows),
-        width=width,
-        height=height,
-        levels=len(GRID.features),
-        device=device,
-        target=target.to(device),
-    )
+    samples = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1) / 127.5 - 1
+    return averaged(samples.to(device), level, levels=len(GRID.features))
 
 
 def _grid_model(device: str = "cpu") -> Model:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from siren_codec.field import Architecture
-from siren_codec.field.kernel import level_shape
+from siren_codec.stream.latents import shapes
 
 __all__ = ["Latents", "Noise", "Softener"]
 
@@ -21,10 +21,7 @@ class Latents:
     """All grids in one flat tensor, finest level first, and each level's view of it."""
 
     def __init__(self, architecture: Architecture, width: int, height: int, device: str) -> None:
-        self.shapes = [
-            (count, *level_shape(width, height, level))
-            for level, count in enumerate(architecture.features)
-        ]
+        self.shapes = shapes(architecture, width, height)
         sizes = [math.prod(shape) for shape in self.shapes]
         self.starts = [sum(sizes[:level]) for level in range(len(sizes) + 1)]
         self.flat = torch.zeros(self.starts[-1], device=device)

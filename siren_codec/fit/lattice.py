@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from siren_codec.field.evaluate import Float64
-from siren_codec.field.kernel import level_shape, spline_matrix, unit_coordinates
+from siren_codec.field.kernel import cell_centres, level_shape, spline_matrix, unit_coordinates
 
-__all__ = ["Lattice", "Tile"]
+__all__ = ["Lattice", "Tile", "averaged"]
 
 _CPU_TILE = (64, 256)
 """Rows and columns of a tile: activations of a layer stay in a core's cache, and so do the
@@ -145,6 +145,26 @@ class Lattice:
 
     def _tensor(self, values: Float64) -> Tensor:
         return torch.tensor(values.astype(np.float32), device=self.device)
+
+
+def averaged(samples: Tensor, level: int, *, levels: int) -> Lattice:
+    """Return the lattice of a picture averaged over areas of 2**level x 2**level pixels.
+
+    `samples` are (channels, height, width) in [-1, 1]; `levels` of grids are sampled.
+    """
+    _, height, width = samples.shape
+    rows, columns = level_shape(width, height, level)
+    if level:
+        samples = torch.nn.functional.adaptive_avg_pool2d(samples[None], (rows, columns))[0]
+    return Lattice(
+        cell_centres(0, width, columns),
+        cell_centres(0, height, rows),
+        width=width,
+        height=height,
+        levels=levels,
+        device=samples.device.type,
+        target=samples,
+    )
 
 
 def _parts(length: int, most: int) -> list[slice]:

@@ -64,6 +64,19 @@ class _Band:
     stop: int
 
 
+@dataclass(frozen=True)
+class _Patch:
+    """What a part adds to the gradients of a level's grids, and where."""
+
+    level: int
+    place: tuple[int | slice, ...]
+    gradient: Tensor
+
+
+_Result = tuple[Tensor, Sequence[Tensor], list[_Patch]]
+"""A part's loss, its gradients by the matrices, and what it adds to those by the grids."""
+
+
 class Worker:
     """Computes the loss of a model, and its gradients, part by part.
 
@@ -95,38 +108,24 @@ class Worker:
         matrices = model.effective(exponents)
         padded = _padded(grids)
         moving = grids.gradients is not None
+        of_siren, of_context = matrices[: model.depth], matrices[model.depth :]
 
-        def part(item: Tile | _Band) -> tuple[Tensor, Sequence[Tensor]]:
-            if isinstance(item, Tile):
-                inputs = item.inputs(grids.levels, grids.first_level)
-                leaves = [*matrices[: model.depth], inputs.requires_grad_(moving)]
-                loss = _squared_error(model, matrices, lattice, item, inputs)
-                loss = loss / _target(lattice).numel()
-            else:
-                band = _band_inputs(model, grids, padded, item)
-                leaves = [*matrices[model.depth :], *(leaf.requires_grad_(moving) for leaf in band)]
-                loss = context.bits(matrices[model.depth :], item.index, *band) * grids.price
-            return loss.detach(), torch.autograd.grad(
-                loss, [leaf for leaf in leaves if leaf.requires_grad]
-            )
+        def tile(item: Tile) -> _Result:
+            inputs = item.inputs(grids.levels, grids.first_level).requires_grad_(moving)
+            loss = _squared_error(model, matrices, lattice, item, inputs)
+            loss = loss / _target(lattice).numel()
+            own, rest = _differentiate(loss, of_siren, [inputs])
+            return loss.detach(), own, _tile_patches(item, grids, *rest) if moving else []
 
-        def task(item: Tile | _Band) -> tuple[Tensor, Sequence[Tensor], Sequence[Tensor]]:
-            loss, gradients = part(item)
-            if isinstance(item, Tile):
-                own, rest = gradients[: model.depth], gradients[model.depth :]
-                if moving:
-                    rest = [g for _, _, g in item.spread(rest[0], grids.levels, grids.first_level)]
-                return loss, own, rest
-            count = len(matrices) - model.depth
-            own, rest = gradients[:count], gradients[count:]
-            if moving:
-                columns = grids.levels[item.level].shape[2]
-                rest = [context.spread(rest[0], columns), rest[1]]
-            return loss, own, rest
+        def band(item: _Band) -> _Result:
+            leaves = [x.requires_grad_(moving) for x in _band_inputs(model, grids, padded, item)]
+            loss = context.bits(of_context, item.index, *leaves) * grids.price
+            own, rest = _differentiate(loss, of_context, leaves)
+            return loss.detach(), own, _band_patches(item, grids, *rest) if moving else []
 
         tiles, bands = lattice.tiles, self._bands(grids)
         parts: list[Tile | _Band] = [*tiles, *bands]
-        results = self.map(task, parts)
+        results = self.map(lambda part: tile(part) if isinstance(part, Tile) else band(part), parts)
         of_tiles, of_bands = results[: len(tiles)], results[len(tiles) :]
         finite = _gather(model.matrices[: model.depth], [own for _, own, _ in of_tiles])
         if bands:
@@ -134,10 +133,9 @@ class Worker:
         if grids.gradients is not None:
             for level in grids.gradients[grids.first_level :]:
                 level.zero_()
-            for tile, (_, _, rest) in zip(tiles, of_tiles, strict=True):
-                _add_tile(grids, tile, rest)
-            for band, (_, _, rest) in zip(bands, of_bands, strict=True):
-                _add_band(grids, band, rest)
+            for _, _, patches in results:
+                for patch in patches:
+                    grids.gradients[patch.level][patch.place] += patch.gradient
         error = sum(float(loss) for loss, _, _ in of_tiles)
         cost = sum(float(loss) for loss, _, _ in of_bands)
         return Loss(
@@ -162,7 +160,7 @@ class Worker:
         """
         grids = grids or Grids()
         matrices = model.effective(exponents)
-        padded = _padded(grids)
+        padded = _padded(grids) if rate else []
 
         @torch.no_grad()  # For each thread anew.
         def task(item: Tile | _Band) -> float:
@@ -273,25 +271,39 @@ def _gather(matrices: Sequence[Tensor], gradients: Sequence[Sequence[Tensor]]) -
     return finite
 
 
-def _add_tile(grids: Grids, tile: Tile, gradients: Sequence[Tensor]) -> None:
-    assert grids.gradients is not None
-    levels = [
-        level
-        for level, values in enumerate(grids.levels)
-        if level >= grids.first_level and len(values)
+def _differentiate(
+    loss: Tensor, matrices: Sequence[Tensor], inputs: Sequence[Tensor]
+) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """Return the gradients by the matrices, and by those of the inputs that want one."""
+    wanted = [leaf for leaf in inputs if leaf.requires_grad]
+    gradients = torch.autograd.grad(loss, [*matrices, *wanted])
+    return gradients[: len(matrices)], gradients[len(matrices) :]
+
+
+def _tile_patches(tile: Tile, grids: Grids, by_inputs: Tensor) -> list[_Patch]:
+    """Return what a tile adds to the gradients of the cells that it sees."""
+    return [
+        _Patch(level, (slice(None), rows, columns), gradient)
+        for level, (rows, columns), gradient in tile.spread(
+            by_inputs, grids.levels, grids.first_level
+        )
     ]
-    for level, gradient in zip(levels, gradients, strict=True):
-        rows, columns = tile.seen[level]
-        grids.gradients[level][:, rows, columns] += gradient
 
 
-def _add_band(grids: Grids, band: _Band, gradients: Sequence[Tensor]) -> None:
-    assert grids.gradients is not None
-    out = grids.gradients[band.level][band.feature]
-    around, own = gradients
-    columns = out.shape[1]
-    out[band.start : band.stop] += own.view(-1, columns)
+def _band_patches(
+    band: _Band, grids: Grids, by_contexts: Tensor, by_symbols: Tensor
+) -> list[_Patch]:
+    """Return what a band adds to the gradients of its symbols and of their neighbours."""
+    columns = grids.levels[band.level].shape[2]
+    around = context.spread(by_contexts, columns)
     top = max(0, band.start - context.MARGIN)
     skipped = context.MARGIN - (band.start - top)
     inside = slice(context.MARGIN, context.MARGIN + columns)
-    out[top : band.stop] += around[skipped:, inside]
+    return [
+        _Patch(
+            band.level,
+            (band.feature, slice(band.start, band.stop)),
+            by_symbols.view(-1, columns),
+        ),
+        _Patch(band.level, (band.feature, slice(top, band.stop)), around[skipped:, inside]),
+    ]

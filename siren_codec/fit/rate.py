@@ -18,7 +18,7 @@ def coordinate_lambda(mse: float, bits: float) -> float:
     return _PRICE * mse / bits
 
 
-def quality_lambda(quality: int) -> float:
+def quality_lambda(quality: float) -> float:
     """Return what a bit per pixel is worth at a quality, in mean squared error over [0, 1].
 
     0.001 at 50, where an ordinary photograph takes about half a bit per pixel, and half as much

@@ -38,11 +38,11 @@ class Schedule:
     context_rate: float = 1e-2
     """Adam's, on the context network, along the same course."""
     latent_rate: float = 4e-2
-    """Adam's, on the latent grids, along the same course as SOAP's."""
+    """Adam's, on the latent grids; it rises and falls anew in each stage."""
     temperature: tuple[float, float] = (0.3, 0.05)
-    """Of the soft rounding, at the first step and at the last."""
+    """Of the soft rounding, at the first step of a stage and at the last."""
     noise: tuple[float, float] = (2.0, 1.4)
-    """The shape of the noise on the grids, at the first step and at the last."""
+    """The shape of the noise on the grids, at the first step of a stage and at the last."""
 
     @property
     def steps(self) -> int:

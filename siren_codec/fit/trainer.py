@@ -12,15 +12,15 @@ from torch import Tensor
 
 from siren_codec.errors import FitError, UsageError
 from siren_codec.field import Architecture, Field
-from siren_codec.field.kernel import cell_centres, level_shape
 from siren_codec.fit import rate, start
 from siren_codec.fit.latents import Latents, Noise, Softener
-from siren_codec.fit.lattice import Lattice
+from siren_codec.fit.lattice import Lattice, averaged
 from siren_codec.fit.loss import Grids, Loss, Worker, worker
 from siren_codec.fit.model import Exponents, Model
 from siren_codec.fit.optimiser import SOAP, Adam
 from siren_codec.fit.quantise import choose_exponents
 from siren_codec.fit.schedule import Schedule, Stage
+from siren_codec.options import DEVICES
 from siren_codec.stream.latents import is_exact
 
 __all__ = ["Fit", "Progress", "ProgressCallback", "choose_device", "fit"]
@@ -112,7 +112,7 @@ def _exact(model: Model, exponents: Exponents) -> Exponents:
 
 def choose_device(name: str) -> str:
     """Return the device that a name means: `auto` is a GPU where there is one."""
-    if name not in ("auto", "cpu", "cuda"):
+    if name not in DEVICES:
         raise UsageError(f"device: expected auto, cpu or cuda, found {name}")
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("device: expected a CUDA GPU, found none")
@@ -136,7 +136,6 @@ class _Run:
     ) -> None:
         self.model = model
         self.schedule = schedule
-        self.device = device
         self.work = work
         self.progress = progress
         height, width, _ = pixels.shape
@@ -182,25 +181,10 @@ class _Run:
 
     def fit_rounded(self, exponents: Exponents) -> Loss:
         """Fit on with the weights rounded and the grids as they are."""
-        schedule = self.schedule
-        count = sum(stage.steps for stage in schedule.rounded_stages)
-        rates = _cosine(schedule.rounded_learning_rate, count, schedule.warmup_steps)
-        optimiser = _Optimisers(self.model, self.latents, schedule.betas)
-        for stage in schedule.rounded_stages:
-            lattice = self._lattice(stage.level)
-            best = _Best(self.model)
-            for _ in range(stage.steps):
-                loss = self.work.backward(self.model, lattice, self._rounded(), exponents)
-                rate_ = next(rates)
-                if not math.isfinite(loss.objective) or best.lost(loss.objective):
-                    best.roll_back()
-                    optimiser.forget()
-                else:
-                    best.offer(loss.objective)
-                    optimiser.step_networks(rate_ * best.damping, 2 * rate_ * best.damping)
-                self._report(loss, lattice.points)
-            best.offer(self.work.loss(self.model, lattice, self._rounded(), exponents).objective)
-            best.restore()
+        course = _rounded_course(self.schedule)
+        optimiser = _Optimisers(self.model, self.latents, self.schedule.betas)
+        for stage in self.schedule.rounded_stages:
+            self._fit_stage(stage, course, optimiser, exponents=exponents)
         return self.work.loss(self.model, self._lattice(0), self._rounded(), exponents, clip=True)
 
     def _fit_stage(
@@ -208,35 +192,36 @@ class _Run:
         stage: Stage,
         course: Iterator["_Now"],
         optimiser: "_Optimisers",
-        soften: Softener | None,
+        soften: Softener | None = None,
+        exponents: Exponents | None = None,
     ) -> None:
-        """Take a stage's steps."""
+        """Take a stage's steps; grids that are not softened stay as they are."""
         lattice = self._lattice(stage.level)
-        best = _Best(self.model, self.latents)
-        first = min(stage.level, max(0, len(self.latents.shapes) - 1))
+        best = _Best(self.model, self.latents if soften else None)
+        grids = self._rounded()
         gradient = torch.zeros_like(self.latents.flat)
-        grids = Grids()
         if soften:
+            first = min(stage.level, len(self.latents.shapes) - 1)
             levels = self.latents.levels(soften.soft)
             grids = Grids(levels, first, self.price, self.latents.levels(gradient))
         for _ in range(stage.steps):
             now = next(course)
             if soften:
-                soften(self.work.map, now.temperature, now.noise, first)
-            loss = self.work.backward(self.model, lattice, grids)
+                soften(self.work.map, now.temperature, now.noise, grids.first_level)
+            loss = self.work.backward(self.model, lattice, grids, exponents)
             if not math.isfinite(loss.objective) or best.lost(loss.objective):
                 best.roll_back()
                 optimiser.forget()
             else:
                 best.offer(loss.objective)
-                damping = best.damping
-                optimiser.step_networks(now.weight_rate * damping, now.context_rate * damping)
+                optimiser.step_networks(now, best.damping)
                 if soften:
                     gradient.mul_(soften.slope)
-                    optimiser.step_latents(gradient, now.latent_rate * damping, first, self.work)
+                    rate_ = now.latent_rate * best.damping
+                    optimiser.step_latents(gradient, rate_, grids.first_level, self.work)
             self._report(loss, lattice.points)
         if not soften:
-            best.offer(self.work.loss(self.model, lattice, grids).objective)
+            best.offer(self.work.loss(self.model, lattice, grids, exponents).objective)
             best.restore()
 
     def _rounded(self) -> Grids:
@@ -245,20 +230,7 @@ class _Run:
 
     def _lattice(self, level: int) -> Lattice:
         """Return the picture, averaged over areas of 2**level x 2**level pixels."""
-        _, height, width = self.samples.shape
-        rows, columns = level_shape(width, height, level)
-        target = self.samples
-        if level:
-            target = torch.nn.functional.adaptive_avg_pool2d(target[None], (rows, columns))[0]
-        return Lattice(
-            cell_centres(0, width, columns),
-            cell_centres(0, height, rows),
-            width=width,
-            height=height,
-            levels=len(self.latents.shapes),
-            device=self.device,
-            target=target,
-        )
+        return averaged(self.samples, level, levels=len(self.latents.shapes))
 
     def _report(self, loss: Loss, points: int) -> None:
         seconds, seconds_left = self.clock.tick(points)
@@ -286,12 +258,12 @@ class _Optimisers:
         self.chunks = latents.chunks()
         self.grids = Adam([latents.flat[part] for _, part in self.chunks])
 
-    def step_networks(self, siren_rate: float, context_rate: float) -> None:
+    def step_networks(self, now: "_Now", damping: float) -> None:
         """Take one step along the gradients that the matrices hold."""
-        self.siren.step(siren_rate)
+        self.siren.step(now.weight_rate * damping)
         matrices = self.context.parameters
         gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
-        self.context.step(gradients, [context_rate] * len(gradients))
+        self.context.step(gradients, [now.context_rate * damping] * len(gradients))
 
     def step_latents(self, gradient: Tensor, rate_: float, first_level: int, work: Worker) -> None:
         """Take one step along a gradient, flat as the latents, on the levels that take part."""
@@ -310,9 +282,9 @@ class _Now:
 
     weight_rate: float
     context_rate: float
-    latent_rate: float
-    temperature: float
-    noise: float
+    latent_rate: float = 0.0
+    temperature: float = 0.0
+    noise: float = 0.0
 
 
 def _course(schedule: Schedule) -> Iterator[_Now]:
@@ -335,6 +307,13 @@ def _course(schedule: Schedule) -> Iterator[_Now]:
                 _between(schedule.temperature, done),
                 _between(schedule.noise, done),
             )
+
+
+def _rounded_course(schedule: Schedule) -> Iterator[_Now]:
+    """Yield the settings of all steps of the stages with rounded weights."""
+    count = sum(stage.steps for stage in schedule.rounded_stages)
+    for rate_ in _cosine(schedule.rounded_learning_rate, count, schedule.warmup_steps):
+        yield _Now(rate_, 2 * rate_)
 
 
 def _between(ends: tuple[float, float], done: float) -> float:
