@@ -17,7 +17,7 @@ import click
 
 from siren_codec import __version__
 from siren_codec.errors import SirenError, UsageError
-from siren_codec.options import DEVICES, EFFORTS, MODELS, QUALITIES, Options
+from siren_codec.options import DEVICES, EFFORTS, MODELS, QUALITIES, STARTS, Options
 
 if TYPE_CHECKING:
     from siren_codec.codec import Encoded, Show
@@ -100,6 +100,13 @@ _device = click.option("--device", type=click.Choice(DEVICES), default="auto")
     help="What is stored: latent grids and the weights of a SIREN, or the weights alone.",
 )
 @click.option(
+    "--start",
+    type=click.Choice(STARTS),
+    default=_DEFAULTS.start,
+    show_default=True,
+    help="Begin with random networks, the prior's, or also with its analysis network's grids.",
+)
+@click.option(
     "--hidden-layers",
     type=click.IntRange(1, 16),
     metavar="N",
@@ -109,7 +116,7 @@ _device = click.option("--device", type=click.Choice(DEVICES), default="auto")
     "--hidden-features",
     type=click.IntRange(1, 512),
     metavar="N",
-    help="Width of a layer. [grid: 16 or 32; coordinate: 4 to 64, for 12 sqrt(pixels) weights]",
+    help="Width of a layer. [grid: 32; coordinate: 4 to 64, for 12 sqrt(pixels) weights]",
 )
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Steps, instead of -e's.")
 @_device
@@ -279,6 +286,10 @@ def info_command(source: str, as_json: bool, max_pixels: int) -> None:
                 name = f"layer {tensor['layer']} {tensor['kind']}"
                 shape = "x".join(map(str, tensor["shape"]))
                 click.echo(f"{name:22} {shape}, step {tensor['step']:g}, to {tensor['largest']}")
+        elif key == "prior" and value:
+            click.echo(f"{key:22} {value['id']} ({value['hash']}) at quality {value['quality']}")
+            click.echo(f"{'differences':22} {value['differences']}")
+            click.echo(f"{'bytes without prior':22} {value['bytes_without']}, of the weights alone")
         elif key == "latents":
             for grid in value:
                 shape = "x".join(map(str, grid["shape"]))

@@ -15,11 +15,13 @@ import numpy.typing as npt
 
 from siren_codec import image, metrics, stream
 from siren_codec.errors import LimitError, SirenError
-from siren_codec.field import Architecture, Field, evaluate
+from siren_codec.field import Architecture, Field, PriorName, QuantisedTensor, evaluate
 from siren_codec.field.evaluate import Sampler
 from siren_codec.image import Picture
 from siren_codec.options import Options
 from siren_codec.stream import DEFAULT_LIMITS, Limits, format, latents, weights
+from siren_codec.stream import prior as priors
+from siren_codec.stream.tables import MAX_MAGNITUDE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,12 +37,11 @@ __all__ = [
     "info",
     "limits_for",
     "open_field",
+    "prior_for",
     "read_limited",
     "render_picture",
 ]
 
-_SMALL_BELOW = 36
-"""The quality below which the grid model's networks are small."""
 _CHANNELS = ("L", "LA", "RGB", "RGBA")
 
 Show = Literal["colour", "gradient", "laplacian"]
@@ -89,9 +90,10 @@ def encode_picture(
 ) -> Encoded:
     """Encode a Picture; see `encode`. The PSNR is that of the bytes, decoded."""
     architecture = architecture_for(picture, options)
+    prior = prior_for(architecture, options)
     height, width, _ = picture.pixels.shape
     depth = 8 * picture.pixels.itemsize
-    format.check(format.Header(width, height, depth, architecture), picture.metadata)
+    format.check(format.Header(width, height, depth, architecture, prior), picture.metadata)
     from siren_codec.fit import Schedule, fit
 
     result = fit(
@@ -102,34 +104,46 @@ def encode_picture(
         device=options.device,
         progress=progress,
         metadata=picture.metadata,
+        prior=prior,
+        refine=options.start == "analysis",
     )
     data = stream.write(result.field)
     decoded = np.atleast_3d(stream.read(data, replace(DEFAULT_LIMITS, pixels=2**32)).render())
     return Encoded(data, result, metrics.psnr(reference=picture.pixels, decoded=decoded))
 
 
+def prior_for(architecture: Architecture, options: Options) -> PriorName | None:
+    """Return the prior that a fit begins with: none if it has another network, or is not wanted."""
+    if options.start == "zero":
+        return None
+    id_ = priors.DEFAULT_PRIORS[options.model]
+    if not priors.path_of(id_).exists() and id_ == 2:
+        return None
+    if priors.load(id_).architecture_for(architecture.channels) != architecture:
+        return None
+    return PriorName(id_, options.quality)
+
+
 def architecture_for(picture: Picture, options: Options) -> Architecture:
     """Return the network for a picture.
 
-    `grid`: 2 layers of 32 with a sine, fed by grids on 7 levels, or at low qualities, where the
-    weights are a third of a file, of 16 and a smaller context network. `coordinate`: as many
+    `grid`: 2 layers of 32 with a sine, fed by grids on 7 levels. `coordinate`: as many
     features, 4 to 64, as make 12 sqrt(pixels) weights; from 5,000 weights on they lie in 10 layers
     with a sine, below in 5, as COIN has it (arXiv 2103.03123), whose 10x28 is what a Kodak picture
     gets.
     """
     height, width, channels = picture.pixels.shape
     if options.model == "grid":
-        small = options.quality < _SMALL_BELOW
         return Architecture(
             channels,
             options.hidden_layers or 2,
-            options.hidden_features or (16 if small else 32),
+            options.hidden_features or 32,
             first_omega_0=3.0,
             omega_0=10.0,
             # One grid on each of the two finest levels, for they cost the most.
-            features=(1, 1) + (channels,) * 5,
-            neighbours=12 if small else 24,
-            context_features=8 if small else 16,
+            features=(1, 1) + (4 if channels in (2, 4) else 3,) * 5,
+            neighbours=24,
+            context_features=16,
         )
     affordable = 12 * math.sqrt(width * height)
     layers = options.hidden_layers or (10 if affordable >= 5000 else 5)
@@ -225,6 +239,7 @@ def info(source: Source, *, max_pixels: int = DEFAULT_LIMITS.pixels) -> dict[str
         "bytes": len(data),
         "bpp": metrics.bpp(file_bytes=len(data), width=field.width, height=field.height),
         "sections": {"header": header, **sizes, "checksum": format.CRC_LENGTH},
+        "prior": _prior_info(field),
         "weights": count,
         "weight_coder": weights.coder(sections[format.Section.WEIGHTS]).name.lower(),
         "bits_per_weight": 8 * sizes["weights"] / count,
@@ -240,6 +255,44 @@ def info(source: Source, *, max_pixels: int = DEFAULT_LIMITS.pixels) -> dict[str
             for index, tensor in enumerate(field.tensors())
         ],
     }
+
+
+def _prior_info(field: Field) -> dict[str, Any] | None:
+    """Return what `info` says of a file's prior, and what the weights would cost without it."""
+    if field.prior is None:
+        return None
+    known = priors.load(field.prior.id)
+    expected = known.expect(field.channels, field.prior.quality)
+    differences = [
+        weights.differences(tensor, x.tensor)
+        for tensor, x in zip(field.tensors(), expected, strict=True)
+    ]
+    alone = weights.pack(
+        [
+            _alone(tensor, x, moved.exponent if moved else None)
+            for tensor, x, moved in zip(field.tensors(), expected, differences, strict=True)
+        ]
+    )
+    return {
+        "id": known.id,
+        "hash": known.digest.hex(),
+        "quality": field.prior.quality,
+        "differences": sum(int(np.count_nonzero(x.values)) for x in differences if x),
+        "bytes_without": len(alone),
+    }
+
+
+def _alone(
+    tensor: QuantisedTensor, expected: priors.Expected, exponent: int | None
+) -> QuantisedTensor:
+    """Return a tensor rounded to the step of its differences, or if it has none to its spread."""
+    if exponent is None:
+        exponent = math.floor((np.median(expected.spreads) - priors.SPREAD_OF_ONE) / 4)
+    real = tensor.dequantise()
+    largest = max(float(np.abs(real).max()), 2.0**-20)
+    least = math.ceil(math.log2(largest / MAX_MAGNITUDE))
+    exponent = min(max(exponent, least, weights.EXPONENTS.start), weights.EXPONENTS.stop - 1)
+    return QuantisedTensor(np.rint(np.ldexp(real, -exponent)).astype(np.int32), exponent)
 
 
 def _layer_name(architecture: Architecture, index: int) -> str:

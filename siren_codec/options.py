@@ -6,10 +6,11 @@ from typing import Any
 
 from siren_codec.errors import UsageError
 
-__all__ = ["DEVICES", "EFFORTS", "MODELS", "QUALITIES", "Options"]
+__all__ = ["DEVICES", "EFFORTS", "MODELS", "QUALITIES", "STARTS", "Options"]
 
 MODELS = ("grid", "coordinate")
 DEVICES = ("auto", "cpu", "cuda")
+STARTS = ("zero", "prior", "analysis")
 EFFORTS = range(1, 10)
 QUALITIES = range(1, 101)
 
@@ -24,6 +25,10 @@ class Options:
     """1 to 100: what a bit is worth to the `grid` model. `coordinate` does not know it."""
     effort: int = 4
     """1 (quick) to 9 (best): how long the fit runs."""
+    start: str = "analysis"
+    """Where the fit begins: `zero` is random networks, `prior` those of the prior, `analysis` these
+    and the grids of its analysis network. Of a size that has no prior the networks are random.
+    """
     hidden_layers: int | None = None
     """Layers with a sine; by default what the model and the picture call for."""
     hidden_features: int | None = None
@@ -36,7 +41,7 @@ class Options:
     """Of all random numbers; it repeats on one machine."""
 
     def __post_init__(self) -> None:
-        for name, choices in (("model", MODELS), ("device", DEVICES)):
+        for name, choices in (("model", MODELS), ("start", STARTS), ("device", DEVICES)):
             found = getattr(self, name)
             if found not in choices:
                 expected = ", ".join(choices[:-1]) + " or " + choices[-1]

@@ -26,6 +26,19 @@ Shape = tuple[int, ...]
 Draw = Callable[[int, Shape, float], Integers]
 
 
+def plain(count: int) -> Integers:
+    """The scales of `count` integers without a prior."""
+    return np.full(count, 32, np.int32)
+
+
+def pack_range(values: Sequence[Integers]) -> bytes:
+    return weights._pack_range(values, [plain(flat.size) for flat in values])
+
+
+def unpack_range(data: bytes, counts: Sequence[int]) -> list[Integers]:
+    return weights._unpack_range(data, [plain(count) for count in counts])
+
+
 def tensor(values: npt.ArrayLike, exponent: int = -8) -> QuantisedTensor:
     return QuantisedTensor(np.asarray(values, np.int32), exponent)
 
@@ -101,7 +114,7 @@ def test_round_trip(values: list[Integers]) -> None:
 def test_round_trip_of_each_coder(values: list[Integers]) -> None:
     flat = flattened(values)
     assert_same(weights._unpack_zstd(weights._pack_zstd(flat), counts(values)), flat)
-    assert_same(weights._unpack_range(weights._pack_range(flat), counts(values)), flat)
+    assert_same(unpack_range(pack_range(flat), counts(values)), flat)
 
 
 @pytest.mark.parametrize(("value", "planes"), [(127, 1), (-128, 1), (128, 2), (-129, 2)])
@@ -132,7 +145,7 @@ def test_every_exponent_of_the_format_is_kept() -> None:
 
 def test_the_smaller_form_is_written(values: list[Integers]) -> None:
     flat = flattened(values)
-    forms = {Coder.ZSTD: weights._pack_zstd(flat), Coder.RANGE: weights._pack_range(flat)}
+    forms = {Coder.ZSTD: weights._pack_zstd(flat), Coder.RANGE: pack_range(flat)}
     data = weights.pack([tensor(part, 0) for part in values])
     body = forms[weights.coder(data)]
     assert data == bytes([weights.coder(data)]) + bytes([24] * len(values)) + body
@@ -177,8 +190,8 @@ def test_golden_bytes_of_zstd(values: list[Integers], data: str) -> None:
 
 @pytest.mark.parametrize(("values", "data"), [(SMALL, SMALL_RANGE), (LONGER, LONGER_RANGE)])
 def test_golden_bytes_of_the_range_coder(values: list[Integers], data: str) -> None:
-    assert weights._pack_range(values) == golden(data)
-    assert_same(weights._unpack_range(golden(data), counts(values)), values)
+    assert pack_range(values) == golden(data)
+    assert_same(unpack_range(golden(data), counts(values)), values)
 
 
 def test_golden_section() -> None:
@@ -234,7 +247,7 @@ def reference_decode(data: bytes, counts: Sequence[int]) -> list[Integers]:
 
 def test_the_reference_decoder_reads_what_is_written(values: list[Integers]) -> None:
     flat = flattened(values)
-    assert_same(reference_decode(weights._pack_range(flat), counts(values)), flat)
+    assert_same(reference_decode(pack_range(flat), counts(values)), flat)
 
 
 @pytest.mark.parametrize("family", Family)
@@ -243,15 +256,15 @@ def test_the_reference_decoder_agrees_on_every_symbol_of_a_table(
     monkeypatch: pytest.MonkeyPatch, family: Family, index: int
 ) -> None:
     # Thousands of symbols, the rarest and the likeliest among them, under a table of our choice.
-    monkeypatch.setattr(weights, "_best_table", lambda _: (family, index, 0.0))
+    monkeypatch.setattr(weights, "_best_table", lambda *_: (family, index, 0.0))
     most = reach(index)
     rng = np.random.default_rng(index)
     flat = rng.integers(-most, most + 1, 2000).astype(np.int32)
     flat[:5] = -most, most, 0, -1, 1
-    data = weights._pack_range([flat])
+    data = pack_range([flat])
     assert data[0] == family << 6 | index
     assert_same(reference_decode(data, [flat.size]), [flat])
-    assert_same(weights._unpack_range(data, [flat.size]), [flat])
+    assert_same(unpack_range(data, [flat.size]), [flat])
 
 
 # Cost
@@ -261,12 +274,12 @@ def test_the_reference_decoder_agrees_on_every_symbol_of_a_table(
 @pytest.mark.parametrize("draw", [laplace, gaussian])
 def test_cost_is_what_the_range_coder_spends(draw: Draw, scale: float) -> None:
     values = draw(12, (50, 40), scale)
-    bits = 8 * (len(weights._pack_range([values.ravel()])) - 1)
+    bits = 8 * (len(pack_range([values.ravel()])) - 1)
     assert weights.cost(values) == pytest.approx(bits, abs=64)
 
 
 def test_cost_adds_up_over_tensors(values: list[Integers]) -> None:
-    bits = 8 * (len(weights._pack_range(flattened(values))) - len(values))
+    bits = 8 * (len(pack_range(flattened(values))) - len(values))
     assert sum(map(weights.cost, values)) == pytest.approx(bits, abs=64 + 1e-3 * bits)
 
 
@@ -275,7 +288,7 @@ def test_cost_adds_up_over_tensors(values: list[Integers]) -> None:
 )
 def test_the_best_table_is_chosen(draw: Draw, family: Family) -> None:
     values = draw(13, (4000,), 40)
-    chosen, index, bits = weights._best_table(values)
+    chosen, index, bits = weights._best_table(values, plain(values.size))
     everything = {
         (family, i): float(np.sum(24 - np.log2(frequencies(family, i)[values + reach(i)])))
         for family in Family
@@ -400,11 +413,11 @@ def test_an_exponent_out_of_range(exponents: bytes) -> None:
 
 
 VALUES = [np.array([5, -3, 0, 2, 2, -1], np.int32), np.array([9, 0, -9], np.int32)]
-RANGE_BODY = weights._pack_range(VALUES)
+RANGE_BODY = pack_range(VALUES)
 
 
 def test_the_range_coded_body_is_sound() -> None:
-    assert_same(weights._unpack_range(RANGE_BODY, COUNTS), VALUES)
+    assert_same(unpack_range(RANGE_BODY, COUNTS), VALUES)
 
 
 @pytest.mark.parametrize("position", [0, 1])

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from siren_codec.field import evaluate
 from siren_codec.field.evaluate import Crop, Sampler, Size
 
-__all__ = ["Architecture", "Field", "Layer", "QuantisedTensor"]
+__all__ = ["Architecture", "Field", "Layer", "PriorName", "QuantisedTensor"]
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,14 @@ class Layer:
     bias: QuantisedTensor
 
 
+@dataclass(frozen=True)
+class PriorName:
+    """The weights that a file holds its differences from: those of a prior at a quality."""
+
+    id: int
+    quality: int
+
+
 @dataclass(frozen=True, eq=False)
 class Field:
     """A compressed picture: a continuous function of (x, y) and what is needed to sample it.
@@ -119,7 +127,7 @@ class Field:
     3 or 4 channels are L, LA, RGB and RGBA. `latents[l]` are the integers of level l's grids,
     (features, rows, columns) int32 as `kernel.level_shape` says, and `context` are the layers of
     the context network; both are () without grids. `metadata` maps "icc", "exif" and "xmp" to raw
-    bytes.
+    bytes. With a `prior` the file holds the tensors' differences from it; here they are whole.
     """
 
     width: int
@@ -130,6 +138,7 @@ class Field:
     metadata: Mapping[str, bytes] = field(default_factory=dict)
     latents: tuple[npt.NDArray[np.int32], ...] = ()
     context: tuple[Layer, ...] = ()
+    prior: PriorName | None = None
 
     def __post_init__(self) -> None:
         for grids in self.latents:

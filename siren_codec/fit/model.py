@@ -1,6 +1,8 @@
 """The torch twin of Field: real weights while they are fitted, and the same function of them."""
 
-from collections.abc import Iterator, Sequence
+import math
+import os
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -9,8 +11,12 @@ from torch import Tensor
 from siren_codec.field import Architecture, Field, Layer, QuantisedTensor
 from siren_codec.field.evaluate import Float64, Sampler, Samples
 from siren_codec.fit.lattice import Lattice
+from siren_codec.stream.prior import SPREAD_OF_ONE, Expected
 
-__all__ = ["Exponents", "Model", "columns_of", "from_field", "sampler", "siren"]
+__all__ = ["Exponents", "Model", "columns_of", "from_field", "quantise", "sampler", "siren"]
+
+_LEAST_SCALE = 0.3
+_ROUNDNESS = 0.3
 
 Exponents = Sequence[tuple[int, int]]
 """For each matrix the exponents of its weight's and of its bias's step."""
@@ -20,12 +26,34 @@ class Model:
     """A SIREN's and a context network's matrices, each [weight | bias] of (outputs, columns).
 
     Every bias is a column; the context network's first matrix has one for each grid. The first
-    `len(architecture.shapes)` matrices are the SIREN's.
+    `len(architecture.shapes)` matrices are the SIREN's. With a prior, `expected` is what it says of
+    all tensors in the order of the file, and what is rounded are the differences from it.
     """
 
-    def __init__(self, architecture: Architecture, matrices: Sequence[Tensor]) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        matrices: Sequence[Tensor],
+        expected: Sequence[Expected] | None = None,
+    ) -> None:
         self.architecture = architecture
         self.matrices = [matrix.detach().clone().requires_grad_() for matrix in matrices]
+        self.expected = expected
+        self._origins = [torch.zeros_like(matrix) for matrix in self.matrices]
+        if expected:
+            found = _joined([x.tensor.dequantise() for x in expected])
+            self._origins = [m.to(o) for m, o in zip(found, self._origins, strict=True)]
+            spreads = [2.0 ** ((x.spreads.astype(float) - SPREAD_OF_ONE) / 4) for x in expected]
+            found = _joined(spreads)
+            self._spreads = [m.to(o) for m, o in zip(found, self._origins, strict=True)]
+
+    @classmethod
+    def of_prior(
+        cls, architecture: Architecture, expected: Sequence[Expected], device: str
+    ) -> "Model":
+        """Return the networks that a prior expects."""
+        matrices = _joined([x.tensor.dequantise() for x in expected])
+        return cls(architecture, [matrix.to(device) for matrix in matrices], expected)
 
     @property
     def depth(self) -> int:
@@ -43,6 +71,23 @@ class Model:
             matrix.copy_(saved)
 
     @torch.no_grad()
+    def add_rate(self, price: float) -> None:
+        """Add to the gradients what the differences from the prior cost at a price for a bit.
+
+        A Laplace of scale b costs |d| / (b ln 2) bits; b is as much larger than the prior's spread as
+        a tensor's differences are, and for small differences the bound is smooth.
+        """
+        for index, (matrix, origin) in enumerate(zip(self.matrices, self._origins, strict=True)):
+            assert matrix.grad is not None
+            for part in self.parts(index):
+                spread = self._spreads[index][:, part]
+                relative = (matrix[:, part] - origin[:, part]) / spread
+                scale = max(float(relative.abs().mean()), _LEAST_SCALE)
+                relative /= scale
+                slope = relative / (relative.square() + _ROUNDNESS**2).sqrt_()
+                matrix.grad[:, part] += slope.div_(spread * scale * math.log(2)).mul_(price * float(os.environ.get("PULL", "1")))
+
+    @torch.no_grad()
     def effective(self, exponents: Exponents | None = None) -> list[Tensor]:
         """Return the matrices as they are used: rounded to their steps, with `exponents`.
 
@@ -53,11 +98,12 @@ class Model:
             return [matrix.detach().clone().requires_grad_() for matrix in self.matrices]
         rounded = []
         for index, (matrix, pair) in enumerate(zip(self.matrices, exponents, strict=True)):
-            out = matrix.detach().clone()
+            origin = self._origins[index]
+            out = matrix.detach() - origin
             for part, exponent in zip(self.parts(index), pair, strict=True):
                 step = 2.0**exponent
                 out[:, part] = torch.round(out[:, part] / step) * step
-            rounded.append(out.requires_grad_())
+            rounded.append(out.add_(origin).requires_grad_())
         return rounded
 
     def parts(self, index: int) -> tuple[slice, slice]:
@@ -67,17 +113,30 @@ class Model:
 
     def quantised(self, exponents: Exponents) -> tuple[Layer, ...]:
         """Return the layers rounded to their steps, the SIREN's first."""
-        layers = []
-        for index, (matrix, (weight, bias)) in enumerate(
-            zip(self.matrices, exponents, strict=True)
-        ):
-            real = matrix.detach().cpu().double().numpy()
-            of_weight, of_bias = self.parts(index)
-            biases = real[:, of_bias].T
-            if index != self.depth:
-                biases = biases[0]
-            layers.append(Layer(quantise(real[:, of_weight], weight), quantise(biases, bias)))
-        return tuple(layers)
+        return tuple(
+            Layer(self._quantised(index, 0, pair[0]), self._quantised(index, 1, pair[1]))
+            for index, pair in enumerate(exponents)
+        )
+
+    def _quantised(self, index: int, part: int, exponent: int) -> QuantisedTensor:
+        integers = quantise(self.differences(index, part), exponent)
+        if not self.expected:
+            return integers
+        expected = self.expected[2 * index + part].tensor
+        moved = integers.values.astype(np.int64) << (exponent - expected.exponent)
+        values = (expected.values + moved).astype(np.int32)
+        return QuantisedTensor(values, expected.exponent)
+
+    def differences(self, index: int, part: int) -> Float64:
+        """Return a tensor's differences from the prior, or from 0 without one, in its shape.
+
+        `part` is 0 for the weight of matrix `index`, 1 for its bias.
+        """
+        moved = self.matrices[index].detach() - self._origins[index]
+        real: Float64 = moved.cpu().double().numpy()[:, self.parts(index)[part]]
+        if part == 0:
+            return real
+        return real.T if index == self.depth else real[:, 0]
 
 
 def columns_of(architecture: Architecture) -> list[int]:
@@ -104,14 +163,16 @@ def quantise(real: Float64, exponent: int) -> QuantisedTensor:
 
 def from_field(field: Field, device: str) -> Model:
     """Return the Model of a Field's quantised weights."""
-    return Model(field.architecture, [*_matrices(field, device)])
+    matrices = _joined([tensor.dequantise() for tensor in field.tensors()])
+    return Model(field.architecture, [matrix.to(device) for matrix in matrices])
 
 
-def _matrices(field: Field, device: str) -> Iterator[Tensor]:
-    for layer in field.layers + field.context:
-        bias = np.atleast_2d(layer.bias.dequantise()).T
-        matrix = np.concatenate([layer.weight.dequantise(), bias], axis=1)
-        yield torch.tensor(matrix, dtype=torch.float32, device=device)
+def _joined(tensors: Sequence[Float64]) -> list[Tensor]:
+    """Return matrices [weight | bias] of tensors in the order of the file."""
+    return [
+        torch.tensor(np.concatenate([weight, np.atleast_2d(bias).T], axis=1), dtype=torch.float32)
+        for weight, bias in zip(tensors[::2], tensors[1::2], strict=True)
+    ]
 
 
 def sampler(field: Field, device: str) -> Sampler:

@@ -8,15 +8,18 @@ import numpy as np
 import torch
 
 from siren_codec.errors import FitError
-from siren_codec.field.evaluate import Float64
+from siren_codec.field import QuantisedTensor
 from siren_codec.fit.model import Model, quantise
+from siren_codec.stream.prior import Expected
 from siren_codec.stream.tables import MAX_MAGNITUDE
-from siren_codec.stream.weights import EXPONENTS, cost
+from siren_codec.stream.weights import EXPONENTS, cost, scales
 
 __all__ = ["choose_exponents"]
 
 _BITS = range(3, 15)
-"""Candidate precisions: the largest magnitude of a tensor takes about so many bits and a sign."""
+_BITS_OF_DIFFERENCES = range(-1, 12)
+"""Candidate precisions: the largest magnitude of a tensor takes about so many bits and a sign. One
+bit less than none rounds all to 0."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,11 @@ def choose_exponents(
     tensor can be chosen by itself (Shoham and Gersho 1988). `price(D, R)` is lambda, settled with R
     by iteration; it is raised as far as it takes to make R no more than `most_bits`.
     """
-    choices = [list(_choices(model, index, part, error)) for index, part in _tensors(model)]
+    choices = [
+        list(_choices(model, index, part, error))
+        for index in range(len(model.matrices))
+        for part in range(2)
+    ]
     best = [tensor[len(tensor) // 2] for tensor in choices]
     lambda_ = 0.0
     for _ in range(8):
@@ -59,33 +66,38 @@ def _cheapest(choices: list[list[_Choice]], lambda_: float) -> list[_Choice]:
     return [min(c, key=lambda choice: choice.distortion + lambda_ * choice.bits) for c in choices]
 
 
-def _tensors(model: Model) -> Iterator[tuple[int, slice]]:
-    """Yield each tensor as a layer's index and the columns that it takes there."""
-    for index in range(len(model.matrices)):
-        for part in model.parts(index):
-            yield index, part
-
-
 @torch.no_grad()
 def _choices(
-    model: Model, index: int, part: slice, error: Callable[[int], float]
+    model: Model, index: int, part: int, error: Callable[[int], float]
 ) -> Iterator[_Choice]:
     """Yield what each step of one tensor costs and harms, all other tensors left exact."""
-    tensor = model.matrices[index].detach()[:, part]
+    tensor = model.matrices[index].detach()[:, model.parts(index)[part]]
     saved = tensor.clone()
-    real: Float64 = saved.cpu().double().numpy()
+    real = model.differences(index, part)
+    expected = model.expected[2 * index + part] if model.expected else None
     largest = float(np.abs(real).max())
     if not np.isfinite(largest):
         raise FitError("expected finite weights, found others")
     exact = error(index)
     top = int(np.frexp(largest)[1]) if largest > 0 else EXPONENTS.start
+    least = expected.tensor.exponent if expected else EXPONENTS.start
     seen = set()
-    for bits in _BITS:
-        exponent = min(max(top - bits, EXPONENTS.start), EXPONENTS.stop - 1)
+    for bits in _BITS_OF_DIFFERENCES if expected else _BITS:
+        exponent = min(max(top - bits, least), EXPONENTS.stop - 1)
         integers = quantise(real, exponent)
         if exponent in seen or np.abs(integers.values).max() > MAX_MAGNITUDE:
             continue
         seen.add(exponent)
-        tensor.copy_(torch.from_numpy(integers.dequantise()).to(tensor))
-        yield _Choice(exponent, cost(integers.values), max(error(index) - exact, 0.0))
+        moved = integers.dequantise() - real
+        moved = moved if part == 0 else np.atleast_2d(moved).T
+        tensor.copy_(saved + torch.from_numpy(moved).to(saved))
+        yield _Choice(exponent, _bits(integers, expected), max(error(index) - exact, 0.0))
         tensor.copy_(saved)
+
+
+def _bits(integers: QuantisedTensor, expected: Expected | None) -> float:
+    if expected is None:
+        return cost(integers.values)
+    if not integers.values.any():
+        return 0.0
+    return cost(integers.values, scales(integers.exponent, expected.spreads))

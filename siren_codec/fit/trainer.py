@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from siren_codec.errors import FitError, UsageError
-from siren_codec.field import Architecture, Field
+from siren_codec.field import Architecture, Field, PriorName
 from siren_codec.fit import rate, start
 from siren_codec.fit.latents import Latents, Noise, Softener
 from siren_codec.fit.lattice import Lattice, averaged
@@ -69,20 +69,26 @@ def fit(
     device: str = "auto",
     progress: ProgressCallback | None = None,
     metadata: Mapping[str, bytes] | None = None,
+    prior: PriorName | None = None,
+    refine: bool = True,
 ) -> Fit:
     """Fit a SIREN to a picture of (height, width, channels) uint8 or uint16 samples.
 
     The loss is the mean squared error of the stored samples, scaled to [-1, 1]. The same seed
-    gives the same Field on the same machine. Raises FitError when the loss stays non-finite.
+    gives the same Field on the same machine. With a `prior` the fit begins with its networks, and
+    if it is to `refine` them with its analysis network's grids, and the weights are rounded in
+    their differences from it. Raises FitError when the loss stays non-finite.
     """
     height, width, channels = pixels.shape
     if channels != architecture.channels:
         raise UsageError(f"expected {architecture.channels} channels, found {channels}")
     device = choose_device(device)
     try:
-        model = start.begin(architecture, seed=seed, device=device)
+        model = start.networks(architecture, prior, seed=seed, device=device)
         with worker(device) as work:
-            run = _Run(model, pixels, schedule, seed, device, work, progress)
+            run = Run(model, pixels, schedule, seed, device, work, progress)
+            if run.price:
+                run.begin(prior, refine)
             real = run.fit_real()
             exponents = _exact(model, run.choose_exponents())
             quantised = run.fit_rounded(exponents)
@@ -98,6 +104,7 @@ def fit(
         metadata=dict(metadata or {}),
         latents=tuple(level.cpu().numpy().astype(np.int32) for level in run.latents.levels()),
         context=layers[model.depth :],
+        prior=prior,
     )
     return Fit(field, _psnr(real.error), _psnr(quantised.error), quantised.bits)
 
@@ -121,7 +128,7 @@ def choose_device(name: str) -> str:
     return name
 
 
-class _Run:
+class Run:
     """One fit under way."""
 
     def __init__(
@@ -148,8 +155,17 @@ class _Run:
         samples = torch.from_numpy(pixels.astype(np.float32)) * (2 / peak) - 1
         self.samples = samples.permute(2, 0, 1).contiguous().to(device)
         self.clock = _Clock(schedule, width * height)
-        if self.price:
-            self.steps = start.analyse(model, self.latents, self.samples, lambda_)
+
+    def begin(self, prior: PriorName | None, refine: bool) -> None:
+        """Give the grids their first values."""
+        start.grids(
+            self.model,
+            self.latents,
+            self.samples,
+            lambda_=4 * self.schedule.lambda_,
+            prior=prior,
+            refine=refine,
+        )
 
     def fit_real(self) -> Loss:
         """Fit real weights and noisy grids, coarse to fine; then round the grids."""
@@ -214,6 +230,8 @@ class _Run:
                 optimiser.forget()
             else:
                 best.offer(loss.objective)
+                if self.model.expected:
+                    self.model.add_rate(self.price)
                 optimiser.step_networks(now, best.damping)
                 if soften:
                     gradient.mul_(soften.slope)

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from siren_codec.errors import FormatError, LimitError, UsageError
-from siren_codec.field import Architecture, Field, Layer
-from siren_codec.stream import latents, weights
+from siren_codec.field import Architecture, Field, Layer, PriorName
+from siren_codec.stream import latents, prior, weights
 from siren_codec.stream.cursor import Cursor, pack_varint
 
 __all__ = [
@@ -40,6 +40,9 @@ VERSION = 1
 CRC_LENGTH = 4
 _DEPTHS = (8, 16)
 _OMEGA_UNIT = 0.25
+_WITH_PRIOR = 0x08
+"""The bit of the samples' byte that says that a prior is named."""
+_QUALITIES = range(1, 101)
 _ANCILLARY = 0x80
 _CELLS_PER_PIXEL = 4
 """A reader accepts as many cells of latent grids for each pixel that its limit allows."""
@@ -91,14 +94,16 @@ class Header:
     height: int
     depth: int
     architecture: Architecture
+    prior: PriorName | None = None
 
 
 def write(field: Field) -> bytes:
     """Return the bytes of a `.siren` file. Raises SirenError if no reader would accept it."""
-    header = Header(field.width, field.height, field.depth, field.architecture)
+    header = Header(field.width, field.height, field.depth, field.architecture, field.prior)
     check(header, field.metadata)
     _check_shapes(field)
-    sections = {Section.WEIGHTS: weights.pack(tuple(field.tensors()))}
+    expected = prior.expected(field.prior, field.channels)
+    sections = {Section.WEIGHTS: weights.pack(tuple(field.tensors()), expected)}
     if field.latents:
         sections[Section.LATENTS] = latents.pack(field.latents, field.context, field.architecture)
     sections |= {id_: field.metadata[n] for id_, n in _METADATA.items() if n in field.metadata}
@@ -111,6 +116,10 @@ def write(field: Field) -> bytes:
 def check(header: Header, metadata: Mapping[str, bytes]) -> None:
     """Raise SirenError if `write` would refuse such a picture, however well it were fitted."""
     _check(header, DEFAULT_LIMITS, pixels=False)
+    if header.prior:
+        known = prior.load(header.prior.id).architecture_for(header.architecture.channels)
+        if known != header.architecture or header.prior.quality not in _QUALITIES:
+            raise UsageError(f"expected {known} for {header.prior}, found {header.architecture}")
     for omega in (header.architecture.first_omega_0, header.architecture.omega_0):
         if omega % _OMEGA_UNIT:
             raise UsageError(f"omega_0: expected a multiple of {_OMEGA_UNIT}, found {omega}")
@@ -129,7 +138,8 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Field:
     header, sections = parse(data, limits)
     architecture = header.architecture
     width, height = header.width, header.height
-    tensors = weights.unpack(sections[Section.WEIGHTS], architecture.tensor_shapes)
+    expected = prior.expected(header.prior, architecture.channels)
+    tensors = weights.unpack(sections[Section.WEIGHTS], architecture.tensor_shapes, expected)
     layers = tuple(
         Layer(weight, bias) for weight, bias in zip(tensors[::2], tensors[1::2], strict=True)
     )
@@ -138,7 +148,12 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Field:
     if Section.LATENTS in sections:
         grids = latents.unpack(sections[Section.LATENTS], context, architecture, width, height)
     metadata = {name: sections[id_] for id_, name in _METADATA.items() if id_ in sections}
-    return Field(width, height, header.depth, architecture, layers, metadata, grids, context)
+    return Field(
+        *(width, height, header.depth, architecture, layers, metadata),
+        latents=grids,
+        context=context,
+        prior=header.prior,
+    )
 
 
 def sizes(sections: Mapping[int, bytes]) -> dict[str, int]:
@@ -188,12 +203,19 @@ def _check_shapes(field: Field) -> None:
 
 
 def _pack_header(header: Header) -> bytes:
-    architecture = header.architecture
+    kind = header.architecture.channels - 1 | _DEPTHS.index(header.depth) << 2
+    if header.prior:
+        kind |= _WITH_PRIOR
+        name = prior.load(header.prior.id)
+        rest = bytes([name.id]) + name.digest + bytes([header.prior.quality])
+    else:
+        rest = _pack_architecture(header.architecture)
+    return pack_varint(header.width) + pack_varint(header.height) + bytes([kind]) + rest
+
+
+def _pack_architecture(architecture: Architecture) -> bytes:
     return b"".join(
         (
-            pack_varint(header.width),
-            pack_varint(header.height),
-            bytes([architecture.channels - 1 | _DEPTHS.index(header.depth) << 2]),
             bytes([architecture.hidden_layers]),
             pack_varint(architecture.hidden_features),
             pack_varint(round(architecture.first_omega_0 / _OMEGA_UNIT)),
@@ -209,14 +231,38 @@ def _pack_header(header: Header) -> bytes:
 def _unpack_header(cursor: Cursor) -> Header:
     width, height = cursor.varint(), cursor.varint()
     kind = cursor.byte()
-    if kind >> 3:
+    if kind >> 4:
         raise FormatError(f"expected reserved bits of 0 in the sample format, found {kind:#04x}")
+    channels, depth = (kind & 3) + 1, _DEPTHS[kind >> 2 & 1]
+    if kind & _WITH_PRIOR:
+        name = _unpack_prior(cursor)
+        architecture = prior.load(name.id).architecture_for(channels)
+        if architecture is None:
+            raise FormatError(f"prior {name.id}: expected 1 or 3 channels, found {channels}")
+        return Header(width, height, depth, architecture, name)
+    return Header(width, height, depth, _unpack_architecture(cursor, channels))
+
+
+def _unpack_prior(cursor: Cursor) -> PriorName:
+    id_, digest, quality = cursor.byte(), cursor.take(4), cursor.byte()
+    known = prior.load(id_).digest
+    if digest != known:
+        raise FormatError(f"prior {id_}: expected the hash {known.hex()}, found {digest.hex()}")
+    name = PriorName(id_, quality)
+    if name.quality not in _QUALITIES:
+        raise FormatError(
+            f"quality: expected {_QUALITIES.start} to {_QUALITIES.stop - 1}, found {name.quality}"
+        )
+    return name
+
+
+def _unpack_architecture(cursor: Cursor, channels: int) -> Architecture:
     hidden_layers, hidden_features = cursor.byte(), cursor.varint()
     first_omega_0, omega_0 = cursor.varint() * _OMEGA_UNIT, cursor.varint() * _OMEGA_UNIT
     features = tuple(cursor.take(cursor.byte()))
     neighbours, context_features = cursor.take(2) if features else (0, 0)
-    architecture = Architecture(
-        channels=(kind & 3) + 1,
+    return Architecture(
+        channels=channels,
         hidden_layers=hidden_layers,
         hidden_features=hidden_features,
         first_omega_0=first_omega_0,
@@ -225,7 +271,6 @@ def _unpack_header(cursor: Cursor) -> Header:
         neighbours=neighbours,
         context_features=context_features,
     )
-    return Header(width, height, _DEPTHS[kind >> 2], architecture)
 
 
 def _check(header: Header, limits: Limits, *, pixels: bool = True) -> None:

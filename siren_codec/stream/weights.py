@@ -1,4 +1,7 @@
-"""Integer weights <-> packed bytes: zstd, or the range coder where that is smaller."""
+"""Integer weights <-> packed bytes: zstd, or the range coder where that is smaller.
+
+What is packed are the weights, or with a prior their differences from what it says.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from siren_codec.errors import FormatError, LimitError
+from siren_codec.errors import FormatError, LimitError, UsageError
 from siren_codec.field import QuantisedTensor
+from siren_codec.stream.prior import SPREAD_OF_ONE, Expected
 from siren_codec.stream.tables import (
     MAX_MAGNITUDE,
     PRECISION,
@@ -21,14 +25,30 @@ from siren_codec.stream.tables import (
     reach,
 )
 
-__all__ = ["EXPONENTS", "Coder", "coder", "constriction_errors", "cost", "pack", "unpack"]
+__all__ = [
+    "EXPONENTS",
+    "Coder",
+    "Scales",
+    "coder",
+    "constriction_errors",
+    "cost",
+    "differences",
+    "pack",
+    "scales",
+    "unpack",
+]
 
 Integers = npt.NDArray[np.int32]
+Scales = npt.NDArray[np.int32]
+"""For each integer the scale index of its table, before the tensor's shift and clipping."""
 Shape = tuple[int, ...]
 
 EXPONENTS = range(-24, 8)
 """The exponents that a step 2**exponent may have."""
 _ZSTD_LEVEL = 19
+_UNMOVED = 0xFF
+"""Instead of an exponent: the tensor is the prior's."""
+_NO_SHIFT = 32
 
 
 class Coder(IntEnum):
@@ -38,23 +58,55 @@ class Coder(IntEnum):
     RANGE = 2
 
 
-def pack(tensors: Sequence[QuantisedTensor]) -> bytes:
+def pack(tensors: Sequence[QuantisedTensor], expected: Sequence[Expected] | None = None) -> bytes:
     """Return the weights section: the smaller of the zstd and the range-coded form.
 
-    Raises LimitError for a step or an integer that the format cannot hold.
+    With a prior, `expected` is what it says of the tensors. Raises LimitError for a step or an
+    integer that the format cannot hold.
     """
-    for tensor in tensors:
+    moved: list[QuantisedTensor | None] = [*tensors]
+    if expected is not None:
+        moved = [differences(tensor, x.tensor) for tensor, x in zip(tensors, expected, strict=True)]
+    exponents, values, bases = b"", [], []
+    for index, tensor in enumerate(moved):
+        if tensor is None:
+            exponents += bytes([_UNMOVED])
+            continue
         magnitude = int(np.abs(tensor.values.astype(np.int64)).max())
         if tensor.exponent not in EXPONENTS or magnitude > MAX_MAGNITUDE:
             raise LimitError(
                 f"weights: expected steps of 2**{EXPONENTS.start} to 2**{EXPONENTS.stop - 1} and "
                 f"magnitudes to {MAX_MAGNITUDE}, found 2**{tensor.exponent} and {magnitude}"
             )
-    exponents = bytes(tensor.exponent - EXPONENTS.start for tensor in tensors)
-    values = [tensor.values.ravel() for tensor in tensors]
-    forms = {Coder.ZSTD: _pack_zstd(values), Coder.RANGE: _pack_range(values)}
+        exponents += bytes([tensor.exponent - EXPONENTS.start])
+        values.append(tensor.values.ravel())
+        bases.append(_bases(tensor, expected[index] if expected else None))
+    forms = {}
+    if values:
+        forms[Coder.ZSTD] = _pack_zstd(values)
+    if all(_is_codable(*pair) for pair in zip(values, bases, strict=True)):
+        forms[Coder.RANGE] = _pack_range(values, bases)
     smaller = min(forms, key=lambda form: len(forms[form]))
     return bytes([smaller]) + exponents + forms[smaller]
+
+
+def differences(tensor: QuantisedTensor, expected: QuantisedTensor) -> QuantisedTensor | None:
+    """Return a tensor's differences from the prior's at the largest step that holds them.
+
+    None if there are none. Raises UsageError if the tensors have different steps.
+    """
+    if tensor.exponent != expected.exponent:
+        raise UsageError(
+            f"weights: expected the prior's step of 2**{expected.exponent}, "
+            f"found 2**{tensor.exponent}"
+        )
+    values = tensor.values.astype(np.int64) - expected.values
+    every = int(np.bitwise_or.reduce(values, axis=None))
+    if every == 0:
+        return None
+    octaves = (every & -every).bit_length() - 1
+    octaves = min(octaves, EXPONENTS.stop - 1 - tensor.exponent)
+    return QuantisedTensor((values >> octaves).astype(np.int32), tensor.exponent + octaves)
 
 
 def coder(data: bytes) -> Coder:
@@ -64,29 +116,77 @@ def coder(data: bytes) -> Coder:
     return Coder(data[0])
 
 
-def unpack(data: bytes, shapes: Sequence[Shape]) -> list[QuantisedTensor]:
-    """Return the tensors of a weights section, of the `shapes` that the header implies."""
-    form = _unpack_zstd if coder(data) is Coder.ZSTD else _unpack_range
+def unpack(
+    data: bytes, shapes: Sequence[Shape], expected: Sequence[Expected] | None = None
+) -> list[QuantisedTensor]:
+    """Return the tensors of a weights section, of the `shapes` that the header implies.
+
+    With a prior, `expected` is what it says of them.
+    """
+    form = coder(data)
     if len(data) < 1 + len(shapes):
         raise FormatError(f"weights: expected over {len(shapes)} bytes, found {len(data)}")
-    exponents = [byte + EXPONENTS.start for byte in data[1 : 1 + len(shapes)]]
-    for exponent in exponents:
-        if exponent not in EXPONENTS:
+    found: list[QuantisedTensor | None] = []
+    for index, byte in enumerate(data[1 : 1 + len(shapes)]):
+        if expected is not None and byte == _UNMOVED:
+            found.append(None)
+            continue
+        exponent = byte + EXPONENTS.start
+        least = EXPONENTS.start if expected is None else expected[index].tensor.exponent
+        if exponent not in range(least, EXPONENTS.stop):
             raise FormatError(
-                f"weights: expected a step of 2**{EXPONENTS.start} to 2**{EXPONENTS.stop - 1}, "
+                f"weights: expected a step of 2**{least} to 2**{EXPONENTS.stop - 1}, "
                 f"found 2**{exponent}"
             )
-    counts = [math.prod(shape) for shape in shapes]
+        found.append(QuantisedTensor(np.zeros(shapes[index], np.int32), exponent))
+    moved = [(index, tensor) for index, tensor in enumerate(found) if tensor is not None]
+    bases = [_bases(tensor, expected[index] if expected else None) for index, tensor in moved]
     body = data[1 + len(shapes) :]
+    if form is Coder.RANGE:
+        flats = _unpack_range(body, bases)
+    else:
+        flats = _unpack_zstd(body, [len(base) for base in bases])
+    for (index, tensor), flat in zip(moved, flats, strict=True):
+        found[index] = QuantisedTensor(flat.reshape(shapes[index]), tensor.exponent)
+    if expected is None:
+        return [tensor for tensor in found if tensor is not None]
     return [
-        QuantisedTensor(flat.reshape(shape), exponent)
-        for flat, shape, exponent in zip(form(body, counts), shapes, exponents, strict=True)
+        _sum(x.tensor, tensor) if tensor is not None else x.tensor
+        for x, tensor in zip(expected, found, strict=True)
     ]
 
 
-def cost(values: Integers) -> float:
-    """Return the bits that the range coder spends on a tensor's integers, its table chosen best."""
-    return _best_table(values.ravel())[2]
+def _sum(expected: QuantisedTensor, tensor: QuantisedTensor) -> QuantisedTensor:
+    """Return what the prior says and the differences from it together."""
+    octaves = tensor.exponent - expected.exponent
+    every = int(np.bitwise_or.reduce(tensor.values, axis=None))
+    if every == 0 or (every % 2 == 0 and tensor.exponent < EXPONENTS.stop - 1):
+        raise FormatError("weights: expected an odd difference, for the step is too small")
+    total = expected.values + (tensor.values.astype(np.int64) << octaves)
+    if np.abs(total).max() > np.iinfo(np.int32).max:
+        raise FormatError("weights: expected sums that fit into 32 bits")
+    return QuantisedTensor(total.astype(np.int32), expected.exponent)
+
+
+def scales(exponent: int, spreads: npt.NDArray[np.uint8]) -> Scales:
+    """Return the scale index of each difference from a prior, at a step of 2**exponent."""
+    quarters: Scales = spreads.ravel().astype(np.int32) - SPREAD_OF_ONE - 4 * exponent
+    return quarters + 8
+
+
+def _bases(tensor: QuantisedTensor, expected: Expected | None) -> Scales:
+    if expected is None:
+        return np.full(tensor.values.size, _NO_SHIFT, np.int32)
+    return scales(tensor.exponent, expected.spreads)
+
+
+def cost(values: Integers, base: Scales | None = None) -> float:
+    """Return the bits that the range coder spends on a tensor's integers, its table chosen best.
+
+    `base` is what `scales` says, where there is a prior; infinite if no table codes them.
+    """
+    flat = values.ravel()
+    return _best_table(flat, np.full(flat.size, _NO_SHIFT, np.int32) if base is None else base)[2]
 
 
 def _pack_zstd(values: Sequence[Integers]) -> bytes:
@@ -149,26 +249,37 @@ def _check_frame(frame: bytes) -> None:
         position += 3 + (1 if kind == 1 else size)
 
 
-def _pack_range(values: Sequence[Integers]) -> bytes:
+def _pack_range(values: Sequence[Integers], bases: Sequence[Scales]) -> bytes:
     """One byte per tensor for its table, then all integers in the words of one range coder."""
-    tables = bytes(family << 6 | index for family, index, _ in map(_best_table, values))
-    return tables + _range_words(values, tables)
+    tables = bytes(family << 6 | shift for family, shift, _ in map(_best_table, values, bases))
+    return tables + _range_words(values, bases, tables)
 
 
-def _range_words(values: Sequence[Integers], tables: bytes) -> bytes:
+def _is_codable(flat: Integers, base: Scales) -> bool:
+    return _best_table(flat, base)[2] < math.inf
+
+
+def _tables(base: Scales, table: int) -> Iterator[tuple[Family, int, npt.NDArray[np.bool_]]]:
+    """Yield a tensor's tables, family and scale index, and which of its integers each codes."""
+    indices = np.clip(base + ((table & SCALES - 1) - _NO_SHIFT), 0, SCALES - 1)
+    for index in np.unique(indices).tolist():
+        yield Family(table >> 6), index, indices == index
+
+
+def _range_words(values: Sequence[Integers], bases: Sequence[Scales], tables: bytes) -> bytes:
     encoder = constriction.stream.queue.RangeEncoder()
-    for flat, table in zip(values, tables, strict=True):
-        family, index = Family(table >> 6), table & SCALES - 1
-        encoder.encode(flat + np.int32(reach(index)), _entropy_model(family, index))
+    for flat, base, table in zip(values, bases, tables, strict=True):
+        for family, index, chosen in _tables(base, table):
+            encoder.encode(flat[chosen] + np.int32(reach(index)), _entropy_model(family, index))
     words: bytes = encoder.get_compressed().astype("<u4").tobytes()
     return words
 
 
-def _unpack_range(data: bytes, counts: Sequence[int]) -> list[Integers]:
-    tables, words = data[: len(counts)], data[len(counts) :]
-    if len(tables) < len(counts) or len(words) % 4:
+def _unpack_range(data: bytes, bases: Sequence[Scales]) -> list[Integers]:
+    tables, words = data[: len(bases)], data[len(bases) :]
+    if len(tables) < len(bases) or len(words) % 4:
         raise FormatError(
-            f"weights: expected {len(counts)} table bytes and words of 4 bytes, found {len(data)}"
+            f"weights: expected {len(bases)} table bytes and words of 4 bytes, found {len(data)}"
         )
     for table in tables:
         if table >> 6 not in list(Family):
@@ -178,12 +289,14 @@ def _unpack_range(data: bytes, counts: Sequence[int]) -> list[Integers]:
         decoder = constriction.stream.queue.RangeDecoder(
             np.frombuffer(words, "<u4").astype(np.uint32)
         )
-        for table, count in zip(tables, counts, strict=True):
-            family, index = Family(table >> 6), table & SCALES - 1
-            symbols = decoder.decode(_entropy_model(family, index), count)
-            values.append(symbols - np.int32(reach(index)))
+        for base, table in zip(bases, tables, strict=True):
+            flat = np.empty(len(base), np.int32)
+            for family, index, chosen in _tables(base, table):
+                symbols = decoder.decode(_entropy_model(family, index), int(chosen.sum()))
+                flat[chosen] = symbols - np.int32(reach(index))
+            values.append(flat)
         # The decoder pads with zeros and cannot tell one word too many: the encoder can.
-        if _range_words(values, tables) != words:
+        if _range_words(values, bases, tables) != words:
             raise FormatError("weights: expected the words of the range coder, found others")
     return values
 
@@ -211,26 +324,33 @@ def _entropy_model(family: Family, index: int) -> constriction.stream.model.Cate
     return constriction.stream.model.Categorical(weights, perfect=False)
 
 
-def _best_table(flat: Integers) -> tuple[Family, int, float]:
-    """Return the family and scale index that code integers in the fewest bits, and the bits."""
-    values, counts = np.unique(flat, return_counts=True)
-    magnitude = int(np.abs(values).max())
-    smallest = next((i for i in range(SCALES) if reach(i) >= magnitude), SCALES - 1)
-    best = None
-    for family, spread in (
-        (Family.LAPLACE, np.average(np.abs(values), weights=counts)),
-        (Family.GAUSSIAN, math.sqrt(np.average(values.astype(float) ** 2, weights=counts))),
-    ):
-        likely = round(4 * math.log2(max(spread, 0.25)) + 8)
-        around = {min(max(i, smallest), SCALES - 1) for i in range(likely - 2, likely + 3)}
-        for index in sorted(around):
-            bits = float(counts @ _information(family, index)[values + reach(index)])
-            if best is None or bits < best[2]:
-                best = family, index, bits
-    assert best is not None
+def _best_table(flat: Integers, base: Scales) -> tuple[Family, int, float]:
+    """Return the family and shift that code integers in the fewest bits, and the bits.
+
+    The bits are infinite if no shift has tables that reach all of them.
+    """
+    pairs, counts = np.unique(np.stack([base, np.abs(flat)]), axis=1, return_counts=True)
+    bases, (magnitudes, which) = pairs[0], np.unique(pairs[1], return_inverse=True)
+    # Larger scales than four times the largest integer are no better.
+    last = math.ceil(4 * math.log2(4 * int(magnitudes[-1]) + 1)) + 8 - int(bases.min())
+    shifts = np.arange(min(max(last + _NO_SHIFT, 0), SCALES - 1) + 1)
+    indices = np.clip(bases + (shifts[:, None] - _NO_SHIFT), 0, SCALES - 1)
+    best = Family.LAPLACE, _NO_SHIFT, math.inf
+    for family in Family:
+        table = _information(family, int(indices.max()), magnitudes)
+        bits = table[indices, which] @ counts
+        shift = int(bits.argmin())
+        if bits[shift] < best[2]:
+            best = family, shift, float(bits[shift])
     return best
 
 
-def _information(family: Family, index: int) -> npt.NDArray[np.float64]:
-    """Return the bits that each symbol of a table costs."""
-    return PRECISION - np.log2(frequencies(family, index))
+def _information(family: Family, last: int, magnitudes: Integers) -> npt.NDArray[np.float64]:
+    """Return the bits that magnitudes cost by the tables of scale index 0 to `last`."""
+    table = np.full((last + 1, len(magnitudes)), np.inf)
+    for index in range(last + 1):
+        reached = magnitudes[magnitudes <= reach(index)]
+        if len(reached):
+            found = frequencies(family, index)[reached + reach(index)]
+            table[index, : len(reached)] = PRECISION - np.log2(found)
+    return table

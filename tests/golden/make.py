@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from siren_codec import stream
-from siren_codec.field import Architecture, Field, Layer, QuantisedTensor
-from siren_codec.stream import format, weights
+from siren_codec.field import Architecture, Field, Layer, PriorName, QuantisedTensor
+from siren_codec.stream import format, prior, weights
 
 HERE = Path(__file__).parent
 METADATA = {
@@ -41,6 +41,9 @@ def fields() -> dict[str, Field]:
         "la_8_metadata": _field(20, 24, 8, Architecture(2, 1, 7), metadata=METADATA),
         "rgb_8_grid": _field(21, 13, 8, Architecture(3, 2, 6, 30.0, 30.0, (1, 0, 2), 7, 5)),
         "grey_16_grid": _field(11, 18, 16, Architecture(1, 1, 8, 10.0, 30.0, (1, 2), 24, 4)),
+        "rgb_8_prior_1": _prior_field(19, 14, 8, 3, PriorName(1, 43)),
+        "grey_16_prior_1": _prior_field(12, 9, 16, 1, PriorName(1, 71)),
+        "rgb_8_prior_2": _prior_field(16, 16, 8, 3, PriorName(2, 50)),
     }
 
 
@@ -130,6 +133,28 @@ def _field(
         *(width, height, depth, architecture, tuple(layers), dict(metadata or {})),
         latents=_latents(width, height, architecture),
         context=_context(architecture),
+    )
+
+
+def _prior_field(width: int, height: int, depth: int, channels: int, name: PriorName) -> Field:
+    """Return a Field of small integers' differences from a prior, none in every third tensor."""
+    known = prior.load(name.id)
+    architecture = known.architecture_for(channels)
+    assert architecture is not None
+    tensors = []
+    for index, x in enumerate(known.expect(channels, name.quality)):
+        label = f"{width}x{height} prior {index}"
+        shape = x.tensor.values.shape
+        integers = _integers(label, math.prod(shape), 20, 1 << 16) ** 3 // 2000
+        octaves = 9 if index < 2 * len(architecture.shapes) else 3
+        moved = (integers << octaves).reshape(shape) * (index % 3 > 0)
+        tensors.append(QuantisedTensor(x.tensor.values + moved.astype(np.int32), x.tensor.exponent))
+    layers = tuple(Layer(*pair) for pair in zip(tensors[::2], tensors[1::2], strict=True))
+    return Field(
+        *(width, height, depth, architecture, layers[: len(architecture.shapes)]),
+        latents=_latents(width, height, architecture),
+        context=layers[len(architecture.shapes) :],
+        prior=name,
     )
 
 

@@ -1,0 +1,393 @@
+"""Learn a prior and its analysis network over many pictures, and put them into the package.
+
+    python -m benchmarks.train_prior IMAGES... [--model coordinate]
+
+The `grid` prior is learned in two phases. Jointly: its networks at each knot, and an analysis
+network that gives the grids in one pass, by the fit's own objective on random crops at random
+qualities; the last part with hard rounding. Then by Reptile: short fits of crops, which begin with
+the shared networks and move them; how far they go gives the spreads. The `coordinate` prior is
+learned by Reptile alone. Every ninth picture is held out.
+"""
+
+import math
+import os
+import random
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed as dist
+from PIL import Image, ImageEnhance
+from torch import Tensor
+from torch.multiprocessing.spawn import spawn
+
+from benchmarks.short_fits import Moved, pool, reptile, spreads_of
+from siren_codec.codec import architecture_for
+from siren_codec.field import Architecture
+from siren_codec.fit import start
+from siren_codec.fit.analysis import KNOTS, Analysis, base_steps, between, pyramid
+from siren_codec.fit.analysis import path_of as analysis_path_of
+from siren_codec.fit.latents import Latents, Noise, Softener
+from siren_codec.fit.lattice import averaged
+from siren_codec.fit.loss import Grids, Worker, worker
+from siren_codec.fit.model import Model, columns_of
+from siren_codec.fit.optimiser import SOAP, Adam
+from siren_codec.fit.rate import quality_lambda
+from siren_codec.image import Picture
+from siren_codec.options import MODELS, Options
+from siren_codec.stream import prior
+from siren_codec.stream.prior import SPREAD_OF_ONE
+
+CROP = 192
+BOOST = float(os.environ.get("BOOST", "0.3"))
+SIREN_EXPONENT = -20
+CONTEXT_EXPONENT = -10
+"""The steps to which the prior's weights are rounded."""
+SPREAD_FITS = 32
+"""So many fits, the last ones, give the spreads."""
+HELD_OUT = 9
+"""Every so many pictures one is held out."""
+
+
+class Learned:
+    """The parameters that are learned: networks at each knot, and the analysis network."""
+
+    def __init__(self, architecture: Architecture, seed: int) -> None:
+        self.architecture = architecture
+        self.first_knot, count = (KNOTS[0], len(KNOTS)) if architecture.grids else (50, 1)
+        model = start.siren(architecture, seed=seed, device="cpu")
+        if architecture.grids:
+            with torch.no_grad():
+                steps = torch.tensor(base_steps(architecture.features, 4 * quality_lambda(50)))
+                model.matrices[0][:, 2:-1] *= steps
+        # (outputs, knots, columns): together a layer with more inputs, as SOAP sees it.
+        self.knots = [
+            matrix.detach()[:, None].repeat(1, count, 1).requires_grad_()
+            for matrix in model.matrices
+        ]
+        self.analysis = Analysis({}, ())
+        if architecture.grids:
+            self.analysis = Analysis.untrained(architecture.features, seed=seed)
+        for tensor in self.analysis.parameters.values():
+            tensor.requires_grad_()
+
+    def shares(self, quality: float) -> Tensor:
+        """Return each knot's share in the networks of a quality."""
+        eye = torch.eye(self.knots[0].shape[1])
+        return between(eye, quality) if len(eye) > 1 else eye[0]
+
+    def growth(self, quality: float) -> Tensor:
+        """Return the factor of each column of the SIREN's first matrix."""
+        grown = torch.ones(self.knots[0].shape[2])
+        grown[2:-1] = 2 ** ((50 - quality) / 16)
+        return grown
+
+    def networks(self, quality: float) -> list[Tensor]:
+        """Return the matrices of a quality."""
+        found = [torch.einsum("okc,k->oc", knots, self.shares(quality)) for knots in self.knots]
+        return [found[0] * self.growth(quality), *found[1:]]
+
+    @torch.no_grad()
+    def move(self, fits: Sequence[Moved], share: float) -> None:
+        """Go a share of the way that fits went."""
+        for moved in fits:
+            shares = self.shares(moved.quality)[:, None]
+            for index, (knots, matrix) in enumerate(zip(self.knots, moved.matrices, strict=True)):
+                way = torch.tensor(matrix)
+                if index == 0:
+                    way /= self.growth(moved.quality)
+                knots += share / len(fits) * shares * way[:, None]
+
+    def latents(self, colours: Tensor, quality: float) -> list[Tensor]:
+        """Return the analysis network's grids."""
+        coefficients = pyramid(colours, self.architecture.features)
+        return self.analysis(colours, self.analysis.scaled(coefficients, quality), quality)
+
+    def tensors(self) -> list[Tensor]:
+        """Return all parameters."""
+        return [*self.knots, *self.analysis.parameters.values()]
+
+    def state(self) -> dict[str, npt.NDArray[np.float32]]:
+        """Return all parameters as arrays."""
+        found = {f"knots{i}": knots.detach().numpy() for i, knots in enumerate(self.knots)}
+        return found | {n: t.detach().numpy() for n, t in self.analysis.parameters.items()}
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what `state` returned."""
+        for name, tensor in zip(self.state(), self.tensors(), strict=True):
+            tensor.copy_(torch.tensor(state[name]))
+
+
+@torch.no_grad()
+def export(learned: Learned, id_: int, spreads: list[npt.NDArray[np.float64]]) -> None:
+    """Write the prior, rounded to integers, and the analysis network, in half precision.
+
+    `spreads` are those of the tensors in the order of the file.
+    """
+    depth = len(learned.architecture.shapes)
+    values, exponents = [], []
+    for index, knots in enumerate(learned.knots):
+        exponent = SIREN_EXPONENT if index < depth else CONTEXT_EXPONENT
+        matrices = knots.transpose(0, 1).double().numpy()
+        width = columns_of(learned.architecture)[index]
+        bias = matrices[:, :, width:].transpose(0, 2, 1)
+        for real in (matrices[:, :, :width], bias if index == depth else bias[:, 0]):
+            values.append(np.rint(np.ldexp(real, -exponent)).astype(np.int32))
+            exponents.append(exponent)
+    rounded = [
+        np.clip(np.rint(4 * np.log2(spread)) + SPREAD_OF_ONE, 0, 255).astype(np.uint8)
+        for spread in spreads
+    ]
+    first = learned.first_knot
+    arrays = prior.arrays_of(learned.architecture, first, values, exponents, rounded)
+    np.savez(prior.path_of(id_), **arrays)  # type: ignore[arg-type]
+    prior.load.cache_clear()
+    if not learned.architecture.grids:
+        return
+    network = {n: t.numpy().astype(np.float16) for n, t in learned.analysis.parameters.items()}
+    np.savez(analysis_path_of(id_), **network)  # type: ignore[arg-type]
+
+
+def crops(paths: list[Path], generator: random.Random) -> Iterator[Tensor]:
+    """Yield random (3, CROP, CROP) crops in [-1, 1]: scaled down, turned, their colours changed."""
+    pictures = [Image.open(path).convert("RGB") for path in paths]
+    while True:
+        picture = generator.choice(pictures)
+        most = min(picture.size) / CROP
+        scale = min(most, 2 ** max(0.0, generator.uniform(-1.0, 1.4)))
+        side = round(CROP * scale)
+        left = generator.randint(0, picture.width - side)
+        top = generator.randint(0, picture.height - side)
+        crop = picture.crop((left, top, left + side, top + side))
+        if side != CROP:
+            crop = crop.resize((CROP, CROP), Image.Resampling.LANCZOS)
+        for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+            if generator.random() < 0.3:
+                crop = enhance(crop).enhance(generator.uniform(0.8, 1.2))
+        pixels = np.asarray(crop)
+        if generator.random() < 0.5:
+            pixels = pixels[:, ::-1]
+        if generator.random() < 0.25:
+            pixels = pixels.transpose(1, 0, 2)
+        yield _samples(pixels)
+
+
+def _samples(pixels: npt.NDArray[np.uint8]) -> Tensor:
+    planes = torch.from_numpy(pixels.astype(np.float32)) * (2 / 255) - 1
+    return planes.permute(2, 0, 1).contiguous()
+
+
+class Task:
+    """Computes the objective of a picture and the gradients of everything learned."""
+
+    def __init__(self, learned: Learned, work: Worker, seed: int) -> None:
+        self.learned = learned
+        self.work = work
+        self.noise = Noise(seed=seed, device="cpu")
+
+    def __call__(
+        self, samples: Tensor, quality: float, temperature: float, shape: float, weigh: Any
+    ) -> tuple[float, float, float]:
+        """Add a picture's gradients; return J, the mean squared error and bpp over [0, 1].
+
+        A temperature of 0 is hard rounding, straight through; `weigh` maps J to the weight.
+        """
+        learned = self.learned
+        architecture = learned.architecture
+        _, height, width = samples.shape
+        lambda_ = 4 * quality_lambda(quality)
+        price = lambda_ / (width * height)
+        real = learned.latents(samples, quality)
+        matrices = learned.networks(quality)
+        latents = Latents(architecture, width, height, "cpu")
+        flat = torch.cat([level.reshape(-1) for level in real])
+        latents.flat.copy_(flat.detach())
+        softener = Softener(latents, self.noise)
+        if temperature:
+            softener(self.work.map, temperature, shape, 0)
+        else:
+            softener.soft.copy_(latents.flat.round())
+            softener.slope.fill_(1.0)
+        gradient = torch.zeros_like(latents.flat)
+        grids = Grids(latents.levels(softener.soft), 0, price, latents.levels(gradient))
+        model = Model(architecture, matrices)
+        lattice = averaged(samples, 0, levels=len(architecture.features))
+        loss = self.work.backward(model, lattice, grids)
+        j = 1000 * loss.objective / 4
+        if math.isfinite(loss.objective):
+            weight = 1000 / 4 * weigh(j)
+            torch.autograd.backward(
+                [flat, *matrices],
+                [weight * gradient * softener.slope, *(weight * m.grad for m in model.matrices)],
+            )
+        return j, loss.error / 4, loss.bits / (width * height)
+
+
+def _weight(quality: float, average: float) -> Any:
+    """Return the weight of J: near 1 / J, for the goal is a share of the rate of each picture."""
+    usual = average * (quality_lambda(quality) / 1e-3) ** 0.65
+    return lambda j: 1 / (j + 0.5 * usual)
+
+
+@torch.no_grad()
+def assess(learned: Learned, paths: list[Path], work: Worker) -> list[float]:
+    """Return the geometric mean of J, hard-rounded, of pictures held out, at qualities 20 40 60."""
+    logs = []
+    for quality in (20, 40, 60):
+        found = []
+        for path in paths:
+            pixels = np.asarray(Image.open(path).convert("RGB"))
+            top, left = (pixels.shape[0] - 256) // 2, (pixels.shape[1] - 256) // 2
+            samples = _samples(pixels[top : top + 256, left : left + 256])
+            architecture = learned.architecture
+            lambda_ = 4 * quality_lambda(quality)
+            levels = learned.latents(samples, quality)
+            model = Model(architecture, learned.networks(quality))
+            grids = Grids([level.round() for level in levels], 0, lambda_ / 65536)
+            lattice = averaged(samples, 0, levels=len(levels))
+            found.append(math.log(250 * work.loss(model, lattice, grids).objective))
+        logs.append(math.exp(sum(found) / len(found)))
+    return logs
+
+
+def learn(
+    rank: int,
+    ranks: int,
+    paths: list[Path],
+    seconds: float,
+    out: Path,
+    seed: int,
+    meeting: str,
+    first: Path | None = None,
+) -> None:
+    """Learn with `ranks` processes, each with its own crops, in step."""
+    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[rank]})
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=ranks)
+    picture = Picture(np.zeros((512, 768, 3), np.uint8))
+    learned = Learned(architecture_for(picture, Options(quality=50)), seed)
+    if first:
+        with np.load(first, allow_pickle=False) as file:
+            learned.restore(dict(file))
+    held_out, kept = paths[::HELD_OUT], [p for i, p in enumerate(paths) if i % HELD_OUT]
+    generator = random.Random(f"{seed} {rank}")
+    stream = crops(kept, generator)
+    depth = len(learned.architecture.shapes)
+    flat = [knots.detach().view(len(knots), -1) for knots in learned.knots]
+    siren = SOAP(flat[:depth], betas=(0.9, 0.99))
+    context = Adam(learned.knots[depth:], betas=(0.9, 0.99))
+    analysis = Adam(list(learned.analysis.parameters.values()), betas=(0.9, 0.99))
+    began, done, step, average = time.monotonic(), 0.0, 0, 2.0
+    recent: list[tuple[float, float, float]] = []
+    next_report = 0.0
+    with worker("cpu") as work:
+        task = Task(learned, work, seed + rank)
+        while done < 1:
+            quality = generator.uniform(2, 85)
+            temperature = 0.3 - 0.2 * done / 0.85 if done < 0.85 else 0.0
+            for tensor in learned.tensors():
+                tensor.grad = None
+            j, mse, bpp = task(
+                next(stream), quality, temperature, 2 - 0.6 * done, _weight(quality, average)
+            )
+            gradients = [
+                torch.zeros_like(t) if t.grad is None else t.grad for t in learned.tensors()
+            ]
+            share = (time.monotonic() - began) / seconds
+            usual = j / (quality_lambda(quality) / 1e-3) ** 0.65
+            message = torch.cat([*(g.reshape(-1) for g in gradients), torch.tensor([share, usual])])
+            if not torch.isfinite(message).all():
+                message = torch.zeros_like(message)
+                message[-2:] = torch.tensor([share, average])
+            dist.all_reduce(message)
+            message /= ranks
+            done = float(message[-2])
+            average += 0.01 * (float(message[-1]) - average)
+            sizes = [t.numel() for t in learned.tensors()]
+            parts = torch.split(message[:-2], sizes)
+            gradients = [p.view_as(t) for p, t in zip(parts, learned.tensors(), strict=True)]
+            step += 1
+            rate = min(1.0, step / 200) * (1 + math.cos(math.pi * min(1.0, done))) / 2
+            for matrix, part in zip(flat, gradients, strict=False):
+                matrix.grad = part.reshape(matrix.shape)
+            siren.step(BOOST * 2e-3 * rate)
+            count = len(learned.knots)
+            context.step(gradients[depth:count], [BOOST * 4e-3 * rate] * (count - depth))
+            others = gradients[count:]
+            analysis.step(others, [BOOST * 1e-3 * rate] * len(others))
+            recent.append((usual, mse, bpp))
+            if rank == 0 and (share >= next_report or done >= 1):
+                next_report = share + max(0.02, 30 / seconds)
+                mean = np.mean(recent, axis=0)
+                recent = []
+                scores = assess(learned, held_out, work)
+                click.echo(
+                    f"{share:.1%} {step} steps, train {mean[0]:.3f}, held out "
+                    + " ".join(f"{score:.3f}" for score in scores)
+                )
+                np.savez(out, **learned.state())  # type: ignore[arg-type]
+
+
+def polish(learned: Learned, paths: list[Path], id_: int, seconds: float) -> None:
+    """Move the networks by short fits, and write the prior with the spreads of the last of them.
+
+    They begin with the analysis network's grids, so a first prior is written before.
+    """
+    export(learned, id_, [np.full(shape, 0.02) for shape in learned.architecture.tensor_shapes])
+    fits: list[Moved] = []
+
+    def networks(quality: int) -> list[npt.NDArray[np.float32]]:
+        return [matrix.detach().numpy() for matrix in learned.networks(quality)]
+
+    with pool() as workers:
+        for done, found in reptile(paths, learned.architecture, id_, networks, seconds, workers):
+            learned.move(found, max(0.05, 0.4 * (1 - done)))
+            fits = [*fits, *found][-SPREAD_FITS:]
+            click.echo(f"{done:.1%} " + " ".join(f"q{f.quality} {f.objective:.3f}" for f in found))
+    export(learned, id_, spreads_of(fits))
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("images", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--model", type=click.Choice(MODELS), default="grid")
+@click.option("--seconds", type=float, default=3600.0, help="How long to learn jointly (grid).")
+@click.option("--fit-seconds", type=float, default=900.0, help="How long to learn by short fits.")
+@click.option("--first", type=click.Path(exists=True, path_type=Path), help="Begin with these.")
+@click.option("--checkpoint", type=click.Path(path_type=Path), default="prior-checkpoint.npz")
+@click.option("--seed", type=int, default=0)
+def main(
+    images: tuple[Path, ...],
+    model: str,
+    seconds: float,
+    fit_seconds: float,
+    first: Path | None,
+    checkpoint: Path,
+    seed: int,
+) -> None:
+    """Learn a prior from IMAGES and put it into the package."""
+    paths = sorted(images)
+    picture = Picture(np.zeros((512, 768, 3), np.uint8))
+    learned = Learned(architecture_for(picture, Options(model=model)), seed)
+    if model == "grid" and seconds > 0:
+        ranks = len(os.sched_getaffinity(0))
+        Path(f"{checkpoint}.meeting").unlink(missing_ok=True)
+        meeting = f"file://{checkpoint.resolve()}.meeting"
+        arguments = (ranks, paths, seconds, checkpoint, seed, meeting, first)
+        spawn(learn, arguments, nprocs=ranks)
+        first = checkpoint
+    if first:
+        with np.load(first, allow_pickle=False) as file:
+            learned.restore(dict(file))
+    kept = [path for index, path in enumerate(paths) if index % HELD_OUT]
+    polish(learned, kept, prior.DEFAULT_PRIORS[model], fit_seconds)
+
+
+if __name__ == "__main__":
+    main()
