@@ -348,7 +348,8 @@ def polish(learned: Learned, paths: list[Path], id_: int, seconds: float) -> Non
 
     with pool() as workers:
         for done, found in reptile(paths, learned.architecture, id_, networks, seconds, workers):
-            learned.move(found, max(0.05, 0.4 * (1 - done)))
+            if not learned.architecture.grids:
+                learned.move(found, max(0.05, 0.5 * (1 - done)))
             fits = [*fits, *found][-SPREAD_FITS:]
             click.echo(f"{done:.1%} " + " ".join(f"q{f.quality} {f.objective:.3f}" for f in found))
     export(learned, id_, spreads_of(fits))
@@ -380,7 +381,7 @@ def main(
         Path(f"{checkpoint}.meeting").unlink(missing_ok=True)
         meeting = f"file://{checkpoint.resolve()}.meeting"
         arguments = (ranks, paths, seconds, checkpoint, seed, meeting, first)
-        spawn(learn, arguments, nprocs=ranks)
+        spawn(learn, arguments, nprocs=ranks)  # type: ignore[no-untyped-call]
         first = checkpoint
     if first:
         with np.load(first, allow_pickle=False) as file:

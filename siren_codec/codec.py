@@ -99,7 +99,9 @@ def encode_picture(
     result = fit(
         picture.pixels,
         architecture=architecture,
-        schedule=Schedule.preset(architecture, options, width=width, height=height),
+        schedule=Schedule.preset(
+            architecture, options, width=width, height=height, prior=prior is not None
+        ),
         seed=options.seed,
         device=options.device,
         progress=progress,
@@ -117,8 +119,6 @@ def prior_for(architecture: Architecture, options: Options) -> PriorName | None:
     if options.start == "zero":
         return None
     id_ = priors.DEFAULT_PRIORS[options.model]
-    if not priors.path_of(id_).exists() and id_ == 2:
-        return None
     if priors.load(id_).architecture_for(architecture.channels) != architecture:
         return None
     return PriorName(id_, options.quality)

@@ -11,7 +11,7 @@ import pytest
 from siren_codec import codec, stream
 from siren_codec.errors import FormatError, LimitError, SirenError, UsageError
 from siren_codec.field import Architecture, Field, Layer, PriorName, QuantisedTensor
-from siren_codec.stream import format, prior, weights
+from siren_codec.stream import format, latents, prior, weights
 from siren_codec.stream.latents import is_exact
 from siren_codec.stream.prior import Expected, Prior
 from siren_codec.stream.weights import Coder
@@ -69,7 +69,7 @@ def moved(
 def field_of(name: PriorName, tensors: list[QuantisedTensor], architecture: Architecture) -> Field:
     layers = [Layer(*pair) for pair in zip(tensors[::2], tensors[1::2], strict=True)]
     depth = len(architecture.shapes)
-    shapes = format.latents.shapes(architecture, 9, 6)
+    shapes = latents.shapes(architecture, 9, 6)
     rng = np.random.default_rng(1)
     return Field(
         *(9, 6, 8, architecture, tuple(layers[:depth])),

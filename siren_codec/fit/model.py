@@ -1,7 +1,6 @@
 """The torch twin of Field: real weights while they are fitted, and the same function of them."""
 
 import math
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +15,9 @@ from siren_codec.stream.prior import SPREAD_OF_ONE, Expected
 __all__ = ["Exponents", "Model", "columns_of", "from_field", "quantise", "sampler", "siren"]
 
 _LEAST_SCALE = 0.3
+"""Of a tensor's differences, in spreads: below it they cost next to nothing."""
 _ROUNDNESS = 0.3
+"""Where the slope of the bits bends, in scales."""
 
 Exponents = Sequence[tuple[int, int]]
 """For each matrix the exponents of its weight's and of its bias's step."""
@@ -74,8 +75,9 @@ class Model:
     def add_rate(self, price: float) -> None:
         """Add to the gradients what the differences from the prior cost at a price for a bit.
 
-        A Laplace of scale b costs |d| / (b ln 2) bits; b is as much larger than the prior's spread as
-        a tensor's differences are, and for small differences the bound is smooth.
+        A Laplace of scale b costs |d| / (b ln 2) bits for a difference d, and of that this is the
+        slope, made smooth around 0. b is as much larger than the prior's spread as a tensor's
+        differences are in the mean, for its shift in the file says so (`stream.weights`).
         """
         for index, (matrix, origin) in enumerate(zip(self.matrices, self._origins, strict=True)):
             assert matrix.grad is not None
@@ -85,7 +87,7 @@ class Model:
                 scale = max(float(relative.abs().mean()), _LEAST_SCALE)
                 relative /= scale
                 slope = relative / (relative.square() + _ROUNDNESS**2).sqrt_()
-                matrix.grad[:, part] += slope.div_(spread * scale * math.log(2)).mul_(price * float(os.environ.get("PULL", "1")))
+                matrix.grad[:, part] += slope.div_(spread * scale * math.log(2)).mul_(price)
 
     @torch.no_grad()
     def effective(self, exponents: Exponents | None = None) -> list[Tensor]:

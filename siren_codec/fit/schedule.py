@@ -37,7 +37,7 @@ class Schedule:
     betas: tuple[float, float] = (0.9, 0.999)
     context_rate: float = 1e-2
     """Adam's, on the context network, along the same course."""
-    latent_rate: float = 4e-2
+    latent_rate: float = 6e-2
     """Adam's, on the latent grids; it rises and falls anew in each stage."""
     temperature: tuple[float, float] = (0.3, 0.05)
     """Of the soft rounding, at the first step of a stage and at the last."""
@@ -51,20 +51,30 @@ class Schedule:
 
     @classmethod
     def preset(
-        cls, architecture: Architecture, options: Options, *, width: int, height: int
+        cls,
+        architecture: Architecture,
+        options: Options,
+        *,
+        width: int,
+        height: int,
+        prior: bool = False,
     ) -> "Schedule":
-        """Return the schedule of an effort, or of so many steps, for a picture."""
+        """Return the schedule of an effort, or of so many steps, for a picture.
+
+        With a prior, grids have no need of coarse stages.
+        """
         if architecture.grids:
-            return _grid_schedule(options, width, height)
+            return _grid_schedule(options, width, height, coarse=not prior)
         return _coordinate_schedule(architecture, options, width * height)
 
 
-def _grid_schedule(options: Options, width: int, height: int) -> Schedule:
-    """A few steps from coarse to fine, most at full size, then the networks alone."""
+def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -> Schedule:
+    """If `coarse`, a few steps from coarse to fine; most at full size; then the networks alone."""
     steps = options.steps or _GRID_STEPS[options.effort - 1]
     coarsest = max(0, math.floor(math.log2(max(1, min(width, height) / _LEAST_SIDE))))
     levels = range(min(coarsest, len(_GRID_SHARES)), 0, -1)
-    stages = [Stage(level, round(steps * _GRID_SHARES[level - 1])) for level in levels]
+    shares = _GRID_SHARES if coarse else (0.0,) * len(_GRID_SHARES)
+    stages = [Stage(level, round(steps * shares[level - 1])) for level in levels]
     rounded = round(steps * _GRID_ROUNDED_SHARE)
     fine = steps - rounded - sum(stage.steps for stage in stages)
     return Schedule(
@@ -77,7 +87,7 @@ def _grid_schedule(options: Options, width: int, height: int) -> Schedule:
     )
 
 
-_GRID_STEPS = (50, 100, 250, 1000, 1400, 1900, 2600, 3300, 4500)
+_GRID_STEPS = (10, 30, 90, 250, 450, 750, 1200, 1800, 2700)
 _LEAST_SIDE = 8
 """Pixels of the shorter side that a coarse stage leaves."""
 _GRID_SHARES = (0.08, 0.04, 0.04)

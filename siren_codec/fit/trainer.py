@@ -26,7 +26,7 @@ from siren_codec.stream.latents import is_exact
 __all__ = ["Fit", "Progress", "ProgressCallback", "choose_device", "fit"]
 
 _MAX_ROLLBACKS = 3
-_STEP_SEARCH_TILES = 6
+_STEP_SEARCH_TILES = 4
 _DIVERGED = 1.5
 """A loss of so many times the best one yet is taken back as a non-finite one is."""
 
