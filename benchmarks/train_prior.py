@@ -44,7 +44,8 @@ from siren_codec.stream import prior
 from siren_codec.stream.prior import SPREAD_OF_ONE
 
 CROP = 192
-BOOST = float(os.environ.get("BOOST", "0.3"))
+SIREN_RATE, CONTEXT_RATE, ANALYSIS_RATE = 6e-4, 1.2e-3, 3e-4
+"""Peaks: SOAP's on the SIREN, Adam's on the others."""
 SIREN_EXPONENT = -20
 CONTEXT_EXPONENT = -10
 """The steps to which the prior's weights are rounded."""
@@ -317,11 +318,11 @@ def learn(
             rate = min(1.0, step / 200) * (1 + math.cos(math.pi * min(1.0, done))) / 2
             for matrix, part in zip(flat, gradients, strict=False):
                 matrix.grad = part.reshape(matrix.shape)
-            siren.step(BOOST * 2e-3 * rate)
+            siren.step(SIREN_RATE * rate)
             count = len(learned.knots)
-            context.step(gradients[depth:count], [BOOST * 4e-3 * rate] * (count - depth))
+            context.step(gradients[depth:count], [CONTEXT_RATE * rate] * (count - depth))
             others = gradients[count:]
-            analysis.step(others, [BOOST * 1e-3 * rate] * len(others))
+            analysis.step(others, [ANALYSIS_RATE * rate] * len(others))
             recent.append((usual, mse, bpp))
             if rank == 0 and (share >= next_report or done >= 1):
                 next_report = share + max(0.02, 30 / seconds)

@@ -405,7 +405,7 @@ def test_a_grid_fit_is_what_it_says(pixels: Pixels, lambda_: float) -> None:
     assert found.bits == pytest.approx(sum(reckoned), rel=1e-3)
     filled = [grid.any() for level in field.latents for grid in level]
     bits = sum(bits for bits, any_ in zip(reckoned, filled, strict=True) if any_)
-    assert bits == pytest.approx(spent, rel=0.05, abs=20)
+    assert bits == pytest.approx(spent, rel=0.05, abs=30)
     assert 8 * len(data) > spent
 
 

@@ -222,14 +222,15 @@ def test_cost_is_what_the_range_coder_spends(grids: Prior) -> None:
     differences = [
         weights.differences(tensor, x.tensor) for tensor, x in zip(tensors, expected, strict=True)
     ]
-    bits = sum(
-        weights.cost(moved_.values, weights.scales(moved_.exponent, x.spreads))
-        for moved_, x in zip(differences, expected, strict=True)
-        if moved_
-    )
-    section = weights.pack(tensors, expected)
-    assert weights.coder(section) is Coder.RANGE
-    assert 8 * (len(section) - 1 - 2 * len(expected)) == pytest.approx(bits, abs=64)
+    scales = [
+        weights.scales(difference.exponent, x.spreads)
+        for difference, x in zip(differences, expected, strict=True)
+        if difference
+    ]
+    values = [difference.values.ravel() for difference in differences if difference]
+    bits = sum(map(weights.cost, values, scales))
+    spent = 8 * (len(weights._pack_range(values, scales)) - len(values))
+    assert spent == pytest.approx(bits, abs=64)
 
 
 def test_an_integer_beyond_every_table_is_left_to_zstd() -> None:

@@ -34,6 +34,7 @@ def choose_exponents(
     error: Callable[[int], float],
     price: Callable[[float, float], float],
     most_bits: float = math.inf,
+    least_price: float = 0.0,
 ) -> list[tuple[int, int]]:
     """Return the (weight, bias) step exponents of each layer that minimise D + lambda R.
 
@@ -41,10 +42,11 @@ def choose_exponents(
     need only tell what matrix `index` changes; R is what the range coder spends on the integers.
     Rounding errors of different tensors are independent, so their distortions add up, and each
     tensor can be chosen by itself (Shoham and Gersho 1988). `price(D, R)` is lambda, settled with R
-    by iteration; it is raised as far as it takes to make R no more than `most_bits`.
+    by iteration; it is raised as far as it takes to make R no more than `most_bits`. With a
+    `least_price`, steps that are too fine at it are not looked at.
     """
     choices = [
-        list(_choices(model, index, part, error))
+        list(_choices(model, index, part, error, least_price))
         for index in range(len(model.matrices))
         for part in range(2)
     ]
@@ -68,7 +70,7 @@ def _cheapest(choices: list[list[_Choice]], lambda_: float) -> list[_Choice]:
 
 @torch.no_grad()
 def _choices(
-    model: Model, index: int, part: int, error: Callable[[int], float]
+    model: Model, index: int, part: int, error: Callable[[int], float], least_price: float
 ) -> Iterator[_Choice]:
     """Yield what each step of one tensor costs and harms, all other tensors left exact."""
     tensor = model.matrices[index].detach()[:, model.parts(index)[part]]
@@ -91,8 +93,12 @@ def _choices(
         moved = integers.dequantise() - real
         moved = moved if part == 0 else np.atleast_2d(moved).T
         tensor.copy_(saved + torch.from_numpy(moved).to(saved))
-        yield _Choice(exponent, _bits(integers, expected), max(error(index) - exact, 0.0))
+        choice = _Choice(exponent, _bits(integers, expected), max(error(index) - exact, 0.0))
         tensor.copy_(saved)
+        yield choice
+        # A finer step takes about a bit more for each integer that is not 0.
+        if choice.distortion < least_price * np.count_nonzero(integers.values):
+            return
 
 
 def _bits(integers: QuantisedTensor, expected: Expected | None) -> float:

@@ -87,7 +87,7 @@ def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -
     )
 
 
-_GRID_STEPS = (10, 30, 90, 250, 450, 750, 1200, 1800, 2700)
+_GRID_STEPS = (8, 30, 90, 250, 450, 750, 1200, 1800, 2700)
 _LEAST_SIDE = 8
 """Pixels of the shorter side that a coarse stage leaves."""
 _GRID_SHARES = (0.08, 0.04, 0.04)

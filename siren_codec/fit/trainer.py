@@ -191,7 +191,9 @@ class Run:
             return loss.objective
 
         if self.price:
-            return choose_exponents(self.model, error, lambda *_: self.price)
+            return choose_exponents(
+                self.model, error, lambda *_: self.price, least_price=self.price
+            )
         most_bits = rate.MOST_BITS_PER_WEIGHT * self.model.architecture.weight_count
         return choose_exponents(self.model, error, rate.coordinate_lambda, most_bits)
 

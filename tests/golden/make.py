@@ -41,9 +41,9 @@ def fields() -> dict[str, Field]:
         "la_8_metadata": _field(20, 24, 8, Architecture(2, 1, 7), metadata=METADATA),
         "rgb_8_grid": _field(21, 13, 8, Architecture(3, 2, 6, 30.0, 30.0, (1, 0, 2), 7, 5)),
         "grey_16_grid": _field(11, 18, 16, Architecture(1, 1, 8, 10.0, 30.0, (1, 2), 24, 4)),
-        "rgb_8_prior_1": _prior_field(19, 14, 8, 3, PriorName(1, 43)),
-        "grey_16_prior_1": _prior_field(12, 9, 16, 1, PriorName(1, 71)),
-        "rgb_8_prior_2": _prior_field(16, 16, 8, 3, PriorName(2, 50)),
+        "rgb_8_prior_1": _prior_field(19, 14, 8, 3, PriorName(1, 43), 5000),
+        "grey_16_prior_1": _prior_field(12, 9, 16, 1, PriorName(1, 71), 2000),
+        "rgb_8_prior_2": _prior_field(16, 16, 8, 3, PriorName(2, 50), 6000),
     }
 
 
@@ -136,8 +136,13 @@ def _field(
     )
 
 
-def _prior_field(width: int, height: int, depth: int, channels: int, name: PriorName) -> Field:
-    """Return a Field of small integers' differences from a prior, none in every third tensor."""
+def _prior_field(
+    width: int, height: int, depth: int, channels: int, name: PriorName, rarity: int
+) -> Field:
+    """Return a Field of a prior's integers and of some differences, the fewer the larger `rarity`.
+
+    Every third tensor is the prior's.
+    """
     known = prior.load(name.id)
     architecture = known.architecture_for(channels)
     assert architecture is not None
@@ -145,7 +150,8 @@ def _prior_field(width: int, height: int, depth: int, channels: int, name: Prior
     for index, x in enumerate(known.expect(channels, name.quality)):
         label = f"{width}x{height} prior {index}"
         shape = x.tensor.values.shape
-        integers = _integers(label, math.prod(shape), 20, 1 << 16) ** 3 // 2000
+        drawn = _integers(label, math.prod(shape), 20, 1 << 16)
+        integers = np.sign(drawn) * (np.abs(drawn) ** 3 // rarity)
         octaves = 9 if index < 2 * len(architecture.shapes) else 3
         moved = (integers << octaves).reshape(shape) * (index % 3 > 0)
         tensors.append(QuantisedTensor(x.tensor.values + moved.astype(np.int32), x.tensor.exponent))
