@@ -1,4 +1,4 @@
-"""Short fits of random crops, which a prior's last touches and its spreads are learned from."""
+"""Short fits of random crops: a prior's spreads, and the coordinate prior, come from them."""
 
 import multiprocessing
 import os

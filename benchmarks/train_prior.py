@@ -4,9 +4,9 @@
 
 The `grid` prior is learned in two phases. Jointly: its networks at each knot, and an analysis
 network that gives the grids in one pass, by the fit's own objective on random crops at random
-qualities; the last part with hard rounding. Then by Reptile: short fits of crops, which begin with
-the shared networks and move them; how far they go gives the spreads. The `coordinate` prior is
-learned by Reptile alone. Every ninth picture is held out.
+qualities; the last part with hard rounding. Then short fits of crops begin with it, and how far
+they take the weights gives the spreads. The `coordinate` prior is learned by such short fits alone,
+which move it (Reptile). Every ninth picture is held out.
 """
 
 import math
@@ -337,7 +337,7 @@ def learn(
 
 
 def polish(learned: Learned, paths: list[Path], id_: int, seconds: float) -> None:
-    """Move the networks by short fits, and write the prior with the spreads of the last of them.
+    """Write the prior with the spreads of short fits, which move the coordinate networks.
 
     They begin with the analysis network's grids, so a first prior is written before.
     """
@@ -364,6 +364,8 @@ def polish(learned: Learned, paths: list[Path], id_: int, seconds: float) -> Non
 @click.option("--first", type=click.Path(exists=True, path_type=Path), help="Begin with these.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), default="prior-checkpoint.npz")
 @click.option("--seed", type=int, default=0)
+@click.option("--id", "id_", type=click.IntRange(1, 255), help="Of the prior. [the model's]")
+@click.option("--force", is_flag=True, help="Overwrite a prior, which no file may depend on.")
 def main(
     images: tuple[Path, ...],
     model: str,
@@ -372,9 +374,14 @@ def main(
     first: Path | None,
     checkpoint: Path,
     seed: int,
+    id_: int | None,
+    force: bool,
 ) -> None:
     """Learn a prior from IMAGES and put it into the package."""
     paths = sorted(images)
+    id_ = id_ or prior.DEFAULT_PRIORS[model]
+    if prior.path_of(id_).exists() and not force:
+        raise click.ClickException(f"{prior.path_of(id_)} exists; files may depend on it (--force)")
     picture = Picture(np.zeros((512, 768, 3), np.uint8))
     learned = Learned(architecture_for(picture, Options(model=model)), seed)
     if model == "grid" and seconds > 0:
@@ -388,7 +395,7 @@ def main(
         with np.load(first, allow_pickle=False) as file:
             learned.restore(dict(file))
     kept = [path for index, path in enumerate(paths) if index % HELD_OUT]
-    polish(learned, kept, prior.DEFAULT_PRIORS[model], fit_seconds)
+    polish(learned, kept, id_, fit_seconds)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,8 @@ __all__ = [
     "render_picture",
 ]
 
+_ANY_QUALITY = 50
+"""Of the coordinate prior, which is the same at all of them."""
 _CHANNELS = ("L", "LA", "RGB", "RGBA")
 
 Show = Literal["colour", "gradient", "laplacian"]
@@ -121,7 +123,7 @@ def prior_for(architecture: Architecture, options: Options) -> PriorName | None:
     id_ = priors.DEFAULT_PRIORS[options.model]
     if priors.load(id_).architecture_for(architecture.channels) != architecture:
         return None
-    return PriorName(id_, options.quality)
+    return PriorName(id_, options.quality if options.model == "grid" else _ANY_QUALITY)
 
 
 def architecture_for(picture: Picture, options: Options) -> Architecture:
@@ -141,7 +143,7 @@ def architecture_for(picture: Picture, options: Options) -> Architecture:
             first_omega_0=3.0,
             omega_0=10.0,
             # One grid on each of the two finest levels, for they cost the most.
-            features=(1, 1) + (4 if channels in (2, 4) else 3,) * 5,
+            features=(1, 1) + (3 if channels == 1 else channels,) * 5,
             neighbours=24,
             context_features=16,
         )

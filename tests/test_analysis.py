@@ -163,6 +163,28 @@ def test_a_file_with_a_prior_is_what_the_fit_says(
     assert encoded.psnr > 15
 
 
+@pytest.mark.parametrize("steps", [1, 12])
+def test_the_coordinate_model_has_a_prior_too(steps: int) -> None:
+    """Of the network of a Kodak picture; and nothing may differ from it."""
+    y, x = np.mgrid[:24, :36]
+    pixels = np.stack([7 * x, 10 * y, 127 + 0 * x], axis=2).astype(np.uint8)
+    options = Options(
+        model="coordinate", hidden_layers=10, hidden_features=28, steps=steps, device="cpu"
+    )
+    encoded = encode_picture(Picture(pixels), options)
+    assert stream.read(encoded.data).prior == PriorName(prior.DEFAULT_PRIORS["coordinate"], 50)
+    assert len(encoded.data) < 6000
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 2, 3), (20, 30, 1)])
+def test_small_and_deep_pictures_have_a_prior(shape: tuple[int, int, int]) -> None:
+    picture = np.linspace(0, 65535, math.prod(shape)).astype(np.uint16).reshape(shape)
+    encoded = encode_picture(Picture(picture), Options(steps=3, device="cpu"))
+    found = stream.read(encoded.data)
+    assert found.prior is not None
+    assert np.atleast_3d(found.render()).shape == shape
+
+
 def test_what_has_no_prior(astronaut: Pixels) -> None:
     with_alpha = np.concatenate([astronaut, astronaut[:, :, :1]], axis=2)
     for pixels, options in (

@@ -1,6 +1,7 @@
 """The prior: what it expects at each quality, files that hold differences from it, its absence."""
 
 import zlib
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -39,11 +40,12 @@ def write_prior(
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of priors, instead of the package's."""
     monkeypatch.setattr(prior, "FOLDER", tmp_path)
     prior.load.cache_clear()
-    return tmp_path
+    yield tmp_path
+    prior.load.cache_clear()
 
 
 @pytest.fixture

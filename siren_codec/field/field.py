@@ -96,7 +96,7 @@ class QuantisedTensor:
         self.values.flags.writeable = False
 
     def dequantise(self) -> npt.NDArray[np.float64]:
-        """Return the real tensor, exact in float64 and in float32 alike."""
+        """Return the real tensor, exact in float64, and below 2**24 steps in float32."""
         return np.ldexp(self.values.astype(np.float64), self.exponent)
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "base_steps",
     "between",
     "colours_of",
+    "forget",
     "load",
     "path_of",
     "pyramid",
@@ -65,6 +66,11 @@ def pyramid(samples: Tensor, features: Sequence[int]) -> list[Tensor]:
     return found[::-1]
 
 
+def forget() -> None:
+    """Let go of what the pyramid keeps for the next picture of the same size."""
+    _inverse.cache_clear()
+
+
 def between(knots: Tensor, quality: float) -> Tensor:
     """Return what lies at a quality between the KNOTS (the first axis)."""
     position = min(max((quality - KNOTS[0]) / SPACING, 0.0), len(KNOTS) - 1.0)
@@ -77,7 +83,7 @@ def base_steps(features: Sequence[int], lambda_: float) -> list[float]:
     """Return each grid's quantisation step, in units of colour, that theory puts near the optimum.
 
     That of level 0 is an orthonormal transform's at high rates, where d error / d bpp = -lambda
-    (error = step^2 / (12 channels), and it falls by a factor of 4 for a bit; over [-1, 1]). A
+    (error = step^2 / (12 * 3 channels), and it falls by a factor of 4 for a bit; over [-1, 1]). A
     coarser level's falls by the square root of its scale, half as fast as in such a transform, for
     the finer levels see its errors too.
     """
@@ -230,7 +236,6 @@ def _opponents(channels: int) -> Tensor:
     return colours
 
 
-@lru_cache(maxsize=64)
 def _spline(length: int, level: int) -> Tensor:
     cells = level_shape(length, 1, level)[1]
     pixels = cell_centres(0, length, length)
@@ -238,7 +243,7 @@ def _spline(length: int, level: int) -> Tensor:
     return torch.from_numpy(matrix)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _inverse(length: int, level: int) -> Tensor:
     """Return the (cells, points) least-squares inverse of the (points, cells) spline."""
     matrix = _spline(length, level)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from siren_codec.errors import FitError
 from siren_codec.field import Architecture, Field, Layer, QuantisedTensor
 from siren_codec.field.evaluate import Float64, Sampler, Samples
 from siren_codec.fit.lattice import Lattice
@@ -126,8 +127,10 @@ class Model:
             return integers
         expected = self.expected[2 * index + part].tensor
         moved = integers.values.astype(np.int64) << (exponent - expected.exponent)
-        values = (expected.values + moved).astype(np.int32)
-        return QuantisedTensor(values, expected.exponent)
+        values = expected.values + moved
+        if np.abs(values).max() > np.iinfo(np.int32).max:
+            raise FitError("the weights grew beyond what a file can hold")
+        return QuantisedTensor(values.astype(np.int32), expected.exponent)
 
     def differences(self, index: int, part: int) -> Float64:
         """Return a tensor's differences from the prior, or from 0 without one, in its shape.

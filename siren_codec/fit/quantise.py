@@ -53,7 +53,10 @@ def choose_exponents(
     best = [tensor[len(tensor) // 2] for tensor in choices]
     lambda_ = 0.0
     for _ in range(8):
-        lambda_ = price(error(0), sum(choice.bits for choice in best))
+        bits = sum(choice.bits for choice in best)
+        if bits == 0:
+            break
+        lambda_ = price(error(0), bits)
         best = _cheapest(choices, lambda_)
     for _ in range(300):
         if sum(choice.bits for choice in best) <= most_bits:

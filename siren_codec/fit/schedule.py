@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from siren_codec.field import Architecture
 from siren_codec.fit.rate import quality_lambda
@@ -77,6 +78,7 @@ def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -
     stages = [Stage(level, round(steps * shares[level - 1])) for level in levels]
     rounded = round(steps * _GRID_ROUNDED_SHARE)
     fine = steps - rounded - sum(stage.steps for stage in stages)
+    hurry = _HURRY if steps < _TOO_FEW_TO_ANNEAL else {}
     return Schedule(
         tuple(stage for stage in (*stages, Stage(0, fine)) if stage.steps),
         (Stage(0, rounded),) if rounded else (),
@@ -84,9 +86,13 @@ def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -
         learning_rate=4e-3,
         betas=(0.9, 0.99),
         warmup_steps=20,
+        **hurry,
     )
 
 
+_TOO_FEW_TO_ANNEAL = 20
+_HURRY: dict[str, Any] = {"latent_rate": 4e-2, "temperature": (0.1, 0.05), "noise": (6.0, 6.0)}
+"""Less noise on the grids, where there is no time to average over it (docs/EXPERIMENTS.md)."""
 _GRID_STEPS = (8, 30, 90, 250, 450, 750, 1200, 1800, 2700)
 _LEAST_SIDE = 8
 """Pixels of the shorter side that a coarse stage leaves."""

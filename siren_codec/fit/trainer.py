@@ -232,7 +232,7 @@ class Run:
                 optimiser.forget()
             else:
                 best.offer(loss.objective)
-                if self.model.expected:
+                if self.model.expected and self.price:
                     self.model.add_rate(self.price)
                 optimiser.step_networks(now, best.damping)
                 if soften:
@@ -341,7 +341,10 @@ def _between(ends: tuple[float, float], done: float) -> float:
 
 
 class _Best:
-    """The best weights and grids of a stage, and the way back to them."""
+    """The best weights and grids of a stage, and the way back to them.
+
+    By error and the grids' bits: the weights' own hardly change within a stage.
+    """
 
     def __init__(self, model: Model, latents: Latents | None = None) -> None:
         self.model = model

@@ -2,11 +2,12 @@
 
 A prior is a file `prior-ID.npz` beside this one. It holds an architecture, its weights at a few
 qualities, and how far the weights of single pictures lie from these. Between the qualities the
-weights are interpolated by integer arithmetic, so that every machine gets the same; section 5 of
+weights are interpolated by integer arithmetic, so that every machine gets the same; section 9 of
 `docs/FORMAT.md` specifies it.
 """
 
 import hashlib
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -113,22 +114,35 @@ def path_of(id_: int) -> Path:
     return FOLDER / f"prior-{id_}.npz"
 
 
+_BROKEN = (
+    *(BadZipFile, zlib.error, NotImplementedError, EOFError),
+    *(AttributeError, KeyError, TypeError, ValueError),
+)
+"""What numpy raises for a file that is not an archive of arrays, or not of these."""
+
+
 @lru_cache(maxsize=4)
 def load(id_: int) -> Prior:
-    """Return a prior of the package. Raises FormatError for one that there is not."""
+    """Return a prior of the package.
+
+    Raises FormatError for one that there is not, SirenError for one that cannot be read.
+    """
     path = path_of(id_)
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        known = sorted(int(found.stem[6:]) for found in FOLDER.glob("prior-*.npz"))
+        stems = [found.stem[6:] for found in FOLDER.glob("prior-*.npz")]
+        known = sorted(int(stem) for stem in stems if stem.isdecimal())
         raise FormatError(f"prior: expected one of {known}, found {id_}") from None
     except OSError as error:
         raise SirenError(f"{path}: {error.strerror}") from None
     try:
         with np.load(BytesIO(data), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+        for array in arrays.values():
+            array.setflags(write=False)
         return _prior(id_, hashlib.sha256(data).digest()[:4], arrays)
-    except (BadZipFile, ValueError, KeyError, EOFError) as error:
+    except _BROKEN as error:
         raise SirenError(f"{path}: expected a prior, found {error}") from None
 
 

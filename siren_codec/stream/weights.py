@@ -80,7 +80,9 @@ def pack(tensors: Sequence[QuantisedTensor], expected: Sequence[Expected] | None
             )
         exponents += bytes([tensor.exponent - EXPONENTS.start])
         values.append(tensor.values.ravel())
-        bases.append(_bases(tensor, expected[index] if expected else None))
+        bases.append(
+            _bases(tensor.values.size, tensor.exponent, expected[index] if expected else None)
+        )
     forms = {}
     if values:
         forms[Coder.ZSTD] = _pack_zstd(values)
@@ -101,6 +103,8 @@ def differences(tensor: QuantisedTensor, expected: QuantisedTensor) -> Quantised
             f"found 2**{tensor.exponent}"
         )
     values = tensor.values.astype(np.int64) - expected.values
+    if tensor.values.min() == np.iinfo(np.int32).min:
+        raise LimitError("weights: expected magnitudes below 2**31")
     every = int(np.bitwise_or.reduce(values, axis=None))
     if every == 0:
         return None
@@ -126,10 +130,9 @@ def unpack(
     form = coder(data)
     if len(data) < 1 + len(shapes):
         raise FormatError(f"weights: expected over {len(shapes)} bytes, found {len(data)}")
-    found: list[QuantisedTensor | None] = []
+    exponents: dict[int, int] = {}
     for index, byte in enumerate(data[1 : 1 + len(shapes)]):
         if expected is not None and byte == _UNMOVED:
-            found.append(None)
             continue
         exponent = byte + EXPONENTS.start
         least = EXPONENTS.start if expected is None else expected[index].tensor.exponent
@@ -138,21 +141,25 @@ def unpack(
                 f"weights: expected a step of 2**{least} to 2**{EXPONENTS.stop - 1}, "
                 f"found 2**{exponent}"
             )
-        found.append(QuantisedTensor(np.zeros(shapes[index], np.int32), exponent))
-    moved = [(index, tensor) for index, tensor in enumerate(found) if tensor is not None]
-    bases = [_bases(tensor, expected[index] if expected else None) for index, tensor in moved]
+        exponents[index] = exponent
     body = data[1 + len(shapes) :]
     if form is Coder.RANGE:
+        bases = [
+            _bases(math.prod(shapes[index]), exponent, expected[index] if expected else None)
+            for index, exponent in exponents.items()
+        ]
         flats = _unpack_range(body, bases)
     else:
-        flats = _unpack_zstd(body, [len(base) for base in bases])
-    for (index, tensor), flat in zip(moved, flats, strict=True):
-        found[index] = QuantisedTensor(flat.reshape(shapes[index]), tensor.exponent)
+        flats = _unpack_zstd(body, [math.prod(shapes[index]) for index in exponents])
+    found = {
+        index: QuantisedTensor(flat.reshape(shapes[index]), exponent)
+        for (index, exponent), flat in zip(exponents.items(), flats, strict=True)
+    }
     if expected is None:
-        return [tensor for tensor in found if tensor is not None]
+        return [*found.values()]
     return [
-        _sum(x.tensor, tensor) if tensor is not None else x.tensor
-        for x, tensor in zip(expected, found, strict=True)
+        _sum(x.tensor, found[index]) if index in found else x.tensor
+        for index, x in enumerate(expected)
     ]
 
 
@@ -174,10 +181,10 @@ def scales(exponent: int, spreads: npt.NDArray[np.uint8]) -> Scales:
     return quarters + 8
 
 
-def _bases(tensor: QuantisedTensor, expected: Expected | None) -> Scales:
+def _bases(count: int, exponent: int, expected: Expected | None) -> Scales:
     if expected is None:
-        return np.full(tensor.values.size, _NO_SHIFT, np.int32)
-    return scales(tensor.exponent, expected.spreads)
+        return np.full(count, _NO_SHIFT, np.int32)
+    return scales(exponent, expected.spreads)
 
 
 def cost(values: Integers, base: Scales | None = None) -> float:
@@ -329,8 +336,9 @@ def _best_table(flat: Integers, base: Scales) -> tuple[Family, int, float]:
 
     The bits are infinite if no shift has tables that reach all of them.
     """
-    pairs, counts = np.unique(np.stack([base, np.abs(flat)]), axis=1, return_counts=True)
-    bases, (magnitudes, which) = pairs[0], np.unique(pairs[1], return_inverse=True)
+    keys = base.astype(np.int64) << 16 | np.abs(flat)
+    pairs, counts = np.unique(keys, return_counts=True)
+    bases, (magnitudes, which) = pairs >> 16, np.unique(pairs & 0xFFFF, return_inverse=True)
     # Larger scales than four times the largest integer are no better.
     last = math.ceil(4 * math.log2(4 * int(magnitudes[-1]) + 1)) + 8 - int(bases.min())
     shifts = np.arange(min(max(last + _NO_SHIFT, 0), SCALES - 1) + 1)
