@@ -17,7 +17,7 @@ from siren_codec.stream.weights import EXPONENTS, cost, scales
 __all__ = ["choose_exponents"]
 
 _BITS = range(3, 15)
-_BITS_OF_DIFFERENCES = range(-1, 8)
+_BITS_OF_DIFFERENCES = range(-1, 12)
 """Candidate precisions: the largest magnitude of a tensor takes about so many bits and a sign. One
 bit less than none rounds all to 0."""
 
