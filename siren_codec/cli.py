@@ -102,9 +102,8 @@ _device = click.option("--device", type=click.Choice(DEVICES), default="auto")
 @click.option(
     "--start",
     type=click.Choice(STARTS),
-    default=_DEFAULTS.start,
-    show_default=True,
-    help="Begin with random networks, the prior's, or also with its analysis network's grids.",
+    help="Begin with random networks, the prior's, or also its analysis network's grids. "
+    "[grid: analysis; coordinate: zero]",
 )
 @click.option(
     "--hidden-layers",

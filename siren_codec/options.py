@@ -25,9 +25,10 @@ class Options:
     """1 to 100: what a bit is worth to the `grid` model. `coordinate` does not know it."""
     effort: int = 4
     """1 (quick) to 9 (best): how long the fit runs."""
-    start: str = "analysis"
+    start: str | None = None
     """Where the fit begins: `zero` is random networks, `prior` those of the prior, `analysis` these
-    and the grids of its analysis network. Of a size that has no prior the networks are random.
+    and the grids of its analysis network. By default `analysis` for `grid`, `zero` for
+    `coordinate`. Of a size that has no prior the networks are random.
     """
     hidden_layers: int | None = None
     """Layers with a sine; by default what the model and the picture call for."""
@@ -43,7 +44,9 @@ class Options:
     def __post_init__(self) -> None:
         for name, choices in (("model", MODELS), ("start", STARTS), ("device", DEVICES)):
             found = getattr(self, name)
-            if found not in choices:
+            if name == "start" and found is None:
+                object.__setattr__(self, name, "analysis" if self.model == "grid" else "zero")
+            elif found not in choices:
                 expected = ", ".join(choices[:-1]) + " or " + choices[-1]
                 raise UsageError(f"{name}: expected {expected}, found {found}")
         ranges = {

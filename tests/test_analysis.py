@@ -169,7 +169,12 @@ def test_the_coordinate_model_has_a_prior_too(steps: int) -> None:
     y, x = np.mgrid[:24, :36]
     pixels = np.stack([7 * x, 10 * y, 127 + 0 * x], axis=2).astype(np.uint8)
     options = Options(
-        model="coordinate", hidden_layers=10, hidden_features=28, steps=steps, device="cpu"
+        model="coordinate",
+        start="prior",
+        hidden_layers=10,
+        hidden_features=28,
+        steps=steps,
+        device="cpu",
     )
     encoded = encode_picture(Picture(pixels), options)
     assert stream.read(encoded.data).prior == PriorName(prior.DEFAULT_PRIORS["coordinate"], 50)
@@ -191,6 +196,8 @@ def test_what_has_no_prior(astronaut: Pixels) -> None:
         (astronaut, Options(start="zero")),
         (astronaut, Options(hidden_features=16)),
         (with_alpha, Options()),
+        (with_alpha[:, :, 2:], Options()),
+        (np.broadcast_to(np.uint8(9), (512, 768, 3)), Options(model="coordinate")),
     ):
         assert prior_for(architecture_for(Picture(pixels), options), options) is None
 
