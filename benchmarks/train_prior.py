@@ -33,7 +33,7 @@ from siren_codec.fit import start
 from siren_codec.fit.analysis import KNOTS, Analysis, base_steps, between, pyramid
 from siren_codec.fit.analysis import path_of as analysis_path_of
 from siren_codec.fit.latents import Latents, Noise, Softener
-from siren_codec.fit.lattice import averaged
+from siren_codec.fit.lattice import averaged, samples_of
 from siren_codec.fit.loss import Grids, Worker, worker
 from siren_codec.fit.model import Model, columns_of
 from siren_codec.fit.optimiser import SOAP, Adam
@@ -176,12 +176,7 @@ def crops(paths: list[Path], generator: random.Random) -> Iterator[Tensor]:
             pixels = pixels[:, ::-1]
         if generator.random() < 0.25:
             pixels = pixels.transpose(1, 0, 2)
-        yield _samples(pixels)
-
-
-def _samples(pixels: npt.NDArray[np.uint8]) -> Tensor:
-    planes = torch.from_numpy(pixels.astype(np.float32)) * (2 / 255) - 1
-    return planes.permute(2, 0, 1).contiguous()
+        yield samples_of(pixels)
 
 
 class Task:
@@ -194,8 +189,8 @@ class Task:
 
     def __call__(
         self, samples: Tensor, quality: float, temperature: float, shape: float, weigh: Any
-    ) -> tuple[float, float, float]:
-        """Add a picture's gradients; return J, the mean squared error and bpp over [0, 1].
+    ) -> float:
+        """Add a picture's gradients; return J.
 
         A temperature of 0 is hard rounding, straight through; `weigh` maps J to the weight.
         """
@@ -227,13 +222,23 @@ class Task:
                 [flat, *matrices],
                 [weight * gradient * softener.slope, *(weight * m.grad for m in model.matrices)],
             )
-        return j, loss.error / 4, loss.bits / (width * height)
+        return j
 
 
 def _weight(quality: float, average: float) -> Any:
     """Return the weight of J: near 1 / J, for the goal is a share of the rate of each picture."""
-    usual = average * (quality_lambda(quality) / 1e-3) ** 0.65
+    usual = average * _usual(quality)
     return lambda j: 1 / (j + 0.5 * usual)
+
+
+def _usual(quality: float) -> float:
+    """Return how J goes with the quality, 1 at 50."""
+    return float((quality_lambda(quality) / 1e-3) ** 0.65)
+
+
+def _network(model: str) -> Architecture:
+    """Return the network of a model's prior: what a Kodak picture gets."""
+    return architecture_for(Picture(np.zeros((512, 768, 3), np.uint8)), Options(model=model))
 
 
 @torch.no_grad()
@@ -245,7 +250,7 @@ def assess(learned: Learned, paths: list[Path], work: Worker) -> list[float]:
         for path in paths:
             pixels = np.asarray(Image.open(path).convert("RGB"))
             top, left = (pixels.shape[0] - 256) // 2, (pixels.shape[1] - 256) // 2
-            samples = _samples(pixels[top : top + 256, left : left + 256])
+            samples = samples_of(pixels[top : top + 256, left : left + 256])
             architecture = learned.architecture
             lambda_ = 4 * quality_lambda(quality)
             levels = learned.latents(samples, quality)
@@ -272,21 +277,16 @@ def learn(
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=ranks)
-    picture = Picture(np.zeros((512, 768, 3), np.uint8))
-    learned = Learned(architecture_for(picture, Options(quality=50)), seed)
+    learned = Learned(_network("grid"), seed)
     if first:
         with np.load(first, allow_pickle=False) as file:
             learned.restore(dict(file))
     held_out, kept = paths[::HELD_OUT], [p for i, p in enumerate(paths) if i % HELD_OUT]
     generator = random.Random(f"{seed} {rank}")
     stream = crops(kept, generator)
-    depth = len(learned.architecture.shapes)
-    flat = [knots.detach().view(len(knots), -1) for knots in learned.knots]
-    siren = SOAP(flat[:depth], betas=(0.9, 0.99))
-    context = Adam(learned.knots[depth:], betas=(0.9, 0.99))
-    analysis = Adam(list(learned.analysis.parameters.values()), betas=(0.9, 0.99))
-    began, done, step, average = time.monotonic(), 0.0, 0, 2.0
-    recent: list[tuple[float, float, float]] = []
+    optimisers = Optimisers(learned)
+    began, done, average = time.monotonic(), 0.0, 2.0
+    recent: list[float] = []
     next_report = 0.0
     with worker("cpu") as work:
         task = Task(learned, work, seed + rank)
@@ -295,45 +295,65 @@ def learn(
             temperature = 0.3 - 0.2 * done / 0.85 if done < 0.85 else 0.0
             for tensor in learned.tensors():
                 tensor.grad = None
-            j, mse, bpp = task(
-                next(stream), quality, temperature, 2 - 0.6 * done, _weight(quality, average)
-            )
-            gradients = [
-                torch.zeros_like(t) if t.grad is None else t.grad for t in learned.tensors()
-            ]
-            share = (time.monotonic() - began) / seconds
-            usual = j / (quality_lambda(quality) / 1e-3) ** 0.65
-            message = torch.cat([*(g.reshape(-1) for g in gradients), torch.tensor([share, usual])])
-            if not torch.isfinite(message).all():
-                message = torch.zeros_like(message)
-                message[-2:] = torch.tensor([share, average])
-            dist.all_reduce(message)
-            message /= ranks
-            done = float(message[-2])
-            average += 0.01 * (float(message[-1]) - average)
-            sizes = [t.numel() for t in learned.tensors()]
-            parts = torch.split(message[:-2], sizes)
-            gradients = [p.view_as(t) for p, t in zip(parts, learned.tensors(), strict=True)]
-            step += 1
-            rate = min(1.0, step / 200) * (1 + math.cos(math.pi * min(1.0, done))) / 2
-            for matrix, part in zip(flat, gradients, strict=False):
-                matrix.grad = part.reshape(matrix.shape)
-            siren.step(SIREN_RATE * rate)
-            count = len(learned.knots)
-            context.step(gradients[depth:count], [CONTEXT_RATE * rate] * (count - depth))
-            others = gradients[count:]
-            analysis.step(others, [ANALYSIS_RATE * rate] * len(others))
-            recent.append((usual, mse, bpp))
+            j = task(next(stream), quality, temperature, 2 - 0.6 * done, _weight(quality, average))
+            share, usual = (time.monotonic() - began) / seconds, j / _usual(quality)
+            gradients, done, mean = shared(learned, share, usual, average, ranks)
+            average += 0.01 * (mean - average)
+            optimisers.step(gradients, done)
+            recent.append(usual)
             if rank == 0 and (share >= next_report or done >= 1):
                 next_report = share + max(0.02, 30 / seconds)
-                mean = np.mean(recent, axis=0)
-                recent = []
-                scores = assess(learned, held_out, work)
-                click.echo(
-                    f"{share:.1%} {step} steps, train {mean[0]:.3f}, held out "
-                    + " ".join(f"{score:.3f}" for score in scores)
-                )
+                scores = " ".join(f"{score:.3f}" for score in assess(learned, held_out, work))
+                train = f"train {np.mean(recent):.3f}, held out {scores}"
+                click.echo(f"{share:.1%} {optimisers.count} steps, {train}")
                 np.savez(out, **learned.state())  # type: ignore[arg-type]
+                recent = []
+
+
+def shared(
+    learned: Learned, share: float, usual: float, average: float, ranks: int
+) -> tuple[list[Tensor], float, float]:
+    """Return the means over all processes: of the gradients, of `share` and of `usual`.
+
+    A process whose gradients are not finite sends zeros, and the `average` for its `usual`.
+    """
+    tensors = learned.tensors()
+    gradients = [torch.zeros_like(t) if t.grad is None else t.grad for t in tensors]
+    message = torch.cat([*(g.reshape(-1) for g in gradients), torch.tensor([share, usual])])
+    if not torch.isfinite(message).all():
+        message = torch.zeros_like(message)
+        message[-2:] = torch.tensor([share, average])
+    dist.all_reduce(message)
+    message /= ranks
+    parts = torch.split(message[:-2], [t.numel() for t in tensors])
+    means = [part.view_as(t) for part, t in zip(parts, tensors, strict=True)]
+    return means, float(message[-2]), float(message[-1])
+
+
+class Optimisers:
+    """SOAP on the SIREN, Adam on the context network and on the analysis network."""
+
+    def __init__(self, learned: Learned) -> None:
+        self.depth = len(learned.architecture.shapes)
+        self.knots = len(learned.knots)
+        # (outputs, knots * columns), of the same memory.
+        flat = [knots.detach().view(len(knots), -1) for knots in learned.knots[: self.depth]]
+        betas = (0.9, 0.99)
+        self.siren = SOAP(flat, betas=betas)
+        self.context = Adam(learned.knots[self.depth :], betas=betas)
+        self.analysis = Adam(list(learned.analysis.parameters.values()), betas=betas)
+        self.count = 0
+
+    def step(self, gradients: Sequence[Tensor], done: float) -> None:
+        """Take a step at the rates of a warm-up and then a cosine over the time."""
+        self.count += 1
+        rate = min(1.0, self.count / 200) * (1 + math.cos(math.pi * min(1.0, done))) / 2
+        for matrix, part in zip(self.siren.parameters, gradients, strict=False):
+            matrix.grad = part.reshape(matrix.shape)
+        self.siren.step(SIREN_RATE * rate)
+        of_context, others = gradients[self.depth : self.knots], gradients[self.knots :]
+        self.context.step(of_context, [CONTEXT_RATE * rate] * len(of_context))
+        self.analysis.step(others, [ANALYSIS_RATE * rate] * len(others))
 
 
 def polish(learned: Learned, paths: list[Path], id_: int, seconds: float) -> None:
@@ -382,8 +402,7 @@ def main(
     id_ = id_ or prior.DEFAULT_PRIORS[model]
     if prior.path_of(id_).exists() and not force:
         raise click.ClickException(f"{prior.path_of(id_)} exists; files may depend on it (--force)")
-    picture = Picture(np.zeros((512, 768, 3), np.uint8))
-    learned = Learned(architecture_for(picture, Options(model=model)), seed)
+    learned = Learned(_network(model), seed)
     if model == "grid" and seconds > 0:
         ranks = len(os.sched_getaffinity(0))
         Path(f"{checkpoint}.meeting").unlink(missing_ok=True)

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from torch import Tensor
 
 from siren_codec import stream
 from siren_codec.codec import architecture_for, encode_picture, prior_for
@@ -17,7 +16,7 @@ from siren_codec.field.kernel import level_shape
 from siren_codec.fit import Schedule, Stage, analysis, fit
 from siren_codec.fit.analysis import Analysis, base_steps, pyramid
 from siren_codec.fit.latents import Latents
-from siren_codec.fit.lattice import averaged
+from siren_codec.fit.lattice import averaged, samples_of
 from siren_codec.fit.loss import Grids, worker
 from siren_codec.fit.model import Model
 from siren_codec.fit.quantise import choose_exponents
@@ -36,10 +35,6 @@ def astronaut() -> Pixels:
     data = pytest.importorskip("skimage.data")
     small = data.astronaut()[:320, :256].reshape(80, 4, 64, 4, 3).mean((1, 3))
     return np.asarray(np.rint(small), np.uint8)
-
-
-def samples_of(pixels: Pixels) -> Tensor:
-    return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1) / 127.5 - 1
 
 
 # The pyramid

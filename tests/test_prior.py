@@ -87,6 +87,12 @@ def assert_same_tensors(found: Field, expected: Field) -> None:
         assert np.array_equal(mine.values, theirs.values)
 
 
+@pytest.fixture
+def data(grids: Prior) -> bytes:
+    """A file of differences from it."""
+    return stream.write(field_of(PriorName(ID, 41), moved(grids.expect(3, 41), 0), NETWORK))
+
+
 # What it expects
 
 
@@ -169,9 +175,7 @@ def test_round_trip(grids: Prior, share: float, channels: int, octaves: int) -> 
     assert stream.write(found) == data
 
 
-def test_the_header_names_the_prior(grids: Prior, folder: Path) -> None:
-    field = field_of(PriorName(ID, 41), moved(grids.expect(3, 41), 0), NETWORK)
-    data = stream.write(field)
+def test_the_header_names_the_prior(grids: Prior, data: bytes, folder: Path) -> None:
     assert data[:8] == b"\x89SRN\x01\x09\x06" + bytes([0b1010])
     assert data[8:14] == bytes([ID]) + grids.digest + bytes([41])
     header, _ = format.parse(data)
@@ -262,8 +266,7 @@ def test_info_says_what_the_weights_cost_without(grids: Prior) -> None:
 # What can be wrong
 
 
-def test_a_prior_that_there_is_not(grids: Prior, folder: Path) -> None:
-    data = stream.write(field_of(PriorName(ID, 41), moved(grids.expect(3, 41), 0), NETWORK))
+def test_a_prior_that_there_is_not(grids: Prior, data: bytes, folder: Path) -> None:
     (folder / f"prior-{ID}.npz").rename(folder / "prior-7.npz")
     prior.load.cache_clear()
     with pytest.raises(FormatError, match=rf"prior: expected one of \[7\], found {ID}"):
@@ -273,8 +276,7 @@ def test_a_prior_that_there_is_not(grids: Prior, folder: Path) -> None:
         stream.read(data)
 
 
-def test_another_prior_of_the_same_id(grids: Prior, folder: Path) -> None:
-    data = stream.write(field_of(PriorName(ID, 41), moved(grids.expect(3, 41), 0), NETWORK))
+def test_another_prior_of_the_same_id(grids: Prior, data: bytes, folder: Path) -> None:
     write_prior(folder, NETWORK, knots=3)
     prior.load.cache_clear()
     digest = prior.load(ID).digest.hex()
@@ -282,8 +284,7 @@ def test_another_prior_of_the_same_id(grids: Prior, folder: Path) -> None:
         stream.read(data)
 
 
-def test_a_broken_prior_is_an_error(grids: Prior, folder: Path) -> None:
-    data = stream.write(field_of(PriorName(ID, 41), moved(grids.expect(3, 41), 0), NETWORK))
+def test_a_broken_prior_is_an_error(grids: Prior, data: bytes, folder: Path) -> None:
     path = folder / f"prior-{ID}.npz"
     path.write_bytes(path.read_bytes()[:100])
     prior.load.cache_clear()
@@ -297,29 +298,24 @@ def sealed(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("quality", [0, 101, 255])
-def test_a_quality_out_of_range(grids: Prior, quality: int) -> None:
-    data = bytearray(
-        stream.write(field_of(PriorName(ID, 41), moved(grids.expect(3, 41), 0), NETWORK))
-    )
-    data[13] = quality
+def test_a_quality_out_of_range(grids: Prior, data: bytes, quality: int) -> None:
+    crafted = bytearray(data)
+    crafted[13] = quality
     with pytest.raises(FormatError, match="quality: expected 1 to 100"):
-        stream.read(sealed(bytes(data)))
+        stream.read(sealed(bytes(crafted)))
     with pytest.raises(UsageError):
         stream.write(field_of(PriorName(ID, quality), moved(grids.expect(3, 41), 0), NETWORK))
 
 
 @pytest.mark.parametrize("kind", [0b1001, 0b1011])
-def test_alpha_has_no_prior(grids: Prior, kind: int) -> None:
-    data = bytearray(
-        stream.write(field_of(PriorName(ID, 41), moved(grids.expect(3, 41), 0), NETWORK))
-    )
-    data[7] = kind
+def test_alpha_has_no_prior(grids: Prior, data: bytes, kind: int) -> None:
+    crafted = bytearray(data)
+    crafted[7] = kind
     with pytest.raises(FormatError, match="expected 1 or 3 channels"):
-        stream.read(sealed(bytes(data)))
+        stream.read(sealed(bytes(crafted)))
 
 
-def test_every_prefix_of_the_body_is_refused(grids: Prior) -> None:
-    data = stream.write(field_of(PriorName(ID, 41), moved(grids.expect(3, 41), 0), NETWORK))
+def test_every_prefix_of_the_body_is_refused(grids: Prior, data: bytes) -> None:
     for length in range(5, len(data) - 4):
         with pytest.raises(FormatError):
             stream.read(sealed(data[:length] + bytes(4)))

@@ -6,13 +6,14 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from siren_codec.field.evaluate import Float64
 from siren_codec.field.kernel import cell_centres, level_shape, spline_matrix, unit_coordinates
 
-__all__ = ["Lattice", "Tile", "averaged"]
+__all__ = ["Lattice", "Tile", "averaged", "samples_of"]
 
 _CPU_TILE = (64, 256)
 """Rows and columns of a tile: activations of a layer stay in a core's cache, and so do the
@@ -145,6 +146,13 @@ class Lattice:
 
     def _tensor(self, values: Float64) -> Tensor:
         return torch.tensor(values.astype(np.float32), device=self.device)
+
+
+def samples_of(pixels: npt.NDArray[np.uint8 | np.uint16], device: str = "cpu") -> Tensor:
+    """Return the (channels, height, width) samples in [-1, 1] of (height, width, channels)."""
+    peak = (1 << 8 * pixels.itemsize) - 1
+    samples = torch.from_numpy(pixels.astype(np.float32)) * (2 / peak) - 1
+    return samples.permute(2, 0, 1).contiguous().to(device)
 
 
 def averaged(samples: Tensor, level: int, *, levels: int) -> Lattice:

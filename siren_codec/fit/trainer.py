@@ -14,7 +14,7 @@ from siren_codec.errors import FitError, UsageError
 from siren_codec.field import Architecture, Field, PriorName
 from siren_codec.fit import rate, start
 from siren_codec.fit.latents import Latents, Noise, Softener
-from siren_codec.fit.lattice import Lattice, averaged
+from siren_codec.fit.lattice import Lattice, averaged, samples_of
 from siren_codec.fit.loss import Grids, Loss, Worker, worker
 from siren_codec.fit.model import Exponents, Model
 from siren_codec.fit.optimiser import SOAP, Adam
@@ -151,9 +151,7 @@ class Run:
         lambda_ = 4 * schedule.lambda_
         self.price = lambda_ / (width * height) if model.architecture.grids else 0.0
         self.noise = Noise(seed=seed, device=device) if self.price else None
-        peak = (1 << 8 * pixels.itemsize) - 1
-        samples = torch.from_numpy(pixels.astype(np.float32)) * (2 / peak) - 1
-        self.samples = samples.permute(2, 0, 1).contiguous().to(device)
+        self.samples = samples_of(pixels, device)
         self.clock = _Clock(schedule, width * height)
 
     def begin(self, prior: PriorName | None, refine: bool) -> None:

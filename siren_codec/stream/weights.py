@@ -5,7 +5,7 @@ What is packed are the weights, or with a prior their differences from what it s
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 
 import constriction
@@ -83,13 +83,11 @@ def pack(tensors: Sequence[QuantisedTensor], expected: Sequence[Expected] | None
         bases.append(
             _bases(tensor.values.size, tensor.exponent, expected[index] if expected else None)
         )
-    forms = {}
-    if values:
-        forms[Coder.ZSTD] = _pack_zstd(values)
-    if all(_is_codable(*pair) for pair in zip(values, bases, strict=True)):
-        forms[Coder.RANGE] = _pack_range(values, bases)
-    smaller = min(forms, key=lambda form: len(forms[form]))
-    return bytes([smaller]) + exponents + forms[smaller]
+    forms = [(Coder.ZSTD, _pack_zstd(values))] if values else []
+    with suppress(LimitError):
+        forms.append((Coder.RANGE, _pack_range(values, bases)))
+    smaller, body = min(forms, key=lambda form: len(form[1]))
+    return bytes([smaller]) + exponents + body
 
 
 def differences(tensor: QuantisedTensor, expected: QuantisedTensor) -> QuantisedTensor | None:
@@ -103,7 +101,7 @@ def differences(tensor: QuantisedTensor, expected: QuantisedTensor) -> Quantised
             f"found 2**{tensor.exponent}"
         )
     values = tensor.values.astype(np.int64) - expected.values
-    if tensor.values.min() == np.iinfo(np.int32).min:
+    if max(np.abs(values).max(), -int(tensor.values.min())) > np.iinfo(np.int32).max:
         raise LimitError("weights: expected magnitudes below 2**31")
     every = int(np.bitwise_or.reduce(values, axis=None))
     if every == 0:
@@ -257,13 +255,15 @@ def _check_frame(frame: bytes) -> None:
 
 
 def _pack_range(values: Sequence[Integers], bases: Sequence[Scales]) -> bytes:
-    """One byte per tensor for its table, then all integers in the words of one range coder."""
-    tables = bytes(family << 6 | shift for family, shift, _ in map(_best_table, values, bases))
+    """One byte per tensor for its table, then all integers in the words of one range coder.
+
+    Raises LimitError for integers that no tables reach.
+    """
+    best = list(map(_best_table, values, bases))
+    if any(bits == math.inf for _, _, bits in best):
+        raise LimitError("weights: expected integers within reach of their tables")
+    tables = bytes(family << 6 | shift for family, shift, _ in best)
     return tables + _range_words(values, bases, tables)
-
-
-def _is_codable(flat: Integers, base: Scales) -> bool:
-    return _best_table(flat, base)[2] < math.inf
 
 
 def _tables(base: Scales, table: int) -> Iterator[tuple[Family, int, npt.NDArray[np.bool_]]]:
