@@ -77,7 +77,9 @@ def fit_one(task: Task) -> Moved | None:
     model = Model(architecture, [torch.tensor(matrix) for matrix in task.networks])
     try:
         with worker("cpu") as work:
-            run = trainer.Run(model, task.pixels, schedule, task.seed, "cpu", work, None)
+            run = trainer.Run(
+                model, task.pixels, schedule, task.seed, "cpu", work, trainer.Control()
+            )
             if grid:
                 run.begin(task.prior, refine=True)
             loss = run.fit_real()

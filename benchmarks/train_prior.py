@@ -119,6 +119,18 @@ class Learned:
         return found | {n: t.detach().numpy() for n, t in self.analysis.parameters.items()}
 
     @torch.no_grad()
+    def coarsen(self, factor: float) -> None:
+        """Multiply the quantisation steps of the levels from 2 on."""
+        features = self.architecture.features
+        factors = [factor if level > 1 else 1.0 for level in range(len(features))]
+        of_grids = [f for f, count in zip(factors, features, strict=True) for _ in range(count)]
+        self.knots[0][:, :, 2:-1] *= torch.tensor(of_grids)
+        self.analysis.parameters["scale"] -= torch.tensor(of_grids).log2()
+        for level, one in enumerate(factors):
+            for name in (f"head{level}", f"head{level}.bias"):
+                self.analysis.parameters[name] /= one
+
+    @torch.no_grad()
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what `state` returned."""
         for name, tensor in zip(self.state(), self.tensors(), strict=True):
@@ -382,6 +394,12 @@ def polish(learned: Learned, paths: list[Path], id_: int, seconds: float) -> Non
 @click.option("--seconds", type=float, default=3600.0, help="How long to learn jointly (grid).")
 @click.option("--fit-seconds", type=float, default=900.0, help="How long to learn by short fits.")
 @click.option("--first", type=click.Path(exists=True, path_type=Path), help="Begin with these.")
+@click.option(
+    "--coarser",
+    type=float,
+    default=1.0,
+    help="Multiply the grids' steps from level 2 on, after the joint learning.",
+)
 @click.option("--checkpoint", type=click.Path(path_type=Path), default="prior-checkpoint.npz")
 @click.option("--seed", type=int, default=0)
 @click.option("--id", "id_", type=click.IntRange(1, 255), help="Of the prior. [the model's]")
@@ -392,6 +410,7 @@ def main(
     seconds: float,
     fit_seconds: float,
     first: Path | None,
+    coarser: float,
     checkpoint: Path,
     seed: int,
     id_: int | None,
@@ -413,6 +432,8 @@ def main(
     if first:
         with np.load(first, allow_pickle=False) as file:
             learned.restore(dict(file))
+    if model == "grid" and coarser != 1:
+        learned.coarsen(coarser)
     kept = [path for index, path in enumerate(paths) if index % HELD_OUT]
     polish(learned, kept, id_, fit_seconds)
 

@@ -1,18 +1,22 @@
 """What an encoder can be asked for: one frozen object, without torch, checked as it is made."""
 
+import math
 import operator
 from dataclasses import dataclass, fields
 from typing import Any
 
 from siren_codec.errors import UsageError
 
-__all__ = ["DEVICES", "EFFORTS", "MODELS", "QUALITIES", "STARTS", "Options"]
+__all__ = ["ALPHAS", "DEVICES", "EFFORTS", "MODELS", "QUALITIES", "STARTS", "TARGETS", "Options"]
 
 MODELS = ("grid", "coordinate")
 DEVICES = ("auto", "cpu", "cuda")
 STARTS = ("zero", "prior", "analysis")
+ALPHAS = ("auto", "lossless", "lossy")
+TARGETS = ("target_bpp", "target_size", "target_psnr")
 EFFORTS = range(1, 10)
 QUALITIES = range(1, 101)
+_DEFAULT_QUALITY = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,14 +25,26 @@ class Options:
 
     model: str = "grid"
     """`grid`: latent grids feed the SIREN; `coordinate`: it is stored alone."""
-    quality: int = 50
-    """1 to 100: what a bit is worth to the `grid` model. `coordinate` does not know it."""
+    quality: int | None = None
+    """1 to 100: what a bit is worth to the `grid` model; 50 unless there is a target, which decides
+    it. `coordinate` does not know it.
+    """
+    target_bpp: float | None = None
+    """Bits per pixel of the whole file, instead of a quality (`grid` only, as all targets)."""
+    target_size: int | None = None
+    """Bytes of the whole file, never to be exceeded, instead of a quality."""
+    target_psnr: float | None = None
+    """dB, instead of a quality."""
     effort: int = 4
     """1 (quick) to 9 (best): how long the fit runs."""
     start: str | None = None
     """Where the fit begins: `zero` is random networks, `prior` those of the prior, `analysis` these
     and the grids of its analysis network. By default `analysis` for `grid`, `zero` for
     `coordinate`. Of a size that has no prior the networks are random.
+    """
+    alpha: str = "auto"
+    """How alpha is stored: `lossy` is an output of the network, `lossless` a section of its own,
+    `auto` whichever is cheaper at this quality.
     """
     hidden_layers: int | None = None
     """Layers with a sine; by default what the model and the picture call for."""
@@ -38,23 +54,33 @@ class Options:
     """The fit's length, instead of the effort's."""
     device: str = "auto"
     """`auto` is a GPU where there is one."""
+    memory: int | None = None
+    """Bytes that the fit may take; by default most of what the machine or the GPU has free."""
     seed: int = 0
     """Of all random numbers; it repeats on one machine."""
 
     def __post_init__(self) -> None:
-        for name, choices in (("model", MODELS), ("start", STARTS), ("device", DEVICES)):
+        for name, choices in (
+            ("model", MODELS),
+            ("start", STARTS),
+            ("device", DEVICES),
+            ("alpha", ALPHAS),
+        ):
             found = getattr(self, name)
             if name == "start" and found is None:
                 object.__setattr__(self, name, "analysis" if self.model == "grid" else "zero")
             elif found not in choices:
                 expected = ", ".join(choices[:-1]) + " or " + choices[-1]
                 raise UsageError(f"{name}: expected {expected}, found {found}")
+        self._check_targets()
         ranges = {
             "quality": (QUALITIES.start, QUALITIES.stop - 1),
+            "target_size": (1, None),
             "effort": (EFFORTS.start, EFFORTS.stop - 1),
             "hidden_layers": (1, 16),
             "hidden_features": (1, 512),
             "steps": (1, None),
+            "memory": (1, None),
             "seed": (0, 2**63 - 1),
         }
         for field in fields(self):
@@ -62,6 +88,32 @@ class Options:
             if field.name in ranges and not (field.default is None and found is None):
                 number = _integer(field.name, found, *ranges[field.name])
                 object.__setattr__(self, field.name, number)
+
+    @property
+    def target(self) -> str | None:
+        """The name of the target that there is: one of TARGETS."""
+        return next((name for name in TARGETS if getattr(self, name) is not None), None)
+
+    def _check_targets(self) -> None:
+        """Settle the quality: a target's business, or 50."""
+        chosen = [name for name in ("quality", *TARGETS) if getattr(self, name) is not None]
+        if len(chosen) > 1:
+            names = " and ".join(name.replace("_", " ") for name in chosen)
+            raise UsageError(f"expected one of quality and the targets, found {names}")
+        if self.target is None:
+            if self.quality is None:
+                object.__setattr__(self, "quality", _DEFAULT_QUALITY)
+            return
+        if self.model != "grid":
+            raise UsageError(f"target: expected the grid model, found {self.model}")
+        for name in ("target_bpp", "target_psnr"):
+            found = getattr(self, name)
+            if found is not None and not (_is_real(found) and 0 < found < math.inf):
+                raise UsageError(f"{name.replace('_', ' ')}: expected above 0, found {found!r}")
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _integer(name: str, value: Any, least: int, most: int | None) -> int:

@@ -17,6 +17,7 @@ from siren_codec.codec import Encoded, architecture_for, encode_picture
 from siren_codec.errors import FitError, UsageError
 from siren_codec.field import Architecture, Field, kernel
 from siren_codec.fit import (
+    Control,
     Progress,
     Schedule,
     Stage,
@@ -508,7 +509,7 @@ def test_progress_counts_every_step(
     pixels: Pixels, architecture: Architecture, schedule: Schedule
 ) -> None:
     seen: list[Progress] = []
-    fit(pixels, architecture=architecture, schedule=schedule, progress=seen.append)
+    fit(pixels, architecture=architecture, schedule=schedule, control=Control(progress=seen.append))
     assert [progress.step for progress in seen] == list(range(1, schedule.steps + 1))
     assert all(progress.steps == schedule.steps for progress in seen)
     assert seen[-1].seconds_left == pytest.approx(0, abs=1e-6)

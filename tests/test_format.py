@@ -168,6 +168,7 @@ def test_the_constants_are_the_format_s() -> None:
     assert [(section.name, int(section)) for section in Section] == [
         ("WEIGHTS", 1),
         ("LATENTS", 2),
+        ("ALPHA", 3),
         ("ICC", 0x81),
         ("EXIF", 0x82),
         ("XMP", 0x83),
@@ -250,6 +251,21 @@ GOLDEN_FILES = {
         weights.Coder.RANGE,
         "63ca01745d865cf24cd966feb19609225c521bc7203b01beee69b22b09fb2460",
     ),
+    "rgb_8_prior_3": (
+        (18, 15, 8, GRID_OF_PRIOR),
+        weights.Coder.RANGE,
+        "0140ed0c453a1da597366e6dea6c9fdf6f1a394b9c6dff9eb80f5f769502d13e",
+    ),
+    "la_16_alpha": (
+        (13, 16, 16, Architecture(1, 2, 5)),
+        weights.Coder.RANGE,
+        "ae0a8b798f17c7a616d00178fd0629c400f60fb74fec891f9a69a14d6aec232f",
+    ),
+    "rgba_8_alpha": (
+        (19, 11, 8, GRID_OF_PRIOR),
+        weights.Coder.RANGE,
+        "06f1a351d3a0ea045f76eba2f12775c8dfb3c387c323a33f5b898534b937cfc7",
+    ),
 }
 
 
@@ -297,7 +313,7 @@ def test_a_golden_file_is_written_as_it_was(name: str) -> None:
 
 
 def test_golden_files_cover_both_families_and_both_numbers_of_planes() -> None:
-    names = [name for name in GOLDEN_FILES if "prior" not in name]
+    names = [name for name in GOLDEN_FILES if "prior" not in name and "alpha" not in name]
     sections = {name: format.parse(golden(name))[1][Section.WEIGHTS] for name in names}
     tables = [section[7:13] for section in sections.values() if section[0] == weights.Coder.RANGE]
     assert {table >> 6 for bytes_ in tables for table in bytes_} == {0, 1}
@@ -493,7 +509,7 @@ def test_a_header_that_ends_early() -> None:
             stream.read(seal(b"\x89SRN\x01" + header()[:length]))
 
 
-@pytest.mark.parametrize("kind", [0b11010, 0b10010, 0x80, 0xFA])
+@pytest.mark.parametrize("kind", [0b111010, 0b100010, 0x80, 0xFA])
 def test_reserved_bits_of_the_sample_format(kind: int) -> None:
     with pytest.raises(FormatError, match="reserved bits of 0"):
         stream.read(file([(1, WEIGHTS)], header(kind=kind)))
@@ -604,7 +620,7 @@ def test_no_weights() -> None:
             stream.read(file(sections))
 
 
-@pytest.mark.parametrize("id_", [0x03, 0x10, 0x7F])
+@pytest.mark.parametrize("id_", [0x04, 0x10, 0x7F])
 def test_an_unknown_critical_section(id_: int) -> None:
     with pytest.raises(
         FormatError, match=f"expected a section that version 1 knows, found 0x{id_:02x}"

@@ -398,7 +398,7 @@ def test_sums_beyond_32_bits_are_refused() -> None:
 
 def test_the_package_s_priors_are_small_and_plain() -> None:
     total = 0
-    for id_ in prior.DEFAULT_PRIORS.values():
+    for id_ in prior.IDS:
         path = prior.path_of(id_)
         assert path.stat().st_size < 200_000
         total += path.stat().st_size
@@ -411,8 +411,9 @@ def test_the_package_s_priors_are_small_and_plain() -> None:
 
 @pytest.mark.parametrize("quality", range(1, 101))
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_package_s_context_networks_are_exact(quality: int, channels: int) -> None:
-    known = prior.load(prior.DEFAULT_PRIORS["grid"])
+@pytest.mark.parametrize("id_", [prior.DEFAULT_PRIORS["grid"], prior.PRIOR_OF_LONG_FITS])
+def test_the_package_s_context_networks_are_exact(quality: int, channels: int, id_: int) -> None:
+    known = prior.load(id_)
     depth = 2 * len(known.architecture.shapes)
     tensors = [x.tensor for x in known.expect(channels, quality)[depth:]]
     layers = tuple(Layer(*pair) for pair in zip(tensors[::2], tensors[1::2], strict=True))

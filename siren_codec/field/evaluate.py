@@ -90,7 +90,8 @@ def render(
     def quantise(samples: Samples) -> Samples:
         return np.rint(samples).astype(dtype)
 
-    _render_into(out, sampler or colour_sampler(field), quantise, crop, _block(field), field.peak)
+    sampler = _with_alpha(field, sampler or colour_sampler(field), 0)
+    _render_into(out, sampler, quantise, crop, _block(field), field.peak)
     return out[:, :, 0] if field.channels == 1 else out
 
 
@@ -106,7 +107,7 @@ def render_derivative(
     """Return (height, width, channels) gradient magnitudes or Laplacians, per original pixel."""
     crop, size = frame(field, size, scale=scale, crop=crop, max_pixels=max_pixels)
     out = np.empty((size[1], size[0], field.channels), np.float32)
-    sampler = derivative_sampler(field, kind)
+    sampler = _with_alpha(field, derivative_sampler(field, kind), 1 if kind == "gradient" else 2)
     _render_into(out, sampler, lambda samples: samples, crop, _block(field) // 4, None)
     return out
 
@@ -242,6 +243,43 @@ def derivative_sampler(field: "Field", kind: Derivative) -> Sampler:
     return sample
 
 
+def _with_alpha(field: "Field", sampler: Sampler, order: int) -> Sampler:
+    """Return a sampler that adds the alpha that is stored apart: 0 its value, 1 its gradient's
+    magnitude, 2 its Laplacian.
+    """
+    alpha = field.alpha
+    if alpha is None:
+        return sampler
+
+    def sample(xs: Float64, ys: Float64) -> Samples:
+        value, by_x, by_y, laplacian = _alpha_jet(alpha, xs, ys[:, None])
+        plane = (value, np.hypot(by_x, by_y), laplacian)[order]
+        colours = sampler(xs, ys)
+        return np.concatenate([colours, plane[None].astype(colours.dtype)])
+
+    return sample
+
+
+def _alpha_jet(alpha: Samples, x: Float64, y: Float64) -> list[Float64]:
+    """Return [value, d/dx, d/dy, Laplacian] of an alpha plane at points that broadcast together.
+
+    Linear between pixel centres along each axis, and constant beyond the outer ones.
+    """
+    rows, columns = alpha.shape
+    left = np.clip(np.floor(x), 0, max(columns - 2, 0)).astype(np.intp)
+    top = np.clip(np.floor(y), 0, max(rows - 2, 0)).astype(np.intp)
+    right, below = np.minimum(left + 1, columns - 1), np.minimum(top + 1, rows - 1)
+    across, down = np.clip(x - left, 0, 1), np.clip(y - top, 0, 1)
+    corners = [alpha[i, j].astype(np.float64) for i in (top, below) for j in (left, right)]
+    upper = corners[0] + (corners[1] - corners[0]) * across
+    lower = corners[2] + (corners[3] - corners[2]) * across
+    by_x = (corners[1] - corners[0]) * (1 - down) + (corners[3] - corners[2]) * down
+    value = upper + (lower - upper) * down
+    by_x = np.where((x < 0) | (x > columns - 1), 0, by_x)
+    by_y = np.where((y < 0) | (y > rows - 1), 0, lower - upper)
+    return [value, by_x, by_y, np.zeros_like(value)]
+
+
 def _render_into(
     out: npt.NDArray[Any],
     sampler: Sampler,
@@ -333,7 +371,11 @@ def _at_points(field: "Field", x: npt.ArrayLike, y: npt.ArrayLike, order: int) -
         part = slice(start, start + block)
         inputs = partial(_point_inputs, field, flat_x[part], flat_y[part])
         jet = _jet(field, inputs, order, np.float64)
-        out[part] = np.stack(jet, axis=-1).swapaxes(0, 1)
+        found = np.stack(jet, axis=-1).swapaxes(0, 1)
+        out[part, : found.shape[1]] = found
+        if field.alpha is not None:
+            of_alpha = _alpha_jet(field.alpha, flat_x[part], flat_y[part])
+            out[part, -1] = np.stack(of_alpha[: out.shape[2]], axis=-1)
     return out.reshape(*xs.shape, *out.shape[1:])
 
 

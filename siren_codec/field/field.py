@@ -123,11 +123,13 @@ class PriorName:
 class Field:
     """A compressed picture: a continuous function of (x, y) and what is needed to sample it.
 
-    `width` and `height` are in pixels, `depth` is 8 or 16 bits a sample; the architecture's 1, 2,
-    3 or 4 channels are L, LA, RGB and RGBA. `latents[l]` are the integers of level l's grids,
+    `width` and `height` are in pixels, `depth` is 8 or 16 bits a sample; 1, 2, 3 or 4
+    channels are L, LA, RGB and RGBA. `latents[l]` are the integers of level l's grids,
     (features, rows, columns) int32 as `kernel.level_shape` says, and `context` are the layers of
     the context network; both are () without grids. `metadata` maps "icc", "exif" and "xmp" to raw
     bytes. With a `prior` the file holds the tensors' differences from it; here they are whole.
+    `alpha` is a (height, width) plane of samples that is stored apart, without loss; the network
+    then has one channel less than the picture.
     """
 
     width: int
@@ -139,8 +141,11 @@ class Field:
     latents: tuple[npt.NDArray[np.int32], ...] = ()
     context: tuple[Layer, ...] = ()
     prior: PriorName | None = None
+    alpha: npt.NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
+        if self.alpha is not None:
+            self.alpha.flags.writeable = False
         for grids in self.latents:
             grids.flags.writeable = False
         object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
@@ -148,7 +153,7 @@ class Field:
     @property
     def channels(self) -> int:
         """The number of channels of the picture."""
-        return self.architecture.channels
+        return self.architecture.channels + (self.alpha is not None)
 
     @property
     def peak(self) -> int:

@@ -1,7 +1,7 @@
 """Pixels -> the grids that a fit begins with: a linear pyramid, and a network that refines it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -55,13 +55,10 @@ def pyramid(samples: Tensor, features: Sequence[int]) -> list[Tensor]:
     rest = (_opponents(channels).to(samples) @ samples.reshape(channels, -1)).view_as(samples)
     found = []
     for level, count in reversed(list(enumerate(features))):
-        down = _spline(height, level).to(samples)
-        across = _spline(width, level).to(samples)
+        out = samples.new_zeros(count, *level_shape(width, height, level))
         known = min(count, channels)
-        out = samples.new_zeros(count, down.shape[1], across.shape[1])
-        inverse = _inverse(height, level).to(samples), _inverse(width, level).to(samples)
-        out[:known] = inverse[0] @ rest[:known] @ inverse[1].T
-        rest[:known] -= down @ out[:known] @ across.T
+        out[:known] = _along_both(_inverse, rest[:known], level, (height, width))
+        rest[:known] -= _along_both(_spline, out[:known], level, (height, width))
         found.append(out)
     return found[::-1]
 
@@ -69,6 +66,7 @@ def pyramid(samples: Tensor, features: Sequence[int]) -> list[Tensor]:
 def forget() -> None:
     """Let go of what the pyramid keeps for the next picture of the same size."""
     _inverse.cache_clear()
+    _spline.cache_clear()
 
 
 def between(knots: Tensor, quality: float) -> Tensor:
@@ -90,7 +88,8 @@ def base_steps(features: Sequence[int], lambda_: float) -> list[float]:
     orthonormal = math.sqrt(12 * 3 * lambda_ / (2 * math.log(2)))
     steps = []
     for level, count in enumerate(features):
-        norm = math.sqrt(float(_spline(8 << level, level).square().sum(dim=0).mean()))
+        ((_, _, matrix),) = _spline(8 << level, level)
+        norm = math.sqrt(float(matrix.square().sum(dim=0).mean()))
         steps += [orthonormal / norm**2 * 2 ** (level / 2)] * count
     return steps
 
@@ -236,17 +235,60 @@ def _opponents(channels: int) -> Tensor:
     return colours
 
 
-def _spline(length: int, level: int) -> Tensor:
+_Banded = tuple[tuple[slice, slice, Tensor], ...]
+"""A matrix in parts: rows, the columns that they see, and what stands there."""
+_PART = 1024
+"""Pixels of a part."""
+_MARGIN = 24
+"""Cells on each side of a part whose pixels have a say in its coefficients: the others' is nil."""
+
+
+def _along_both(
+    matrix: Callable[[int, int], _Banded], planes: Tensor, level: int, size: tuple[int, int]
+) -> Tensor:
+    """Return `matrix` of a (height, width) applied to the rows and the columns of planes."""
+    height, width = size
+    down, across = matrix(height, level), matrix(width, level)
+    planes = torch.cat([part.to(planes) @ planes[:, seen] for _, seen, part in down], dim=1)
+    return torch.cat([planes[:, :, seen] @ part.to(planes).T for _, seen, part in across], dim=2)
+
+
+@lru_cache(maxsize=64)
+def _spline(length: int, level: int) -> _Banded:
+    """Return the matrix that takes cells to the pixels of a length."""
     cells = level_shape(length, 1, level)[1]
     pixels = cell_centres(0, length, length)
-    _, matrix = spline_matrix(pixels, level, cells)
-    return torch.from_numpy(matrix)
+    known: dict[tuple[int, ...], Tensor] = {}
+    found = []
+    for start in range(0, length, _PART):
+        part = slice(start, min(start + _PART, length))
+        seen, matrix = spline_matrix(pixels[part], level, cells)
+        alike = (*matrix.shape, start - (seen.start << level), seen.stop == cells)
+        found.append((part, seen, known.setdefault(alike, torch.from_numpy(matrix))))
+    return tuple(found)
 
 
-@lru_cache(maxsize=16)
-def _inverse(length: int, level: int) -> Tensor:
-    """Return the (cells, points) least-squares inverse of the (points, cells) spline."""
-    matrix = _spline(length, level)
+@lru_cache(maxsize=64)
+def _inverse(length: int, level: int) -> _Banded:
+    """Return the least-squares inverse: the matrix that takes pixels to cells."""
+    cells = level_shape(length, 1, level)[1]
+    pixels = cell_centres(0, length, length)
+    step = max(1, _PART >> level)
+    known: dict[tuple[int, ...], Tensor] = {}
+    found = []
+    for start in range(0, cells, step):
+        stop = min(start + step, cells)
+        first, last = max(0, start - _MARGIN) << level, min((stop + _MARGIN) << level, length)
+        around, matrix = spline_matrix(pixels[first:last], level, cells)
+        alike = (*matrix.shape, start - around.start, stop - start, first > 0, last < length)
+        if alike not in known:
+            inverse = _ridge_inverse(torch.from_numpy(matrix))
+            known[alike] = inverse[start - around.start : stop - around.start].clone()
+        found.append((slice(start, stop), slice(first, last), known[alike]))
+    return tuple(found)
+
+
+def _ridge_inverse(matrix: Tensor) -> Tensor:
     gram = matrix.T @ matrix
     ridge = _RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
     inverse: Tensor = torch.linalg.solve(gram + ridge, matrix.T)

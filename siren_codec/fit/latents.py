@@ -55,13 +55,14 @@ class Noise:
         ranks = torch.randperm(_POOL, generator=self.generator)
         self._uniform = ((ranks + 0.5) / _POOL).to(device)
         self._pool = self._uniform
-        self._shape = math.nan
+        self.now = math.nan
+        """The shape that was chosen last."""
 
     def shape(self, a: float) -> None:
         """Choose the distribution; changes of less than 2% are not followed."""
-        if abs(a - self._shape) < 0.02 * a:
+        if abs(a - self.now) < 0.02 * a:
             return
-        self._shape = a
+        self.now = a
         b = (2**a * (a - 1) + 1) / a
         self._pool = (1 - (1 - self._uniform) ** (1 / b)) ** (1 / a) - 0.5
 

@@ -10,15 +10,27 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from siren_codec.field import Architecture
 from siren_codec.field.evaluate import Float64
 from siren_codec.field.kernel import cell_centres, level_shape, spline_matrix, unit_coordinates
 
-__all__ = ["Lattice", "Tile", "averaged", "samples_of"]
+__all__ = [
+    "Lattice",
+    "Tile",
+    "averaged",
+    "filled",
+    "samples_of",
+    "tile_shape",
+    "weights_of",
+]
 
 _CPU_TILE = (64, 256)
 """Rows and columns of a tile: activations of a layer stay in a core's cache, and so do the
 matrices that sample the grids, of which most is zeros."""
 _GPU_TILE = (1024, 4096)
+_COPIES = 8
+"""Of a hidden layer's activations that a step holds at once, about: for two layers angles, sines,
+slopes and gradients."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,9 @@ class Tile:
 class Lattice:
     """Points at the crossings of columns and rows, given in pixel coordinates, and their samples.
 
-    `target` is (channels, rows, columns) in [-1, 1], or None where a picture is only evaluated.
+    `target` is (channels, rows, columns) in [-1, 1], or None where a picture is only evaluated;
+    `weights`, of the same shape, say how much each sample's error counts. A `tile` has at most so
+    many rows and columns.
     """
 
     def __init__(
@@ -94,12 +108,16 @@ class Lattice:
         levels: int,
         device: str,
         target: Tensor | None = None,
+        weights: Tensor | None = None,
+        tile: tuple[int, int] | None = None,
     ) -> None:
         self.xs, self.ys = xs, ys
         self.width, self.height = width, height
         self.levels = levels
         self.device = device
         self.target = target
+        self.weights = weights
+        self.tile = tile or (_CPU_TILE if device == "cpu" else _GPU_TILE)
 
     @property
     def points(self) -> int:
@@ -109,7 +127,7 @@ class Lattice:
     @cached_property
     def tiles(self) -> list[Tile]:
         """The tiles that the lattice is cut into, row by row."""
-        most_rows, most_columns = _CPU_TILE if self.device == "cpu" else _GPU_TILE
+        most_rows, most_columns = self.tile
         shapes = [level_shape(self.width, self.height, level) for level in range(self.levels)]
         rows = _parts(len(self.ys), most_rows)
         columns = _parts(len(self.xs), most_columns)
@@ -148,6 +166,17 @@ class Lattice:
         return torch.tensor(values.astype(np.float32), device=self.device)
 
 
+def tile_shape(
+    architecture: Architecture, device: str, memory: int | None = None
+) -> tuple[int, int]:
+    """Return the most rows and columns of a tile, whose activations take no more than `memory`."""
+    rows, columns = _CPU_TILE if device == "cpu" else _GPU_TILE
+    each = 4 * (architecture.inputs + _COPIES * architecture.hidden_features)
+    while memory and rows > 1 and rows * columns * each > memory:
+        rows //= 2
+    return rows, columns
+
+
 def samples_of(pixels: npt.NDArray[np.uint8 | np.uint16], device: str = "cpu") -> Tensor:
     """Return the (channels, height, width) samples in [-1, 1] of (height, width, channels)."""
     peak = (1 << 8 * pixels.itemsize) - 1
@@ -155,15 +184,51 @@ def samples_of(pixels: npt.NDArray[np.uint8 | np.uint16], device: str = "cpu") -
     return samples.permute(2, 0, 1).contiguous().to(device)
 
 
-def averaged(samples: Tensor, level: int, *, levels: int) -> Lattice:
+def weights_of(visible: npt.NDArray[np.bool_], channels: int, device: str = "cpu") -> Tensor:
+    """Return (channels, height, width) weights: 0 for colours that cannot be seen, 1 for alpha."""
+    weights = torch.from_numpy(visible.astype(np.float32)).repeat(channels, 1, 1)
+    if channels in (2, 4):
+        weights[-1] = 1
+    return weights.to(device)
+
+
+def filled(samples: Tensor, weights: Tensor) -> Tensor:
+    """Return samples with what has no weight replaced by means of what has some around it.
+
+    From means over 2 x 2 of means over 2 x 2 down to the pixels ("push-pull", Gortler et al. 1996,
+    The Lumigraph, section 3.4): smooth, so that it costs next to nothing.
+    """
+    height, width = samples.shape[1:]
+    if max(height, width) == 1:
+        return samples * weights
+    size = -(-height // 2), -(-width // 2)
+    pool = torch.nn.functional.adaptive_avg_pool2d
+    share = pool(weights[None], size)[0]
+    means = pool((samples * weights)[None], size)[0] / share.clamp_min(1e-6)
+    coarse = filled(means, (share > 0).to(share))
+    around = torch.nn.functional.interpolate(coarse[None], (height, width), mode="bilinear")[0]
+    return torch.where(weights > 0, samples, around)
+
+
+def averaged(
+    samples: Tensor,
+    level: int,
+    *,
+    levels: int,
+    weights: Tensor | None = None,
+    tile: tuple[int, int] | None = None,
+) -> Lattice:
     """Return the lattice of a picture averaged over areas of 2**level x 2**level pixels.
 
-    `samples` are (channels, height, width) in [-1, 1]; `levels` of grids are sampled.
+    `samples` are (channels, height, width) in [-1, 1], `weights` of the same shape; `levels` of
+    grids are sampled.
     """
     _, height, width = samples.shape
     rows, columns = level_shape(width, height, level)
     if level:
-        samples = torch.nn.functional.adaptive_avg_pool2d(samples[None], (rows, columns))[0]
+        pool = torch.nn.functional.adaptive_avg_pool2d
+        samples = pool(samples[None], (rows, columns))[0]
+        weights = None if weights is None else pool(weights[None], (rows, columns))[0]
     return Lattice(
         cell_centres(0, width, columns),
         cell_centres(0, height, rows),
@@ -172,6 +237,8 @@ def averaged(samples: Tensor, level: int, *, levels: int) -> Lattice:
         levels=levels,
         device=samples.device.type,
         target=samples,
+        weights=weights,
+        tile=tile,
     )
 
 

@@ -239,7 +239,10 @@ def _squared_error(
     if clip:
         outputs = outputs.clamp(-1, 1)
     target = _target(lattice)[:, tile.rows, tile.columns]
-    return (outputs.view_as(target) - target).square().sum()
+    squares = (outputs.view_as(target) - target).square()
+    if lattice.weights is not None:
+        squares = squares * lattice.weights[:, tile.rows, tile.columns]
+    return squares.sum()
 
 
 def _padded(grids: Grids) -> list[list[Tensor]]:

@@ -195,10 +195,10 @@ def sampler(field: Field, device: str) -> Sampler:
             levels=len(latents),
             device=device,
         )
-        out = torch.empty(field.channels, len(ys), len(xs))
+        out = torch.empty(field.architecture.channels, len(ys), len(xs))
         for tile in lattice.tiles:
             outputs = siren(field.architecture, model.matrices, tile.inputs(latents))
-            planes = outputs.view(field.channels, len(tile.y), len(tile.x))
+            planes = outputs.view(len(out), len(tile.y), len(tile.x))
             out[:, tile.rows, tile.columns] = planes.cpu()
         samples: Samples = ((out + 1) * (field.peak / 2)).numpy()
         return samples

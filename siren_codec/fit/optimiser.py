@@ -3,7 +3,7 @@
 Neither is a `torch.optim.Optimizer`: to make one imports torch._dynamo, which takes seconds.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -29,6 +29,20 @@ class Adam:
         self._means = [torch.zeros_like(parameter) for parameter in self.parameters]
         self._squares = [torch.zeros_like(parameter) for parameter in self.parameters]
         self._steps = [0] * len(self.parameters)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything that is remembered, by name."""
+        return {
+            "steps": torch.tensor(self._steps),
+            **{f"mean{index}": tensor for index, tensor in enumerate(self._means)},
+            **{f"square{index}": tensor for index, tensor in enumerate(self._squares)},
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` returned."""
+        self._steps = state["steps"].tolist()
+        self._means = [state[f"mean{index}"] for index in range(len(self._means))]
+        self._squares = [state[f"square{index}"] for index in range(len(self._squares))]
 
     def step(
         self,
@@ -99,6 +113,26 @@ class SOAP:
         self._steps = 0
         self._states = []
 
+    def state(self) -> dict[str, Tensor]:
+        """Return everything that is remembered, by name."""
+        return {
+            "steps": torch.tensor(self._steps),
+            **{
+                f"{name}{i}": t
+                for i, state in enumerate(self._states)
+                for name, t in vars(state).items()
+            },
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` returned."""
+        self._steps = int(state["steps"])
+        self._states = [
+            _State.of({name: state[f"{name}{index}"] for name in _REMEMBERED})
+            for index in range(len(self.parameters))
+            if f"mean{index}" in state
+        ]
+
     def _direction(self, gradient: Tensor, state: "_State") -> Tensor:
         """Return Adam's direction in the eigenbasis, rotated back."""
         beta1, beta2 = self.betas
@@ -110,6 +144,7 @@ class SOAP:
         return state.basis_left @ scaled @ state.basis_right.T
 
 
+_REMEMBERED = ("mean", "square", "left", "right", "basis_left", "basis_right")
 _TINY = 1e-15
 """Keeps a gradient of zeros from a division by zero."""
 
@@ -122,6 +157,13 @@ class _State:
         self.mean, self.square = torch.zeros_like(gradient), torch.zeros_like(gradient)
         self.left, self.right = torch.zeros_like(left), torch.zeros_like(right)
         self.basis_left, self.basis_right = _eigenvectors(left), _eigenvectors(right)
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> "_State":
+        """Return what `vars` gave of another one."""
+        found = cls.__new__(cls)
+        vars(found).update(tensors)
+        return found
 
     def rotate(self, matrix: Tensor) -> Tensor:
         """Return a matrix in the eigenbasis."""

@@ -1,7 +1,7 @@
 """How long a fit runs and at what rates: frozen presets, one for each effort."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from siren_codec.field import Architecture
@@ -29,6 +29,8 @@ class Schedule:
     """Further stages, with the weights rounded in the forward pass."""
     lambda_: float = 0.0
     """What a bit per pixel is worth, in mean squared error over [0, 1]."""
+    quality: float = 50.0
+    """The quality that this is the price of."""
     learning_rate: float = 3e-3
     """SOAP's; it warms up, then falls along a cosine over all stages."""
     rounded_learning_rate: float = 5e-4
@@ -59,13 +61,16 @@ class Schedule:
         width: int,
         height: int,
         prior: bool = False,
+        quality: float | None = None,
     ) -> "Schedule":
         """Return the schedule of an effort, or of so many steps, for a picture.
 
-        With a prior, grids have no need of coarse stages.
+        With a prior, grids have no need of coarse stages. `quality` is where a target begins.
         """
         if architecture.grids:
-            return _grid_schedule(options, width, height, coarse=not prior)
+            schedule = _grid_schedule(options, width, height, coarse=not prior)
+            quality = quality or options.quality or 50
+            return replace(schedule, lambda_=quality_lambda(quality), quality=quality)
         return _coordinate_schedule(architecture, options, width * height)
 
 
@@ -82,7 +87,6 @@ def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -
     return Schedule(
         tuple(stage for stage in (*stages, Stage(0, fine)) if stage.steps),
         (Stage(0, rounded),) if rounded else (),
-        lambda_=quality_lambda(options.quality),
         learning_rate=4e-3,
         betas=(0.9, 0.99),
         warmup_steps=20,

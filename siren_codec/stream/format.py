@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from siren_codec.errors import FormatError, LimitError, UsageError
 from siren_codec.field import Architecture, Field, Layer, PriorName
-from siren_codec.stream import latents, prior, weights
+from siren_codec.stream import alpha, latents, prior, weights
 from siren_codec.stream.cursor import Cursor, pack_varint
 
 __all__ = [
@@ -42,6 +42,8 @@ _DEPTHS = (8, 16)
 _OMEGA_UNIT = 0.25
 _WITH_PRIOR = 0x08
 """The bit of the samples' byte that says that a prior is named."""
+_WITH_ALPHA = 0x10
+"""The bit that says that alpha has a section of its own."""
 _QUALITIES = range(1, 101)
 _ANCILLARY = 0x80
 _CELLS_PER_PIXEL = 4
@@ -53,6 +55,7 @@ class Section(IntEnum):
 
     WEIGHTS = 0x01
     LATENTS = 0x02
+    ALPHA = 0x03
     ICC = 0x81
     EXIF = 0x82
     XMP = 0x83
@@ -95,17 +98,24 @@ class Header:
     depth: int
     architecture: Architecture
     prior: PriorName | None = None
+    alpha: bool = False
+    """Whether it has a section of its own, and the network one channel less than the picture."""
 
 
 def write(field: Field) -> bytes:
     """Return the bytes of a `.siren` file. Raises SirenError if no reader would accept it."""
-    header = Header(field.width, field.height, field.depth, field.architecture, field.prior)
+    header = Header(
+        *(field.width, field.height, field.depth, field.architecture, field.prior),
+        alpha=field.alpha is not None,
+    )
     check(header, field.metadata)
     _check_shapes(field)
-    expected = prior.expected(field.prior, field.channels)
+    expected = prior.expected(field.prior, field.architecture.channels)
     sections = {Section.WEIGHTS: weights.pack(tuple(field.tensors()), expected)}
     if field.latents:
         sections[Section.LATENTS] = latents.pack(field.latents, field.context, field.architecture)
+    if field.alpha is not None:
+        sections[Section.ALPHA] = alpha.pack(field.alpha)
     sections |= {id_: field.metadata[n] for id_, n in _METADATA.items() if n in field.metadata}
     body = MAGIC + bytes([VERSION]) + _pack_header(header)
     for section, payload in sections.items():
@@ -153,6 +163,9 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Field:
         latents=grids,
         context=context,
         prior=header.prior,
+        alpha=alpha.unpack(sections[Section.ALPHA], width, height, header.depth)
+        if header.alpha
+        else None,
     )
 
 
@@ -188,6 +201,9 @@ def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Header, dict[in
     if (Section.LATENTS in sections) != bool(header.architecture.features):
         expected, found = ("one", "none") if header.architecture.features else ("none", "one")
         raise FormatError(f"latents section: expected {expected}, found {found}")
+    if (Section.ALPHA in sections) != header.alpha:
+        expected, found = ("one", "none") if header.alpha else ("none", "one")
+        raise FormatError(f"alpha section: expected {expected}, found {found}")
     return header, sections
 
 
@@ -200,10 +216,18 @@ def _check_shapes(field: Field) -> None:
     grids = [level.shape for level in field.latents]
     if grids != latents.shapes(architecture, field.width, field.height):
         raise UsageError(f"expected latents as the architecture says, found {grids}")
+    plane = field.alpha
+    if plane is not None and (
+        plane.shape != (field.height, field.width) or 8 * plane.itemsize != field.depth
+    ):
+        raise UsageError(f"expected alpha of the picture's size, found {plane.shape}")
 
 
 def _pack_header(header: Header) -> bytes:
-    kind = header.architecture.channels - 1 | _DEPTHS.index(header.depth) << 2
+    channels = header.architecture.channels + header.alpha
+    kind = channels - 1 | _DEPTHS.index(header.depth) << 2
+    if header.alpha:
+        kind |= _WITH_ALPHA
     if header.prior:
         kind |= _WITH_PRIOR
         name = prior.load(header.prior.id)
@@ -231,16 +255,21 @@ def _pack_architecture(architecture: Architecture) -> bytes:
 def _unpack_header(cursor: Cursor) -> Header:
     width, height = cursor.varint(), cursor.varint()
     kind = cursor.byte()
-    if kind >> 4:
+    if kind >> 5:
         raise FormatError(f"expected reserved bits of 0 in the sample format, found {kind:#04x}")
     channels, depth = (kind & 3) + 1, _DEPTHS[kind >> 2 & 1]
+    with_alpha = bool(kind & _WITH_ALPHA)
+    if with_alpha:
+        if channels not in (2, 4):
+            raise FormatError(f"alpha apart: expected 2 or 4 channels, found {channels}")
+        channels -= 1
     if kind & _WITH_PRIOR:
         name = _unpack_prior(cursor)
         architecture = prior.load(name.id).architecture_for(channels)
         if architecture is None:
             raise FormatError(f"prior {name.id}: expected 1 or 3 channels, found {channels}")
-        return Header(width, height, depth, architecture, name)
-    return Header(width, height, depth, _unpack_architecture(cursor, channels))
+        return Header(width, height, depth, architecture, name, with_alpha)
+    return Header(width, height, depth, _unpack_architecture(cursor, channels), None, with_alpha)
 
 
 def _unpack_prior(cursor: Cursor) -> PriorName:
@@ -283,7 +312,7 @@ def _check(header: Header, limits: Limits, *, pixels: bool = True) -> None:
         ("hidden features", architecture.hidden_features, 1, limits.hidden_features),
         ("first omega_0", architecture.first_omega_0, _OMEGA_UNIT, limits.omega_0),
         ("omega_0", architecture.omega_0, _OMEGA_UNIT, limits.omega_0),
-        ("channels", architecture.channels, 1, 4),
+        ("channels", architecture.channels + header.alpha, 1, 4),
         *_latent_ranges(architecture, limits),
     ):
         if not least <= value <= most:

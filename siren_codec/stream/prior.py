@@ -25,6 +25,8 @@ from siren_codec.field import Architecture, PriorName, QuantisedTensor
 __all__ = [
     "DEFAULT_PRIORS",
     "FOLDER",
+    "IDS",
+    "PRIOR_OF_LONG_FITS",
     "SPACING",
     "SPREAD_OF_ONE",
     "Expected",
@@ -38,8 +40,12 @@ __all__ = [
 Integers = npt.NDArray[np.int32]
 
 FOLDER = Path(__file__).parent
+IDS = (1, 2, 3)
+"""Those that come with the package."""
 DEFAULT_PRIORS = {"grid": 1, "coordinate": 2}
 """The prior that the encoder takes for each kind of model."""
+PRIOR_OF_LONG_FITS = 3
+"""The one for the grid model where there is time: its grids' steps are coarser."""
 SPREAD_OF_ONE = 128
 """A spread of s stands for 2**((s - SPREAD_OF_ONE) / 4)."""
 SPACING = 32

@@ -11,10 +11,10 @@ from enum import IntEnum
 import constriction
 import numpy as np
 import numpy.typing as npt
-import zstandard
 
 from siren_codec.errors import FormatError, LimitError, UsageError
 from siren_codec.field import QuantisedTensor
+from siren_codec.stream.frame import compress, decompress
 from siren_codec.stream.prior import SPREAD_OF_ONE, Expected
 from siren_codec.stream.tables import (
     MAX_MAGNITUDE,
@@ -45,7 +45,6 @@ Shape = tuple[int, ...]
 
 EXPONENTS = range(-24, 8)
 """The exponents that a step 2**exponent may have."""
-_ZSTD_LEVEL = 19
 _UNMOVED = 0xFF
 """Instead of an exponent: the tensor is the prior's."""
 _NO_SHIFT = 32
@@ -200,14 +199,14 @@ def _pack_zstd(values: Sequence[Integers]) -> bytes:
     zigzag = ((flat << 1) ^ (flat >> 31)).astype("<u2")
     planes = 1 if zigzag.max() < 256 else 2
     raw = b"".join((zigzag >> 8 * plane).astype(np.uint8).tobytes() for plane in range(planes))
-    return bytes([planes]) + zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(raw)
+    return bytes([planes]) + compress(raw)
 
 
 def _unpack_zstd(data: bytes, counts: Sequence[int]) -> list[Integers]:
     planes = data[0] if data else 0
     if planes not in (1, 2):
         raise FormatError(f"weights: expected 1 or 2 byte planes, found {planes}")
-    raw = _decompress(data[1:], planes * sum(counts))
+    raw = decompress(data[1:], planes * sum(counts))
     bytes_ = np.frombuffer(raw, np.uint8).reshape(planes, -1).astype(np.int32)
     if not bytes_[1:].any(axis=1).all():
         raise FormatError("weights: expected 1 byte plane, for the second is empty; found 2")
@@ -216,42 +215,6 @@ def _unpack_zstd(data: bytes, counts: Sequence[int]) -> list[Integers]:
     if flat.min() < -MAX_MAGNITUDE:
         raise FormatError(f"weights: expected magnitudes to {MAX_MAGNITUDE}, found {-flat.min()}")
     return np.split(flat, np.cumsum(counts)[:-1])
-
-
-def _decompress(frame: bytes, length: int) -> bytes:
-    """Return the content of one whole zstd frame that declares exactly `length` bytes.
-
-    The declaration is checked before anything is allocated: zstandard's own `max_output_size` is
-    ignored for a frame that declares its size.
-    """
-    try:
-        declared = zstandard.get_frame_parameters(frame).content_size
-        if declared != length or length == 0:
-            raise FormatError(f"zstd: expected a frame of {length} bytes, found one of {declared}")
-        decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-        raw: bytes = decompressor.decompress(
-            frame, read_across_frames=False, allow_extra_data=False
-        )
-    except zstandard.ZstdError as error:
-        raise FormatError(f"zstd: {error}") from None
-    if len(raw) != length:
-        raise FormatError(f"zstd: expected {length} bytes, found {len(raw)}")
-    _check_frame(frame)
-    return raw
-
-
-def _check_frame(frame: bytes) -> None:
-    """Refuse what a frame may hold beside its content: RFC 8878, sections 3.1.1.1 and 3.1.1.2."""
-    parameters = zstandard.get_frame_parameters(frame)
-    if parameters.has_checksum or parameters.dict_id:
-        raise FormatError("zstd: expected a frame without checksum and dictionary")
-    position, last = zstandard.frame_header_size(frame), False
-    while not last:
-        header = int.from_bytes(frame[position : position + 3], "little")
-        last, kind, size = bool(header & 1), header >> 1 & 3, header >> 3
-        if size == 0:
-            raise FormatError("zstd: expected blocks that hold something, found an empty one")
-        position += 3 + (1 if kind == 1 else size)
 
 
 def _pack_range(values: Sequence[Integers], bases: Sequence[Scales]) -> bytes:

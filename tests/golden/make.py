@@ -12,6 +12,7 @@ which `tests/test_format.py` holds.
 import hashlib
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,9 @@ def fields() -> dict[str, Field]:
         "rgb_8_prior_1": _prior_field(19, 14, 8, 3, PriorName(1, 43), 5000),
         "grey_16_prior_1": _prior_field(12, 9, 16, 1, PriorName(1, 71), 2000),
         "rgb_8_prior_2": _prior_field(16, 16, 8, 3, PriorName(2, 50), 6000),
+        "rgb_8_prior_3": _prior_field(18, 15, 8, 3, PriorName(3, 57), 5000),
+        "la_16_alpha": _with_alpha(_field(13, 16, 16, Architecture(1, 2, 5)), False),
+        "rgba_8_alpha": _with_alpha(_prior_field(19, 11, 8, 3, PriorName(3, 30), 9000), True),
     }
 
 
@@ -60,6 +64,8 @@ def expected_pixels(field: Field) -> npt.NDArray[Any]:
         h = h if omega is None else np.sin(omega * h)
     peak = 2**field.depth - 1
     pixels = np.rint(np.clip((h + 1) / 2, 0, 1) * peak)
+    if field.alpha is not None:
+        pixels = np.concatenate([pixels, field.alpha[:, :, None]], axis=2)
     return np.asarray(pixels, dtype=f"<u{field.depth // 8}")
 
 
@@ -134,6 +140,14 @@ def _field(
         latents=_latents(width, height, architecture),
         context=_context(architecture),
     )
+
+
+def _with_alpha(field: Field, hard: bool) -> Field:
+    """Return a Field with an alpha that is stored apart: a disc, or what rises to the right."""
+    y, x = np.mgrid[: field.height, : field.width]
+    inside = (x - 8) ** 2 + (y - 5) ** 2 < 30
+    alpha = inside * (2**field.depth - 1) if hard else 1000 * x + 37 * y
+    return replace(field, alpha=alpha.astype(np.uint8 if field.depth == 8 else np.uint16))
 
 
 def _prior_field(

@@ -1,0 +1,125 @@
+"""A size or a PSNR that a file is to have: the fit's lambda is steered towards it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from siren_codec.field import Field, PriorName
+from siren_codec.fit import analysis
+from siren_codec.fit.lattice import averaged, samples_of
+from siren_codec.fit.loss import Grids, worker
+from siren_codec.fit.model import Model
+from siren_codec.fit.rate import quality_lambda
+from siren_codec.stream import prior as priors
+
+Pixels = npt.NDArray[Any]
+
+__all__ = ["LEAST", "MOST", "Steering", "Target", "first_cost", "first_quality"]
+
+LEAST, MOST = -100.0, 200.0
+"""How far a quality may be steered; the ends mean no bits at all, and the finest grids."""
+_FARTHEST = 12.0
+"""In one turn."""
+_SHRINKING, _BETTERING = -0.25, 1.0
+"""What a whole fit makes of the logarithm of the size and of the PSNR, in dB."""
+_SAMPLE = 1024
+"""Pixels a side of what the first guess looks at."""
+_WEIGHTS = 350
+"""Bytes of the weights and the header, as the first guess has it."""
+_GAIN, _SHRINK = 1.0, 0.85
+"""What a fit adds to the PSNR of its start, in dB, and what it leaves of the bits."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a file is to measure: the binary logarithm of its bytes, or a PSNR in dB."""
+
+    measure: Callable[[Field], float]
+    """Measures a Field as it would be written."""
+    of_size: bool
+    aim: float
+    low: float
+    """No less will do."""
+    high: float
+    """No more will do."""
+
+    @property
+    def slope(self) -> float:
+        """About what the measure gains by a quality more."""
+        return 0.07 if self.of_size else 0.25
+
+    def misses(self, measured: float) -> float:
+        """Return how far out of its range a measure is: 0 within; too large a file is the worst."""
+        if measured > self.high:
+            return measured - self.high + (1000 if self.of_size else 0)
+        return max(0.0, self.low - measured)
+
+
+class Steering:
+    """Moves a quality so that what is measured comes to the aim."""
+
+    def __init__(self, target: Target, quality: float) -> None:
+        self.target = target
+        self.quality = quality
+
+    def turn(self, measured: float, *, left: float = 0.0, share: float = 1.0) -> None:
+        """Go a share of the way that a measure asks for, when so much of the fit is left, 0 to 1.
+
+        What is still to come makes the file smaller and better; the measure is corrected for that.
+        """
+        gain = _SHRINKING * left if self.target.of_size else _BETTERING * left
+        way = share * (self.target.aim - measured - gain) / self.target.slope
+        self.quality = min(max(self.quality + min(max(way, -_FARTHEST), _FARTHEST), LEAST), MOST)
+
+
+def first_quality(pixels: Pixels, target: Target) -> float:
+    """Return a quality that is likely to meet a target: by what the prior alone makes of pixels.
+
+    `pixels` are (height, width, channels); alpha is left out.
+    """
+    steering = Steering(target, 50.0)
+    for _ in range(4):
+        quality = round(min(max(steering.quality, 1), 100))
+        error, bits = _first_guess(pixels, quality)
+        steering.quality = quality
+        if target.of_size:
+            steering.turn(math.log2(_WEIGHTS + _SHRINK * bits / 8))
+        else:
+            steering.turn(_GAIN - 10 * math.log10(max(error, 1e-12)))
+    return steering.quality
+
+
+def first_cost(pixels: Pixels, quality: int) -> float:
+    """Return error + lambda * bits per pixel of what the prior alone makes of pixels."""
+    height, width = int(pixels.shape[0]), int(pixels.shape[1])
+    error, bits = _first_guess(pixels, quality)
+    return error + quality_lambda(quality) * bits / (height * width)
+
+
+@torch.no_grad()
+def _first_guess(pixels: Pixels, quality: int) -> tuple[float, float]:
+    """Return the mean squared error over [0, 1] and the bits; of a large picture by its middle."""
+    height, width, channels = pixels.shape
+    top, left = (max(0, (length - _SAMPLE) // 2) for length in (height, width))
+    middle = pixels[top : top + _SAMPLE, left : left + _SAMPLE, : 3 if channels > 2 else 1]
+    samples = samples_of(np.ascontiguousarray(middle))
+    name = PriorName(priors.DEFAULT_PRIORS["grid"], quality)
+    network = priors.load(name.id).architecture_for(len(samples))
+    expected = priors.expected(name, len(samples))
+    assert network is not None
+    assert expected is not None
+    model = Model.of_prior(network, expected, "cpu")
+    coefficients = analysis.pyramid(analysis.colours_of(samples), network.features)
+    found = analysis.load(name.id, "cpu").scaled(coefficients, quality)
+    # The price is 1 so that bits are counted; it has no part in the error.
+    grids = Grids([level.round() for level in found], 0, 1.0)
+    with worker("cpu") as work:
+        lattice = averaged(samples, 0, levels=len(network.features))
+        loss = work.loss(model, lattice, grids, clip=True)
+    analysis.forget()
+    return loss.error / 4, loss.bits * height * width / (middle.shape[0] * middle.shape[1])

@@ -1,0 +1,302 @@
+"""Targets, interruption and checkpoints: a fit that is steered, stopped and taken up again."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from siren_codec import stream
+from siren_codec.codec import Encoded, encode_picture
+from siren_codec.errors import FitError
+from siren_codec.fit import checkpoint as checkpoints
+from siren_codec.fit import trainer
+from siren_codec.fit.checkpoint import Checkpoint
+from siren_codec.fit.loss import Worker
+from siren_codec.fit.target import Steering, Target, first_quality
+from siren_codec.image import Picture
+from siren_codec.options import Options
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def picture() -> Picture:
+    """A photograph of 96 x 64."""
+    data = pytest.importorskip("skimage.data")
+    small = data.astronaut()[:256, 64:448].reshape(64, 4, 96, 4, 3).mean((1, 3))
+    return Picture(np.asarray(np.rint(small), np.uint8))
+
+
+def encode(picture: Picture, **options: object) -> Encoded:
+    return encode_picture(picture, Options(device="cpu", **options))  # type: ignore[arg-type]
+
+
+# Targets
+
+
+@pytest.mark.parametrize("steps", [4, 30])
+@pytest.mark.parametrize("size", [900, 2500])
+def test_a_size_is_met_and_never_exceeded(picture: Picture, steps: int, size: int) -> None:
+    encoded = encode(picture, target_size=size, steps=steps)
+    assert 0.98 * size <= len(encoded.data) <= size
+    assert encoded.missed is None
+
+
+def test_a_rate_is_met(picture: Picture) -> None:
+    encoded = encode(picture, target_bpp=1.5, steps=20)
+    bpp = 8 * len(encoded.data) / (96 * 64)
+    assert bpp == pytest.approx(1.5, rel=0.02)
+    assert encoded.missed is None
+
+
+@pytest.mark.parametrize("psnr", [22.0, 30.0])
+def test_a_psnr_is_met(picture: Picture, psnr: float) -> None:
+    encoded = encode(picture, target_psnr=psnr, steps=30)
+    assert encoded.psnr == pytest.approx(psnr, abs=0.1)
+    assert encoded.missed is None
+
+
+def test_metadata_and_alpha_count(picture: Picture) -> None:
+    alpha = np.full((*picture.pixels.shape[:2], 1), 255, np.uint8)
+    with_more = Picture(
+        np.concatenate([picture.pixels, alpha], axis=2), {"icc": bytes(range(256)) * 2}
+    )
+    encoded = encode(with_more, target_size=2500, steps=20)
+    assert 0.98 * 2500 <= len(encoded.data) <= 2500
+    assert stream.read(encoded.data).metadata["icc"] == bytes(range(256)) * 2
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ({"target_size": 20}, "expected 20 to 20 bytes, found"),
+        ({"target_bpp": 100.0}, "expected .* bytes, found"),
+        ({"target_psnr": 90.0}, "expected 90 dB, found"),
+    ],
+)
+def test_a_target_out_of_reach_is_said(
+    picture: Picture, target: dict[str, float], message: str
+) -> None:
+    encoded = encode(picture, steps=4, **target)
+    assert encoded.missed is not None
+    assert message.split(" .* ")[0] in encoded.missed
+    assert stream.read(encoded.data).width == 96
+
+
+def test_steering_goes_to_the_aim() -> None:
+    """In a world where the measure follows the quality at once."""
+    target = Target(lambda _: 0.0, True, 12.0, 11.9, 12.1)
+    steering = Steering(target, 90.0)
+    for _ in range(12):
+        steering.turn(8.0 + 0.06 * steering.quality)
+    assert 8.0 + 0.06 * steering.quality == pytest.approx(12.0, abs=0.05)
+
+
+def test_what_a_target_misses() -> None:
+    size = Target(lambda _: 0.0, True, 5.0, 4.0, 6.0)
+    assert [size.misses(x) for x in (3.5, 4.0, 5.5, 6.0)] == [0.5, 0, 0, 0]
+    assert size.misses(6.1) > size.misses(-100.0)
+    psnr = Target(lambda _: 0.0, False, 5.0, 4.0, 6.0)
+    assert psnr.misses(6.5) == 0.5
+
+
+def test_the_first_guess_follows_the_target(picture: Picture) -> None:
+    guesses = [
+        first_quality(picture.pixels, Target(lambda _: 0.0, True, math.log2(size), 0, 0))
+        for size in (600, 1500, 4000)
+    ]
+    assert guesses[0] + 5 < guesses[1] < guesses[2] - 5
+    low, high = (
+        first_quality(picture.pixels, Target(lambda _: 0.0, False, psnr, 0, 0)) for psnr in (22, 34)
+    )
+    assert low + 20 < high
+
+
+# Interruption
+
+
+@pytest.mark.parametrize("model", ["grid", "coordinate"])
+@pytest.mark.parametrize("after", [1, 12, 39])
+def test_a_fit_can_be_stopped_at_any_step(picture: Picture, model: str, after: int) -> None:
+    count = 0
+
+    def stop() -> bool:
+        nonlocal count
+        count += 1
+        return count == after
+
+    options = Options(device="cpu", steps=40, model=model)
+    encoded = encode_picture(picture, options, stop=stop)
+    assert encoded.interrupted
+    assert count == after
+    assert stream.read(encoded.data).width == 96
+    assert not encode_picture(picture, Options(device="cpu", steps=2, model=model)).interrupted
+
+
+def test_what_was_done_is_not_lost(picture: Picture) -> None:
+    count = 0
+
+    def stop() -> bool:
+        nonlocal count
+        count += 1
+        return count == 30
+
+    early = encode_picture(picture, Options(device="cpu", steps=40), stop=stop)
+    short = encode(picture, steps=1)
+    assert early.psnr > short.psnr + 0.5
+
+
+# Checkpoints
+
+
+class CutError(Exception):
+    pass
+
+
+def cut_short(picture: Picture, options: Options, path: Path, after: int) -> None:
+    """Begin a fit that saves after every step, and end it by force."""
+    count = 0
+
+    def stop() -> bool:
+        nonlocal count
+        count += 1
+        if count > after:
+            raise CutError
+        return False
+
+    with pytest.raises(CutError):
+        encode_picture(picture, options, stop=stop, checkpoint=path)
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"steps": 40},
+        {"steps": 40, "start": "zero"},
+        {"steps": 40, "model": "coordinate"},
+        {"steps": 40, "target_size": 1500},
+    ],
+    ids=["prior", "zero", "coordinate", "target"],
+)
+def test_a_fit_goes_on_as_if_nothing_had_happened(
+    picture: Picture, tmp_path: Path, options: dict[str, object]
+) -> None:
+    chosen = Options(device="cpu", **options)  # type: ignore[arg-type]
+    path = tmp_path / "fit.checkpoint"
+    cut_short(picture, chosen, path, 25)
+    steps = []
+    resumed = encode_picture(
+        picture, chosen, progress=lambda p: steps.append(p.step), checkpoint=path
+    )
+    assert steps[0] == 26
+    assert not path.exists()
+    whole = encode_picture(picture, chosen)
+    assert resumed.psnr == pytest.approx(whole.psnr, abs=0.05)
+
+
+@pytest.mark.usefixtures("often")
+def test_a_stopped_fit_can_be_taken_up_again(picture: Picture, tmp_path: Path) -> None:
+    path = tmp_path / "fit.checkpoint"
+    options = Options(device="cpu", steps=40)
+    seen: list[int] = []
+    stopped = encode_picture(
+        picture,
+        options,
+        progress=lambda p: seen.append(p.step),
+        stop=lambda: len(seen) == 20,
+        checkpoint=path,
+    )
+    assert stopped.interrupted
+    assert path.exists()
+    resumed = encode_picture(picture, options, checkpoint=path)
+    assert resumed.psnr == pytest.approx(encode_picture(picture, options).psnr, abs=0.05)
+
+
+@pytest.mark.usefixtures("often")
+def test_a_checkpoint_of_another_fit_is_refused(picture: Picture, tmp_path: Path) -> None:
+    path = tmp_path / "fit.checkpoint"
+    options = Options(device="cpu", steps=20)
+    cut_short(picture, options, path, 5)
+    other = Picture(picture.pixels[::-1])
+    for wrong, chosen, name in (
+        (other, options, "picture"),
+        (picture, Options(device="cpu", steps=21), "steps"),
+        (picture, Options(device="cpu", steps=20, quality=51), "quality"),
+        (picture, Options(device="cpu", steps=20, seed=1), "seed"),
+    ):
+        with pytest.raises(FitError, match=f"another fit: expected {name}"):
+            encode_picture(wrong, chosen, checkpoint=path)
+    assert path.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\3\4" + bytes(30)])
+def test_a_file_that_is_no_checkpoint_is_left_alone(
+    picture: Picture, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    with pytest.raises(FitError, match=r"notes\.txt: expected a checkpoint"):
+        encode_picture(picture, Options(device="cpu", steps=2), checkpoint=path)
+    assert path.read_bytes() == content
+
+
+def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
+    path = tmp_path / "fit.checkpoint"
+    with path.open("wb") as file:
+        np.savez(file, facts=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(FitError, match="expected a checkpoint"):
+        Checkpoint(path, {}).load()
+
+
+# Memory
+
+
+def test_smaller_tiles_give_the_same_fit(picture: Picture) -> None:
+    whole = encode(picture, steps=2)
+    tiled = encode(picture, steps=2, memory=2_000_000)
+    assert tiled.psnr == pytest.approx(whole.psnr, abs=0.01)
+
+
+def test_where_memory_runs_out_tiles_are_halved(
+    picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Worker.backward
+    tiles: list[int] = []
+
+    def backward(self: Worker, model: object, lattice: object, *rest: object) -> object:
+        most = max(tile.points for tile in lattice.tiles)  # type: ignore[attr-defined]
+        tiles.append(most)
+        if most > 1000:
+            raise torch.OutOfMemoryError("no room")
+        return real(self, model, lattice, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Worker, "backward", backward)
+    found = encode(picture, steps=4)
+    assert tiles[:4] == [6144, 3072, 1536, 768]
+    assert set(tiles[4:]) == {768}
+    monkeypatch.undo()
+    assert found.psnr == pytest.approx(encode(picture, steps=4).psnr, abs=0.01)
+
+
+def test_there_is_an_end_to_halving(picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def backward(*_: object) -> None:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(Worker, "backward", backward)
+    with pytest.raises(FitError, match="out of memory"):
+        encode(picture, steps=4)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
+    assert trainer._is_of_memory(MemoryError())
+    assert trainer._is_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    assert not trainer._is_of_memory(RuntimeError("size mismatch"))
