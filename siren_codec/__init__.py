@@ -12,13 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Field", "SirenError", "__version__", "decode", "encode", "info", "open"]
+__all__ = [
+    "Field",
+    "SirenError",
+    "__version__",
+    "decode",
+    "encode",
+    "info",
+    "open",
+    "register_pillow",
+]
 
 if TYPE_CHECKING:
     from siren_codec.codec import decode, encode, info
     from siren_codec.codec import open_field as open
     from siren_codec.errors import SirenError
     from siren_codec.field import Field
+    from siren_codec.pillow_plugin import register_pillow
 
 _WHERE = {
     "Field": ("siren_codec.field", "Field"),
@@ -27,6 +37,7 @@ _WHERE = {
     "encode": ("siren_codec.codec", "encode"),
     "info": ("siren_codec.codec", "info"),
     "open": ("siren_codec.codec", "open_field"),
+    "register_pillow": ("siren_codec.pillow_plugin", "register_pillow"),
 }
 
 

@@ -2,21 +2,20 @@
 
 import io
 import os
-import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
+from siren_codec import deep, metadata
 from siren_codec.errors import LimitError, PictureError, UsageError
 
-__all__ = ["OUTPUT_FORMATS", "Picture", "from_array", "from_pil", "load", "save_bytes"]
+__all__ = ["OUTPUT_FORMATS", "Picture", "from_array", "from_pil", "load", "save_bytes", "strip"]
 
 Pixels = npt.NDArray[Any]
 
@@ -47,16 +46,7 @@ _CONVERTED = {
     "RGBa": "RGBA",
 }
 
-_DESCRIPTIVE = {
-    ExifTags.Base.ImageDescription,
-    ExifTags.Base.Make,
-    ExifTags.Base.Model,
-    ExifTags.Base.Software,
-    ExifTags.Base.DateTime,
-    ExifTags.Base.Artist,
-    ExifTags.Base.Copyright,
-}
-_TIFF_XMP = 700
+_DRAWINGS = ("EPS", "WMF")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,17 +65,14 @@ class Picture:
 def load(source: str | os.PathLike[str] | bytes, *, max_pixels: int) -> Picture:
     """Read a picture file, or its bytes. Raises PictureError or LimitError."""
     name = "standard input" if isinstance(source, bytes) else os.fspath(source)
-    file: io.BytesIO | Path = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
     try:
-        with _pillow_errors(), _bomb_limit(max_pixels):
-            if source == b"" or (
-                isinstance(file, Path) and file.is_file() and not file.stat().st_size
-            ):
-                raise PictureError("expected a picture, found an empty file")
-            if isinstance(file, io.BytesIO) or file.is_file():
+        with _pillow_errors(), _bomb_limit(max_pixels), _opened(source) as file:
+            try:
                 _check_png(file)
-            with Image.open(file) as image:
-                return from_pil(image, max_pixels=max_pixels)
+                with Image.open(file) as image:
+                    return from_pil(image, max_pixels=max_pixels)
+            except UnidentifiedImageError:
+                return _from_odd_tiff(file, max_pixels)
     except (LimitError, PictureError) as error:
         raise type(error)(f"{name}: {error}") from None
 
@@ -93,21 +80,35 @@ def load(source: str | os.PathLike[str] | bytes, *, max_pixels: int) -> Picture:
 def from_pil(image: Image.Image, *, max_pixels: int) -> Picture:
     """Return the Picture of a Pillow image, its EXIF orientation applied to the pixels.
 
-    Raises PictureError or LimitError.
+    Colours of 16 bits a sample are kept if the image was opened and not loaded; Pillow itself loads
+    8. Raises PictureError or LimitError.
     """
     _check_size(image.width, image.height, max_pixels)
     with _pillow_errors():
-        notices = _what_pillow_drops(image)
-        image.load()
-        metadata, upright = _metadata(image, notices)
-        if upright.mode.startswith("I;16") or (upright.mode == "I" and image.format == "PPM"):
-            return Picture(_deep_grey(upright), metadata, tuple(notices))
-        converted = _convert(upright)
-        if converted.mode != upright.mode:
-            notices.append(f"converted {upright.mode} to {converted.mode}")
-            if upright.mode in ("CMYK", "LAB") and metadata.pop("icc", b""):
-                notices.append(f"dropped the {upright.mode} colour profile")
-        return Picture(np.atleast_3d(np.asarray(converted)), metadata, tuple(notices))
+        _check_kind(image)
+        mode, notices = image.mode, _what_pillow_drops(image)
+        # Loading turns a TIFF, but may find more metadata in other files.
+        tiff = metadata.of_image(image, notices) if image.format == "TIFF" else None
+        pixels = deep.read(image, notices)
+        if pixels is None:
+            pixels = _samples(image, notices)
+        elif image.format == "PNG":
+            image.load()
+        found, orientation = tiff or metadata.of_image(image, notices)
+        if not tiff:
+            pixels = deep.turned(pixels, orientation)
+        if mode in ("CMYK", "LAB") and found.pop("icc", b""):
+            notices.append(f"dropped the {mode} colour profile")
+        return Picture(np.ascontiguousarray(pixels), found, tuple(notices))
+
+
+def strip(picture: Picture) -> Picture:
+    """Return a picture without its metadata.
+
+    Nothing of it is needed to see the picture upright: the orientation was applied to the pixels.
+    Its colours are those of the profile that goes, and are taken for sRGB from then on.
+    """
+    return replace(picture, metadata={})
 
 
 def from_array(array: npt.ArrayLike, *, max_pixels: int) -> Picture:
@@ -139,47 +140,72 @@ def save_bytes(picture: Picture, format_: str) -> tuple[bytes, tuple[str, ...]]:
             f"in {format_}"
         )
     pixels, notices = _storable(picture.pixels, format_)
-    sample = Image.fromarray(np.ascontiguousarray(pixels[:1, :1]))
-    metadata = {}
+    kept = {}
     for name, payload in picture.metadata.items():
         # Metadata comes from a file and is not to be trusted: each is tried on a single pixel.
         try:
-            _written(sample, format_, {name: payload})
+            _written(pixels[:1, :1], format_, {name: payload})
         except PictureError as error:
             notices.append(f"dropped the {name.upper()}: {error}")
         else:
-            metadata[name] = payload
-    return _written(Image.fromarray(pixels), format_, metadata), tuple(notices)
+            kept[name] = payload
+    return _written(pixels, format_, kept), tuple(notices)
 
 
 def _storable(pixels: Pixels, format_: str) -> tuple[Pixels, list[str]]:
-    """Return what a format can hold of pixels, as Pillow wants them, and notices of the rest."""
+    """Return what a format can hold of pixels, and notices of the rest."""
     notices = []
-    channels = pixels.shape[2]
-    if pixels.dtype == np.uint16 and (channels > 1 or format_ not in ("PNG", "TIFF")):
+    if pixels.dtype == np.uint16 and format_ not in ("PNG", "TIFF"):
         notices.append(f"converted 16-bit samples to the 8 bits that this {format_} writer keeps")
         pixels = np.rint(pixels / 257).astype(np.uint8)
-    if channels in (2, 4) and format_ in ("JPEG", "BMP"):
+    if pixels.shape[2] in (2, 4) and format_ in ("JPEG", "BMP"):
         notices.append(f"dropped the alpha channel, which {format_} cannot hold")
         pixels = pixels[:, :, :-1]
-    return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels, notices
+    return pixels, notices
 
 
-def _written(image: Image.Image, format_: str, metadata: Mapping[str, bytes]) -> bytes:
-    options: dict[str, Any] = {"quality": 95} if format_ in ("JPEG", "WEBP") else {}
-    if format_ == "BMP" and metadata:
+def _written(pixels: Pixels, format_: str, payloads: Mapping[str, bytes]) -> bytes:
+    if format_ == "BMP" and payloads:
         raise PictureError("BMP cannot hold it")
-    names = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
-    options |= {names[name]: data for name, data in metadata.items()}
-    out = io.BytesIO()
     try:
-        if "xmp" in options and format_ in ("PNG", "TIFF"):
-            options |= _xmp_options(format_, options.pop("xmp"), options.get("exif", b""))
-        image.save(out, format=format_, **options)
+        if pixels.dtype == np.uint16 and pixels.shape[2] > 1:
+            write = {"PNG": deep.write_png, "TIFF": deep.write_tiff}[format_]
+            sample = np.zeros((1, 1, pixels.shape[2]), np.uint8)
+            return write(pixels, _written_by_pillow(sample, format_, payloads))
+        return _written_by_pillow(pixels, format_, payloads)
     except Exception as error:
         # Pillow raises anything for what it cannot write.
         raise PictureError(f"{format_} cannot hold it: {error}") from None
+
+
+def _written_by_pillow(pixels: Pixels, format_: str, payloads: Mapping[str, bytes]) -> bytes:
+    options: dict[str, Any] = {"quality": 95} if format_ in ("JPEG", "WEBP") else {}
+    if format_ == "TIFF":
+        options["exif"] = metadata.tiff_tags(payloads)
+    elif "exif" in payloads:
+        options["exif"] = payloads["exif"]
+    if "icc" in payloads:
+        options["icc_profile"] = payloads["icc"]
+    if "xmp" in payloads and format_ == "PNG":
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", payloads["xmp"].decode())
+    elif "xmp" in payloads and format_ != "TIFF":
+        options["xmp"] = payloads["xmp"]
+    pixels = np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, format=format_, **options)
     return out.getvalue()
+
+
+@contextmanager
+def _opened(source: str | os.PathLike[str] | bytes) -> Iterator[IO[bytes]]:
+    """Open a file, or bytes as one; all of it is read where it cannot be read twice."""
+    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+        seekable = file if file.seekable() else io.BytesIO(file.read())
+        if not seekable.read(1):
+            raise PictureError("expected a picture, found an empty file")
+        seekable.seek(0)
+        yield seekable
 
 
 @contextmanager
@@ -197,7 +223,7 @@ def _pillow_errors() -> Iterator[None]:
         raise PictureError(error.strerror or str(error)) from None
     except Exception as error:
         # Pillow's decoders raise nearly anything for a broken file: SyntaxError, struct.error...
-        raise PictureError(f"broken picture: {error}") from None
+        raise PictureError(f"broken picture: {error or type(error).__name__}") from None
 
 
 @contextmanager
@@ -215,13 +241,13 @@ def _bomb_limit(max_pixels: int) -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def _check_png(file: io.BytesIO | Path) -> None:
+def _check_png(file: IO[bytes]) -> None:
     """Check the checksums of a PNG, which Pillow decodes without looking at them."""
     with Image.open(file) as image:
         if image.format == "PNG":
+            if not getattr(image, "tile", ()):
+                raise PictureError("broken picture: a PNG without pixels")
             image.verify()
-    if isinstance(file, io.BytesIO):
-        file.seek(0)
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -229,6 +255,85 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise PictureError(f"expected at least 1x1 pixels, found {width}x{height}")
     if width * height > max_pixels:
         raise LimitError(f"{width}x{height}: expected at most {max_pixels} pixels")
+
+
+def _from_odd_tiff(file: IO[bytes], max_pixels: int) -> Picture:
+    """Return the Picture of a TIFF of 16 bits that Pillow cannot open."""
+    tags, notices = Image.Exif(), list[str]()
+    file.seek(0)
+    try:
+        tags.load_from_fp(file)
+        size = int(tags[ExifTags.Base.ImageWidth]), int(tags[ExifTags.Base.ImageLength])
+    except Exception:
+        raise UnidentifiedImageError from None
+    _check_size(*size, max_pixels)
+    pixels = deep.read_odd_tiff(file, size, notices)
+    found, orientation = metadata.of_tags(tags, notices)
+    pixels = np.ascontiguousarray(deep.turned(pixels, orientation))
+    return Picture(pixels, found, tuple(notices))
+
+
+def _layout(image: Image.Image) -> Mapping[int, Any]:
+    """Return a TIFF's tags; of others none, which can have those of a thumbnail."""
+    return getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+
+
+def _check_kind(image: Image.Image) -> None:
+    """Refuse what Pillow would run, take for something else, or need far too much memory for."""
+    if image.format in _DRAWINGS:
+        raise PictureError(f"expected pixels, found a drawing ({image.format})")
+    tags = _layout(image)
+    if image.mode == "L" and 2 in tags.get(ExifTags.Base.SampleFormat, ()):
+        raise PictureError("expected samples without a sign, found signed ones of 8 bits")
+    tile = tags.get(ExifTags.Base.TileWidth, 1) * tags.get(ExifTags.Base.TileLength, 1)
+    if tile > max(image.width * image.height, deep.LARGEST_TILE):
+        raise PictureError(f"broken picture: tiles of {tile} pixels")
+
+
+def _what_pillow_drops(image: Image.Image) -> list[str]:
+    """Return notices of what Pillow itself leaves out of an image without saying so."""
+    notices = []
+    frames, sizes = getattr(image, "n_frames", 1), image.info.get("sizes", ())
+    if frames > 1 and image.format == "PSD":
+        notices.append(f"kept the merged picture of {frames} layers")
+    elif frames > 1:
+        kept = f"frame {image.tell() + 1}" if image.tell() else "the first"
+        notices.append(f"kept {kept} of {frames} frames")
+    if image.format in ("ICO", "ICNS") and len(sizes) > 1:
+        notices.append(f"kept the largest of {len(sizes)} sizes")
+    gamma, profiled = image.info.get("gamma"), {"icc_profile", "srgb"} & set(image.info)
+    if gamma and not profiled and abs(gamma - 1 / 2.2) > 0.01:
+        notices.append(f"did not apply the gamma of {gamma:g}")
+    tags = _layout(image)
+    if tags.get(ExifTags.Base.NewSubfileType, 0) & 1:
+        notices.append("kept the first page, which is a reduced copy of another")
+    extra = tags.get(ExifTags.Base.SamplesPerPixel, 1) - len(image.getbands())
+    if extra > 0 and image.mode not in ("P", "1"):
+        notices.append(f"dropped {extra} channels beyond colour and alpha")
+    return notices
+
+
+def _samples(image: Image.Image, notices: list[str]) -> Pixels:
+    """Load an image; return its (height, width, 1..4) uint8 or uint16 pixels."""
+    tiles = str(getattr(image, "tile", ""))
+    if deep.lost_depth(image):
+        notices.append("converted samples of more than 8 bits to 8")
+    if "RGBa" in tiles and image.mode == "RGBA":
+        notices.append(deep.DIVIDED)
+    white_is_zero = deep.white_is_zero(image)
+    image.load()
+    if image.mode[0] in "IF":
+        grey = _grey(image, tiles, notices)[:, :, None]
+        grey = 65535 - grey if white_is_zero else grey
+        transparent = image.info.get("transparency")
+        if transparent is None:
+            return grey
+        notices.append("converted L to LA")
+        return deep.with_alpha(grey, transparent)
+    converted = _convert(image)
+    if converted.mode != image.mode:
+        notices.append(f"converted {image.mode} to {converted.mode}")
+    return np.atleast_3d(np.asarray(converted))
 
 
 def _convert(image: Image.Image) -> Image.Image:
@@ -240,88 +345,29 @@ def _convert(image: Image.Image) -> Image.Image:
         return image
     if image.mode not in _CONVERTED:
         raise PictureError(
-            f"expected a picture of 8 bits, or grey of 16; found Pillow's mode {image.mode}"
+            f"expected a picture of grey or colour; found Pillow's mode {image.mode}"
         )
     return image.convert(_CONVERTED[image.mode])
 
 
-def _deep_grey(image: Image.Image) -> Pixels:
-    """Return the (height, width, 1 | 2) pixels of a grey image of 16 bits; 2 with transparency."""
-    grey = np.asarray(image).astype(np.uint16)
-    transparent = image.info.get("transparency")
-    if transparent is None:
-        return grey[:, :, None]
-    alpha = np.where(grey == transparent, 0, 65535).astype(np.uint16)
-    return np.stack([grey, alpha], axis=2)
-
-
-def _what_pillow_drops(image: Image.Image) -> list[str]:
-    """Return notices of what Pillow itself leaves out of an image without saying so."""
-    notices = []
-    if getattr(image, "n_frames", 1) > 1:
-        notices.append(f"kept the first of {image.n_frames} frames")  # type: ignore[attr-defined]
-    # Pillow reads 16-bit colour as 8 bits; the raw mode in the tile tells, or PPM's largest value.
-    tile = str(getattr(image, "tile", ""))
-    deep = re.search(r"(LA|RGB|RGBA|RGBX);16[BLN]", tile)
-    if image.format == "PPM" and image.mode == "RGB":
-        deep = re.search(r"\D(\d{4,}|[3-9]\d\d|2[6-9]\d|25[6-9])\)+\]$", tile)
-    if deep:
-        notices.append(f"converted 16-bit {image.mode} to 8 bits a sample")
-    return notices
-
-
-def _metadata(image: Image.Image, notices: list[str]) -> tuple[dict[str, bytes], Image.Image]:
-    """Return an image's ICC, EXIF and XMP, and the image turned as they say it is to be seen.
-
-    The orientation is then gone from both EXIF and XMP.
-    """
-    orientation, exif = 1, b""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            orientation, exif = _exif(image)
-    except Exception:
-        notices.append("dropped the EXIF, which is broken")
-    upright = image
-    if orientation in range(2, 9):
-        upright = ImageOps.exif_transpose(image)
-        notices.append("applied the EXIF orientation to the pixels")
-    xmp = upright.info.get("xmp") or upright.info.get("XML:com.adobe.xmp") or b""
-    found = {
-        "icc": image.info.get("icc_profile") or b"",
-        "exif": exif,
-        "xmp": xmp.encode() if isinstance(xmp, str) else xmp,
-    }
-    return {name: bytes(data) for name, data in found.items() if data}, upright
-
-
-def _exif(image: Image.Image) -> tuple[int, bytes]:
-    """Return an image's orientation and its EXIF without it, as a JPEG's APP1 payload."""
-    source, exif = image.getexif(), Image.Exif()
-    orientation = source.get(ExifTags.Base.Orientation, 1)
-    if image.format == "TIFF":
-        # Most tags of a TIFF say how its pixels are stored; these say what they show.
-        for tag in _DESCRIPTIVE & set(source):
-            exif[tag] = source[tag]
-        for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-            if ifd in source:
-                exif[ifd] = source.get_ifd(ifd)
-    elif orientation == 1 and image.info.get("exif", b"").startswith(b"Exif\0\0"):
-        return orientation, image.info["exif"]
-    elif source:
-        exif.load(source.tobytes())
-    exif.pop(ExifTags.Base.Orientation, None)
-    return orientation, exif.tobytes() if exif else b""
-
-
-def _xmp_options(format_: str, xmp: bytes, exif: bytes) -> dict[str, Any]:
-    """Return the options that make Pillow write XMP to a PNG or a TIFF, which have no `xmp=`."""
-    if format_ == "PNG":
-        text = PngImagePlugin.PngInfo()
-        text.add_itxt("XML:com.adobe.xmp", xmp.decode())
-        return {"pnginfo": text}
-    tags = Image.Exif()
-    if exif:
-        tags.load(exif)
-    tags[_TIFF_XMP] = xmp
-    return {"exif": tags}
+def _grey(image: Image.Image, tiles: str, notices: list[str]) -> Pixels:
+    """Return the (height, width) uint16 pixels of an image of 16 or 32 bits or floating point."""
+    values: Pixels = np.asarray(image)
+    if image.mode.startswith("I;16") or (image.format == "PPM" and image.mode == "I"):
+        if "I;12" not in tiles:
+            return values.astype(np.uint16)
+        notices.append("scaled samples of 12 bits to 16")
+        return np.rint(values * (65535 / 4095)).astype(np.uint16)
+    if "I;32N" in tiles:
+        values = values.view(np.uint32)
+    least, most = values.min(), values.max()
+    if image.mode == "I":
+        if least < 0 or most > 65535:
+            raise PictureError(f"expected grey samples of 0..65535, found {least}..{most}")
+        notices.append(f"kept 32-bit grey samples of {least}..{most} as 16 bits")
+        return values.astype(np.uint16)
+    if not np.isfinite([least, most]).all():
+        raise PictureError("expected finite samples, found infinities or no numbers")
+    notices.append(f"scaled floating-point grey samples from {least}..{most} to 16 bits")
+    span = float(most) - float(least) or 1.0
+    return np.rint((values - np.float64(least)) * (65535 / span)).astype(np.uint16)

@@ -1,9 +1,9 @@
 """Output files that are whole or absent."""
 
 import os
+import secrets
 import stat
 import tempfile
-import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,7 +44,8 @@ def write(path: Path, data: bytes, *, force: bool) -> None:
             raise SirenError(f"{path}: cannot be written: {error.strerror}") from None
         return
     target = _target(path)
-    temporary = target.with_name(f".siren-{os.getpid()}-{threading.get_ident()}.part")
+    # Never the name of one that a killed process left: its id may have come round again.
+    temporary = target.with_name(f".siren-{os.getpid()}-{secrets.token_hex(8)}.part")
     began = False
     try:
         with open(temporary, "xb") as file:

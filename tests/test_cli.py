@@ -2,19 +2,29 @@
 
 import io
 import json
+import math
 import shlex
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 import siren_codec
-from siren_codec import cli
+from siren_codec import cli, codec
+from siren_codec.cli import bars, usage
+from siren_codec.cli.interrupt import Interruption
+from siren_codec.codec import Encoded
+from siren_codec.fit import Progress
+from siren_codec.image import Picture
+from siren_codec.options import TARGETS, Options
 
 GRID = ["--hidden-layers", "2", "--hidden-features", "8", "--steps", "10", "--device", "cpu"]
 TINY = [*GRID, "--model", "coordinate"]
@@ -406,8 +416,6 @@ def test_endless_input_is_not_read(run: Command) -> None:
 def test_an_unwritable_output_is_found_before_the_fit(
     run: Command, png: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from siren_codec import codec
-
     monkeypatch.setattr(codec, "encode_picture", lambda *_, **__: pytest.fail("the fit began"))
     for target in (tmp_path / "missing" / "out.siren", tmp_path, png / "out.siren"):
         result = run("encode", png, target)
@@ -456,3 +464,326 @@ def test_what_is_converted_is_said(run: Command, tmp_path: Path) -> None:
     Image.new("CMYK", (5, 4)).save(path)
     result = run("encode", path, tmp_path / "out.siren", *TINY)
     assert "cmyk.tiff: converted CMYK to RGB" in result.err
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("20000", 20_000),
+        ("20KB", 20_000),
+        ("20kb", 20_000),
+        ("20k", 20_000),
+        ("1.5MB", 1_500_000),
+        ("20KiB", 20_480),
+        ("0.3KiB", 307),
+        (".5k", 500),
+        ("2 GB", 2 * 10**9),
+        ("1Ti", 1 << 40),
+        ("7B", 7),
+    ],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert usage.Size().convert(text, None, None) == size
+
+
+@pytest.mark.parametrize("text", ["", "KB", "0", "0.4", "-1", "1.2.3", "20iB", "1e3", "20 XB", "∞"])
+@pytest.mark.parametrize("option", ["--target-size", "--memory"])
+def test_what_is_no_size(
+    run: Command, png: Path, tmp_path: Path, no_fit: None, option: str, text: str
+) -> None:
+    result = run("encode", png, tmp_path / "out.siren", option, text)
+    assert result.code == 2
+    assert _is_one_line(result.err)
+
+
+@pytest.fixture
+def no_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "encode_picture", lambda *_, **__: pytest.fail("the fit began"))
+
+
+Wrap = Callable[[Callable[[Encoded], Encoded]], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def altered(monkeypatch: pytest.MonkeyPatch) -> Wrap:
+    """Alter what `encode_picture` returns; what it was called with is in the list."""
+    real, calls = codec.encode_picture, []
+
+    def alter(change: Callable[[Encoded], Encoded]) -> list[dict[str, Any]]:
+        def encode_picture(picture: Picture, options: Options, **watch: Any) -> Encoded:
+            calls.append({"picture": picture, "options": options, **watch})
+            watch.pop("checkpoint", None)
+            if options.target:
+                targets: dict[str, Any] = dict.fromkeys(TARGETS)
+                options = replace(options, quality=50, **targets)
+            return change(real(picture, options, **watch))
+
+        monkeypatch.setattr(codec, "encode_picture", encode_picture)
+        return calls
+
+    return alter
+
+
+@pytest.mark.usefixtures("no_fit")
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-q", "50", "--target-bpp", "0.5"],
+        ["-q", "50", "--target-size", "20KB"],
+        ["-q", "50", "--target-psnr", "30"],
+        ["--target-psnr", "30", "--target-bpp", "0.5"],
+        ["--target-size", "1k", "--target-bpp", "0.5"],
+        ["--target-size", "1k", "--model", "coordinate"],
+        ["--target-bpp", "0"],
+        ["--target-bpp", "nan"],
+        ["--target-psnr", "-3"],
+        ["--target-psnr", "inf"],
+        ["--alpha", "none"],
+        ["-j", "2"],
+        ["-j", "0"],
+        ["--ray", "auto"],
+        ["-r", "--checkpoint", "x"],
+    ],
+)
+def test_contradictions_are_found_first(
+    run: Command, png: Path, tmp_path: Path, options: list[str]
+) -> None:
+    """Before the picture is read, even."""
+    png.write_bytes(b"not a picture")
+    result = run("encode", png, tmp_path / "out.siren", *options)
+    assert result.code == 2
+    assert _is_one_line(result.err)
+    assert not (tmp_path / "out.siren").exists()
+
+
+def test_options_reach_the_encoder(run: Command, png: Path, tmp_path: Path, altered: Wrap) -> None:
+    calls = altered(lambda encoded: encoded)
+    for options, expected in (
+        (["--target-bpp", "1.5"], {"target_bpp": 1.5, "quality": None}),
+        (["--target-size", "1KiB", "--memory", "2GB"], {"target_size": 1024, "memory": 2 * 10**9}),
+        (["--target-psnr", "30", "--alpha", "lossless"], {"target_psnr": 30, "alpha": "lossless"}),
+    ):
+        assert run("encode", png, tmp_path / "o", "-f", *GRID, *options).code == 0
+        found = calls[-1]["options"]
+        assert {name: getattr(found, name) for name in expected} == expected
+    saved = tmp_path / "saved"
+    assert run("encode", png, tmp_path / "o", "-f", *TINY, "--checkpoint", saved).code == 0
+    assert calls[-1]["checkpoint"] == saved
+
+
+@pytest.mark.usefixtures("no_fit")
+def test_a_checkpoint_that_cannot_be_written(run: Command, png: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "missing" / "saved"
+    result = run("encode", png, tmp_path / "out.siren", "--checkpoint", saved)
+    assert result.code == 1
+    assert f"{saved}: cannot be written" in result.err
+    assert _is_one_line(result.err)
+
+
+def test_a_size_that_is_met(run: Command, png: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.siren"
+    result = run("encode", png, out, "--target-size", "1KB", *GRID)
+    assert result.code in (0, 3)
+    assert out.stat().st_size <= 1000
+
+
+def test_a_target_that_is_missed(run: Command, png: Path, tmp_path: Path, altered: Wrap) -> None:
+    altered(lambda encoded: replace(encoded, missed="expected 99 dB, reached 12 dB"))
+    out = tmp_path / "out.siren"
+    result = run("encode", png, out, "--target-psnr", "99", "--quiet", *GRID)
+    assert result == (3, "", "siren-encode: out.siren: expected 99 dB, reached 12 dB\n")
+    siren_codec.open(out)
+    result = run("encode", png, out, "-f", "--target-psnr", "99", "--quiet", "--json", *GRID)
+    assert result.code == 3
+    assert json.loads(result.out)["missed"] == "expected 99 dB, reached 12 dB"
+
+
+@pytest.mark.parametrize(
+    ("psnr", "said"), [(41.234, ", alpha 41.23 dB, "), (math.inf, ", alpha lossless, ")]
+)
+def test_alpha_is_said(
+    run: Command, png: Path, tmp_path: Path, altered: Wrap, psnr: float, said: str
+) -> None:
+    altered(lambda encoded: replace(encoded, alpha_psnr=psnr))
+    assert said in run("encode", png, tmp_path / "a.siren", *TINY).out
+    found = json.loads(run("encode", png, tmp_path / "b.siren", "--json", *TINY).out)
+    assert found["alpha_psnr"] == (psnr if psnr < math.inf else None)
+
+
+def test_strip(run: Command, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.png"
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.new("RGB", (5, 4)).save(
+        picture, icc_profile=icc, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"
+    )
+    for options, kept in (([], True), (["--strip"], False)):
+        out = tmp_path / "out.siren"
+        assert run("encode", picture, out, "-f", *options, *TINY).code == 0
+        assert ("icc" in siren_codec.info(out)["sections"]) == kept
+        line = next(x for x in run("info", out).out.splitlines() if x.startswith("metadata"))
+        metadata, rest = (int(word) for word in line.split() if word.isdigit())
+        assert metadata + rest == out.stat().st_size
+        assert (metadata >= len(icc)) == kept
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_pipes_say_all_on_standard_error(siren: Path, png: Path, as_json: bool) -> None:
+    options = ["--json"] if as_json else []
+
+    def pipe(main: str, *arguments: str, stdin: bytes) -> "subprocess.CompletedProcess[bytes]":
+        code = f"from siren_codec.cli import {main}; {main}()"
+        command = [sys.executable, "-c", code, "-", "-", *options, *arguments]
+        return subprocess.run(command, input=stdin, capture_output=True, check=True)
+
+    encoded = pipe("encode_main", "-v", *TINY, stdin=png.read_bytes())
+    assert siren_codec.open(encoded.stdout).width == 20
+    decoded = pipe("decode_main", stdin=encoded.stdout)
+    assert Image.open(io.BytesIO(decoded.stdout)).size == (20, 12)
+    if as_json:
+        assert json.loads(encoded.stderr.splitlines()[-1])["output"] == "-"
+        assert json.loads(decoded.stderr)["width"] == 20
+    else:
+        assert decoded.stderr == b""
+
+
+def test_decoding_says_little(run: Command, siren: Path, tmp_path: Path) -> None:
+    result = run("decode", siren, "--json")
+    found = json.loads(result.out)
+    assert (found["input"], found["output"]) == (str(siren), str(siren.with_suffix(".png")))
+    assert (found["width"], found["height"]) == (20, 12)
+    grey = tmp_path / "grey.jpg"
+    assert run("decode", siren, grey, "--quiet") == (0, "", "")
+
+
+Signals = Callable[..., None]
+
+
+@pytest.fixture
+def signals(monkeypatch: pytest.MonkeyPatch) -> Signals:
+    """Let signals arrive after the third step of a fit."""
+
+    def arrive(*numbers: signal.Signals) -> None:
+        real = codec.encode_picture
+
+        def encode_picture(picture: Picture, options: Options, **watch: Any) -> Encoded:
+            progress = watch.pop("progress")
+
+            def step(progress_: Progress) -> None:
+                progress(progress_)
+                if progress_.step == 3:
+                    for number in numbers:
+                        signal.raise_signal(number)
+
+            return real(picture, options, progress=step, **watch)
+
+        monkeypatch.setattr(codec, "encode_picture", encode_picture)
+
+    return arrive
+
+
+LONG = ["--hidden-layers", "2", "--hidden-features", "8", "--steps", "100000", "--device", "cpu"]
+
+
+def test_one_interruption_writes_the_best(
+    run: Command, png: Path, tmp_path: Path, signals: Signals
+) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    signals(signal.SIGINT)
+    out = tmp_path / "out.siren"
+    result = run("encode", png, out, "--json", "--model", "coordinate", *LONG)
+    assert result.code == 130
+    assert "writing the best so far; again to write nothing" in result.err
+    assert json.loads(result.out)["interrupted"]
+    assert siren_codec.open(out).width == 20
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@pytest.mark.parametrize("numbers", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)])
+def test_two_interruptions_leave_nothing(
+    run: Command,
+    png: Path,
+    tmp_path: Path,
+    signals: Signals,
+    numbers: tuple[signal.Signals, ...],
+) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    signals(*numbers)
+    files = set(tmp_path.iterdir())
+    result = run("encode", png, tmp_path / "out.siren", "--quiet", "--model", "coordinate", *LONG)
+    assert result.code == 130
+    assert result.err.strip() == "siren-encode: interrupted"
+    assert set(tmp_path.iterdir()) == files
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_an_interruption_before_the_fit_ends_at_once(
+    run: Command, png: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        codec, "encode_picture", lambda *_, **__: signal.raise_signal(signal.SIGINT)
+    )
+    result = run("encode", png, tmp_path / "out.siren", *TINY)
+    assert result.code == 130
+    assert not (tmp_path / "out.siren").exists()
+
+
+def test_no_handler_where_there_may_be_none() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    found = []
+
+    def elsewhere() -> None:
+        with Interruption("message"):
+            found.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert found == [before]
+    # What is started in the background by a script has the signal ignored, and is not ended by it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Interruption("message"):
+            assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _encode(*arguments: object, before: str = "") -> list[str]:
+    code = f"{before}\nfrom siren_codec.cli import encode_main; encode_main()"
+    return [sys.executable, "-c", code, *map(str, arguments)]
+
+
+def test_a_killed_encode_leaves_the_old_file(png: Path, siren: Path, data: bytes) -> None:
+    command = _encode(png, siren, "--force", *LONG)
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert process.stderr.read(4) == b"\rste"
+        process.kill()
+    assert siren.read_bytes() == data
+    # Killed in the middle of the writing, too; what is left over is in nobody's way.
+    kill = "import os, signal; os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)"
+    command = _encode(png, siren, "--force", *TINY, before=kill)
+    assert subprocess.run(command, capture_output=True, check=False).returncode == -signal.SIGKILL
+    assert siren.read_bytes() == data
+    left = [path for path in siren.parent.iterdir() if path.suffix == ".part"]
+    assert [path.name[0] for path in left] == ["."]
+
+
+def test_a_full_disk_is_one_line(png: Path, siren: Path, data: bytes) -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (30, 30))"
+    command = _encode(png, siren, "--force", "--quiet", *TINY, before=limit)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"siren-encode: {siren}: cannot be written: File too large\n"
+    assert siren.read_bytes() == data
+    assert {path.name for path in siren.parent.iterdir()} == {png.name, siren.name}
+
+
+def test_steps_beyond_the_last_are_not_a_line_each(capfd: pytest.CaptureFixture[str]) -> None:
+    with bars.of_picture(shown=True) as progress:
+        assert progress is not None
+        for step in range(1, 50):
+            progress(Progress(step, max(step, 10), 30.0, 1.0, 0.1, 0.0))
+    err = capfd.readouterr().err
+    assert "step 10/10 " in err
+    assert err.count("step") <= 3

@@ -1,0 +1,159 @@
+"""siren-decode."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from siren_codec.cli import bars, files, usage
+from siren_codec.cli.batch import Batch
+from siren_codec.cli.folders import SIRENS
+from siren_codec.cli.jobs import Decode
+from siren_codec.cli.usage import BATCH, PICTURE, option
+from siren_codec.errors import UsageError
+
+if TYPE_CHECKING:
+    from siren_codec.codec import Show
+
+__all__ = ["decode_command"]
+
+_NAME = "siren-decode"
+_NOTES = (
+    (
+        "Folders",
+        "With -r the tree of OUTDIR becomes that of DIR: a.siren is a.png. Other files, hidden "
+        "ones and links to folders are passed over, and counted. A PNG that is whole and not "
+        "older than its .siren file is left as it is. Any other is a failure, for it could be an "
+        "original; --force makes all again. Failures are listed at the end.",
+    ),
+)
+
+
+@usage.command(
+    _NAME,
+    usages=("[OPTIONS] IN [OUT]", "[OPTIONS] -r DIR OUTDIR"),
+    examples=(
+        ("siren-decode a.siren", "writes a.png"),
+        ("siren-decode a.siren a.jpg --scale 2", "twice as wide and high"),
+        ("siren-decode a.siren b.png --crop 10,20,64,64", "a part of it"),
+        ("siren-decode -r small photos", "a folder, and what lies in it, as PNG"),
+        ("siren-decode - - <a.siren | display", "from a pipe to a pipe, as PNG"),
+    ),
+    notes=_NOTES,
+)
+@click.argument("source", metavar="IN", type=usage.FILE)
+@click.argument("target", metavar="[OUT]", type=usage.FILE, required=False)
+@option(PICTURE, "--scale", type=float, metavar="S", help="Size of the output, a multiple of IN's.")
+@option(
+    PICTURE,
+    "--size",
+    type=usage.Integers("WxH", "x", 2),
+    metavar="WxH",
+    help="Size of the output. A larger one is sampled between the pixels, a smaller one averaged.",
+)
+@option(
+    PICTURE,
+    "--crop",
+    type=usage.Integers("X,Y,W,H", ",", 4),
+    metavar="X,Y,W,H",
+    help="The part to decode, in pixels of the original; --scale and --size apply to it.",
+)
+@option(
+    PICTURE,
+    "--show",
+    type=click.Choice(["colour", "gradient", "laplacian"]),
+    default="colour",
+    show_default=True,
+    help="The picture, its gradient's magnitude (black is 0) or its Laplacian (mid-grey is 0).",
+)
+@usage.device(PICTURE, "auto is cpu: decoding needs neither a GPU nor torch.")
+@usage.max_pixels
+@option(
+    BATCH,
+    *("-r", "--recursive"),
+    is_flag=True,
+    help="IN and OUT are folders: decode the .siren files of the one, and of the folders in it, "
+    "into the other as PNG. What is done already is left, and a failure is no end.",
+)
+@usage.jobs("Decode N files at a time with -r; the cores are shared.")
+@usage.force
+@usage.said
+@usage.the_version
+def decode_command(
+    source: str,
+    target: str | None,
+    scale: float | None,
+    size: tuple[int, int] | None,
+    crop: tuple[int, int, int, int] | None,
+    show: "Show",
+    device: str,
+    max_pixels: int,
+    recursive: bool,
+    jobs: int | None,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Decode the .siren file IN to the picture OUT, at any size.
+
+    OUT is a PNG, JPEG, WebP, TIFF or BMP, as its extension says; IN with .png by default. - is
+    standard input, or PNG on standard output.
+    """
+    recipe = Decode("PNG", size, scale, crop, show, _cpu_if_auto(device), max_pixels)
+    if recursive:
+        if target is None:
+            raise UsageError("-r: expected two folders, found one")
+        usage.check_folders(source, target)
+        return Batch(
+            _NAME,
+            Path(source),
+            Path(target),
+            SIRENS,
+            recipe,
+            count=jobs or 1,
+            force=force,
+            quiet=quiet,
+            as_json=as_json,
+        ).run()
+    if jobs is not None:
+        raise UsageError("-j: expected -r, for there is one picture")
+    target = _default_target(source) if target is None else target
+    format_ = _format(target)
+    files.check_output(source, target, force=force)
+    field = files.read(source, recipe.load)
+    product = recipe.to(format_).render(field)
+    if not quiet:
+        for notice in product.notices:
+            bars.say(f"{_NAME}: {files.name(target)}: {notice}", error=True)
+    files.write_output(target, product.data, force=force)
+    if as_json:
+        facts = {"input": source, "output": target, **product.facts}
+        bars.say(json.dumps(facts), error=target == "-")
+    return 0
+
+
+def _cpu_if_auto(device: str) -> str:
+    return "cpu" if device == "auto" else device
+
+
+def _default_target(source: str) -> str:
+    if source == "-":
+        return "-"
+    if not Path(source).name:
+        raise UsageError(f"{source or 'IN'}: expected a file")
+    return str(Path(source).with_suffix(".png"))
+
+
+def _format(target: str) -> str:
+    from siren_codec import image
+
+    if target == "-":
+        return "PNG"
+    extension = Path(target).suffix.lower()
+    if extension not in image.OUTPUT_FORMATS:
+        raise UsageError(
+            f"{target}: expected an extension of {', '.join(image.OUTPUT_FORMATS)}, "
+            f"found {extension or 'none'}"
+        )
+    return image.OUTPUT_FORMATS[extension]

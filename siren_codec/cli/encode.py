@@ -1,0 +1,283 @@
+"""siren-encode."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from siren_codec import output
+from siren_codec.cli import bars, files, usage
+from siren_codec.cli.batch import Batch
+from siren_codec.cli.folders import PICTURES
+from siren_codec.cli.interrupt import Interruption
+from siren_codec.cli.jobs import Encode
+from siren_codec.cli.usage import BATCH, FIT, PICTURE, SAID, TARGET, option
+from siren_codec.errors import UsageError
+from siren_codec.options import ALPHAS, EFFORTS, MODELS, QUALITIES, STARTS, Options
+
+__all__ = ["encode_command"]
+
+_NAME = "siren-encode"
+_INTERRUPTED = f"{_NAME}: interrupted: writing the best so far; again to write nothing"
+_DEFAULTS = Options()
+_NOTES = (
+    (
+        "Folders",
+        "With -r the tree of OUTDIR becomes that of DIR: a.png is a.siren, and where two pictures "
+        "of a folder would have the same name both keep their own whole, a.png.siren and "
+        "a.jpg.siren. A picture is what has an extension of a format that Pillow reads, in upper "
+        "or lower case, or what is AVIF, GIF, JPEG, JPEG 2000, PNG, TIFF or WebP by its first "
+        "bytes. Other files, hidden ones and links to folders are passed over, and counted.\n\n"
+        "A .siren file that is whole and not older than its picture is left as it is, whatever "
+        "options it was made with; one that is older or broken is made again; --force makes all "
+        "again. Failures are listed at the end. A file that was cut short by Ctrl-C is dated "
+        "before its picture, so that the next call makes it again.",
+    ),
+    (
+        "Processes",
+        "With -j N there are N processes. Each has an equal share of the cores that this one may "
+        "use, and where there are GPUs one of them; see CUDA_VISIBLE_DEVICES. --memory is that "
+        "of each picture. A process that dies costs the picture that it had.",
+    ),
+    (
+        "Ray",
+        "With --ray the pictures are tasks of a Ray cluster (pip install 'siren-codec[ray]', of "
+        "the same version on all machines). Inputs and outputs are read and written here only. "
+        "A task takes the cores of the smallest machine divided by -j, and a GPU with --device "
+        "cuda. What is lost with a machine is done again, up to three times.",
+    ),
+    (
+        "Interruption",
+        "Before the fit has begun Ctrl-C ends the command. After that the first one ends the fit "
+        "and the best so far is written; the second one writes nothing, and neither does a "
+        "SIGTERM. With -r the first one begins no more pictures, ends the fits under way and "
+        "keeps their files, and lists what was not done. All give the exit code 130. An output "
+        "is the old one, whole, or absent, whatever happens.",
+    ),
+)
+
+
+@usage.command(
+    _NAME,
+    usages=("[OPTIONS] IN OUT", "[OPTIONS] -r DIR OUTDIR"),
+    examples=(
+        ("siren-encode a.png a.siren", "about half a bit per pixel, in a minute"),
+        ("siren-encode -q 20 -e 1 a.png a.siren", "small and quick"),
+        ("siren-encode --target-size 20KB a.png a.siren", "the best picture in 20,000 bytes"),
+        ("siren-encode -r photos small", "a folder, and what lies in it"),
+        ("siren-encode -r -j 4 photos small", "four pictures at a time"),
+        ("curl URL | siren-encode - - >a.siren", "from a pipe to a pipe"),
+    ),
+    notes=_NOTES,
+    exit_codes="0 done, 1 failed, 2 wrong usage, 3 target missed, 130 interrupted.",
+)
+@click.argument("source", metavar="IN", type=usage.FILE)
+@click.argument("target", metavar="OUT", type=usage.FILE)
+@option(
+    TARGET,
+    *("-q", "--quality"),
+    type=click.IntRange(QUALITIES.start, QUALITIES.stop - 1),
+    metavar=f"{QUALITIES.start}..{QUALITIES.stop - 1}",
+    help="What a bit is worth: from 1 (small) to 100 (faithful); for the grid model.  "
+    f"[{_DEFAULTS.quality}, unless there is a target]",
+)
+@option(
+    TARGET,
+    "--target-bpp",
+    type=float,
+    metavar="X",
+    help="Instead: find the quality that makes a file of X bits per pixel.",
+)
+@option(
+    TARGET,
+    "--target-size",
+    type=usage.Size(),
+    metavar="SIZE",
+    help="Instead: a file of at most SIZE bytes; 20KB is 20,000, 20KiB is 20,480.",
+)
+@option(
+    TARGET,
+    "--target-psnr",
+    type=float,
+    metavar="DB",
+    help="Instead: a file whose pixels have a PSNR of DB decibels. A target that is missed is "
+    "said; the nearest file is written.",
+)
+@option(
+    TARGET,
+    *("-e", "--effort"),
+    type=click.IntRange(EFFORTS.start, EFFORTS.stop - 1),
+    default=_DEFAULTS.effort,
+    show_default=True,
+    metavar=f"{EFFORTS.start}..{EFFORTS.stop - 1}",
+    help="How long to fit, from 1 (quick) to 9 (best).",
+)
+@option(
+    PICTURE,
+    "--alpha",
+    type=click.Choice(ALPHAS),
+    default=_DEFAULTS.alpha,
+    show_default=True,
+    help="How alpha is stored: as is cheaper, exactly, or by the network like the colours.",
+)
+@option(PICTURE, "--strip", is_flag=True, help="Leave ICC profile, EXIF and XMP out.")
+@usage.max_pixels
+@option(
+    FIT,
+    "--model",
+    type=click.Choice(MODELS),
+    default=_DEFAULTS.model,
+    show_default=True,
+    help="What is stored: latent grids and the weights of a SIREN, or the weights alone.",
+)
+@option(
+    FIT,
+    "--start",
+    type=click.Choice(STARTS),
+    help="Begin with random networks, the prior's, or these and its analysis network's grids.  "
+    "[grid: analysis; coordinate: zero]",
+)
+@option(
+    FIT,
+    "--hidden-layers",
+    type=click.IntRange(1, 16),
+    metavar="N",
+    help="Layers with a sine.  [grid: 2; coordinate: 5 below 5,000 weights, else 10]",
+)
+@option(
+    FIT,
+    "--hidden-features",
+    type=click.IntRange(1, 512),
+    metavar="N",
+    help="Width of a layer.  [grid: 32; coordinate: 4 to 64, for 12 sqrt(pixels) weights]",
+)
+@option(FIT, "--steps", type=click.IntRange(min=1), metavar="N", help="Steps, instead of -e's.")
+@usage.device(FIT, "Where to fit; auto is a GPU if there is one.")
+@option(
+    FIT,
+    "--memory",
+    type=usage.Size(),
+    metavar="SIZE",
+    help="What a fit may take, of the GPU's memory if it runs there: 2GB, 512MiB.",
+)
+@option(
+    FIT,
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=_DEFAULTS.seed,
+    show_default=True,
+    metavar="N",
+    help="Of all random numbers; it repeats on one machine.",
+)
+@option(
+    FIT,
+    "--checkpoint",
+    type=usage.FILE,
+    metavar="FILE",
+    help="Save the fit to FILE every half minute, and go on from there if FILE exists.",
+)
+@option(
+    BATCH,
+    *("-r", "--recursive"),
+    is_flag=True,
+    help="IN and OUT are folders: encode the pictures of the one, and of the folders in it, into "
+    "the other. What is done already is left, and a failure is no end.",
+)
+@usage.jobs("Encode N pictures at a time with -r: the cores are shared, or a GPU each.")
+@option(
+    BATCH,
+    "--ray",
+    metavar="ADDRESS",
+    help="Encode on a Ray cluster with -r, -j on each machine: auto, local, HOST:PORT, ray://...",
+)
+@usage.force
+@option(SAID, "-v", "--verbose", is_flag=True, help="Say more on standard error.")
+@usage.said
+@usage.the_version
+def encode_command(
+    source: str,
+    target: str,
+    recursive: bool,
+    jobs: int | None,
+    ray: str | None,
+    checkpoint: str | None,
+    strip: bool,
+    max_pixels: int,
+    force: bool,
+    verbose: bool,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Encode the picture IN as the .siren file OUT.
+
+    A small network, a SIREN, and grids of latents that feed it are fitted to the picture; rounded
+    to integers and packed they are the file. IN is any picture that Pillow reads; - is standard
+    input or output.
+
+    Ctrl-C ends the fit and writes the best so far; a second one writes nothing.
+    """
+    recipe = Encode(Options(**options), max_pixels, strip)
+    if recursive:
+        if checkpoint is not None:
+            raise UsageError("--checkpoint: expected one picture, found -r")
+        usage.check_folders(source, target)
+        return Batch(
+            _NAME,
+            Path(source),
+            Path(target),
+            PICTURES,
+            recipe,
+            count=jobs or 1,
+            address=ray,
+            force=force,
+            verbose=verbose,
+            quiet=quiet,
+            as_json=as_json,
+        ).run()
+    if jobs is not None or ray is not None:
+        raise UsageError("-j and --ray: expected -r, for there is one picture")
+    saved = Path(checkpoint) if checkpoint is not None else None
+    return _encode(source, target, recipe, saved, force, verbose, quiet, as_json)
+
+
+def _encode(
+    source: str,
+    target: str,
+    recipe: Encode,
+    checkpoint: Path | None,
+    force: bool,
+    verbose: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Encode one picture and return the exit code."""
+    files.check_output(source, target, force=force)
+    if checkpoint:
+        output.check(checkpoint, force=True)
+    picture = recipe.load(files.standard_input().read() if source == "-" else Path(source))
+    if not quiet:
+        for notice in picture.notices:
+            bars.say(f"{_NAME}: {files.name(source)}: {notice}", error=True)
+    with Interruption(None if quiet else _INTERRUPTED) as interruption:
+        with bars.of_picture(shown=not quiet) as progress:
+            product = recipe.encode(
+                picture,
+                progress=interruption.watching(progress),
+                stop=interruption.stop,
+                checkpoint=checkpoint,
+            )
+        files.write_output(target, product.data, force=force)
+    if verbose:
+        bars.say(*product.details.splitlines(), error=True)
+    if product.missed:
+        bars.say(f"{_NAME}: {files.name(target)}: {product.missed}", error=True)
+    if as_json:
+        facts = {"input": source, "output": target, **product.facts}
+        bars.say(json.dumps(facts), error=target == "-")
+    elif not quiet:
+        bars.say(f"{files.name(target)}: {product.line}", error=target == "-")
+    if interruption.requested:
+        return 130
+    return 3 if product.missed else 0

@@ -1,0 +1,67 @@
+"""siren-info."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from siren_codec.cli import bars, files, usage
+from siren_codec.cli.usage import SAID, option
+
+__all__ = ["info_command"]
+
+_METADATA = ("icc", "exif", "xmp")
+
+
+@usage.command(
+    "siren-info",
+    usages=("[OPTIONS] FILE",),
+    examples=(
+        ("siren-info a.siren", "a line for each part"),
+        ("siren-info --json a.siren | jq .bpp", "for machines"),
+    ),
+)
+@click.argument("source", metavar="FILE", type=usage.FILE)
+@usage.max_pixels
+@option(SAID, "--json", "as_json", is_flag=True, help="Print a line of JSON.")
+@usage.the_version
+def info_command(source: str, as_json: bool, max_pixels: int) -> None:
+    """Print what the .siren file FILE (- is standard input) holds, and what each part costs."""
+    from siren_codec import codec
+
+    found = files.read(source, lambda data: codec.info(data, max_pixels=max_pixels))
+    if as_json:
+        bars.say(json.dumps(found), error=False)
+        return
+    for name, text in _lines(found):
+        bars.say(f"{name:22} {text}", error=False)
+
+
+def _lines(found: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    for key, value in found.items():
+        if key == "sections":
+            yield from ((f"bytes, {name}", count) for name, count in value.items())
+            metadata = sum(value.get(name, 0) for name in _METADATA)
+            yield "metadata and picture", f"{metadata} bytes and {sum(value.values()) - metadata}"
+        elif key == "tensors":
+            for tensor in value:
+                shape = "x".join(map(str, tensor["shape"]))
+                yield (
+                    f"layer {tensor['layer']} {tensor['kind']}",
+                    f"{shape}, step {tensor['step']:g}, to {tensor['largest']}",
+                )
+        elif key == "prior" and value:
+            yield key, f"{value['id']} ({value['hash']}) at quality {value['quality']}"
+            yield "differences", value["differences"]
+            yield "bytes without prior", f"{value['bytes_without']}, of the weights alone"
+        elif key == "latents":
+            for grid in value:
+                shape = "x".join(map(str, grid["shape"]))
+                yield (
+                    f"grid on level {grid['level']}",
+                    f"{shape}, {grid['bytes']} bytes, {grid['nonzero']:.1%} not 0, "
+                    f"to {grid['largest']}",
+                )
+        else:
+            yield key.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else value

@@ -1,0 +1,252 @@
+"""One picture, from bytes to bytes: what a command, its processes and a cluster all run.
+
+A recipe is a frozen object that travels: it makes a `Product` of a file's path or its bytes.
+Nothing heavy is imported before one is called.
+"""
+
+import math
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from siren_codec.cli.folders import Job
+from siren_codec.errors import SirenError
+from siren_codec.options import Options
+
+if TYPE_CHECKING:
+    from siren_codec.codec import Encoded, Show
+    from siren_codec.field import Field
+    from siren_codec.fit import ProgressCallback
+    from siren_codec.image import Picture
+
+__all__ = ["Decode", "Encode", "Failure", "Product", "Recipe", "Result", "Results", "attempt"]
+
+
+@dataclass(frozen=True)
+class Product:
+    """A file that was made, and what can be said of it."""
+
+    data: bytes
+    line: str
+    """What is said of it."""
+    facts: Mapping[str, Any]
+    """What --json says of it."""
+    notices: tuple[str, ...] = ()
+    details: str = ""
+    """What --verbose adds."""
+    missed: str | None = None
+    """The sentence about a target that was missed."""
+    interrupted: bool = False
+    """Whether the fit was stopped before its end."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no file."""
+
+    error: str
+
+
+Result = Product | Failure | None
+"""None: the picture was not begun, because an end was asked for."""
+Results = Generator[tuple[Job, Result], None, None]
+"""What comes of many jobs, in the order in which they are done."""
+
+
+class Recipe(Protocol):
+    """What makes a product of a file. Raises SirenError."""
+
+    @property
+    def device(self) -> str:
+        """Where it works: cpu, cuda, or auto, which is a GPU if there is one."""
+
+    def on(self, device: str) -> "Recipe":
+        """Return the same for another device."""
+
+    def __call__(
+        self,
+        source: Path | bytes,
+        *,
+        progress: "ProgressCallback | None" = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Product | None:
+        """Return the product; None if `stop` said so before the work began."""
+
+
+def attempt(recipe: Recipe, source: Path | bytes, **watch: Any) -> Result:
+    """Return a recipe's product, or its failure, whatever that is."""
+    try:
+        return recipe(source, **watch)
+    except SirenError as error:
+        # Without the name of the file, which whoever asked knows better.
+        text = " ".join(str(error).split())
+        return Failure(text.removeprefix("standard input: ").removeprefix(f"{source!s}: "))
+    except MemoryError:
+        return Failure("out of memory")
+    except Exception as error:
+        return Failure(f"unexpected {type(error).__name__}: {' '.join(str(error).split())}")
+
+
+@dataclass(frozen=True)
+class Encode:
+    """Picture -> `.siren`."""
+
+    options: Options = field(default_factory=Options)
+    max_pixels: int = 89_478_485
+    strip: bool = False
+    """Leave the metadata out."""
+
+    @property
+    def device(self) -> str:
+        """Where it works; auto is a GPU if there is one."""
+        return self.options.device
+
+    def on(self, device: str) -> "Encode":
+        """Return the same for another device."""
+        return replace(self, options=replace(self.options, device=device))
+
+    def __call__(
+        self,
+        source: Path | bytes,
+        *,
+        progress: "ProgressCallback | None" = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Product | None:
+        """Return the product; None if `stop` said so before the fit. Raises SirenError."""
+        picture = self.load(source)
+        if stop and stop():
+            return None
+        return self.encode(picture, progress=progress, stop=stop)
+
+    def load(self, source: Path | bytes) -> "Picture":
+        """Read a picture. Raises SirenError."""
+        from siren_codec import image
+
+        picture = image.load(source, max_pixels=self.max_pixels)
+        return image.strip(picture) if self.strip else picture
+
+    def encode(
+        self,
+        picture: "Picture",
+        *,
+        progress: "ProgressCallback | None" = None,
+        stop: Callable[[], bool] | None = None,
+        checkpoint: Path | None = None,
+    ) -> Product:
+        """Encode a picture. Raises SirenError."""
+        from siren_codec import codec
+
+        began = time.perf_counter()
+        encoded = codec.encode_picture(
+            picture, self.options, progress=progress, stop=stop, checkpoint=checkpoint
+        )
+        height, width, _ = picture.pixels.shape
+        facts = {
+            "width": width,
+            "height": height,
+            "bytes": len(encoded.data),
+            "bpp": 8 * len(encoded.data) / (width * height),
+            # JSON knows no infinity: what is lossless has null.
+            "psnr": _finite(encoded.psnr),
+            "alpha_psnr": _finite(encoded.alpha_psnr),
+            "missed": encoded.missed,
+            "interrupted": encoded.interrupted,
+            "seconds": time.perf_counter() - began,
+        }
+        return Product(
+            encoded.data,
+            _line(encoded, facts),
+            facts,
+            picture.notices,
+            _details(encoded),
+            encoded.missed,
+            encoded.interrupted,
+        )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _line(encoded: "Encoded", facts: Mapping[str, Any]) -> str:
+    parts = [f"{facts['bytes']} bytes", f"{facts['bpp']:.3f} bpp", f"PSNR {encoded.psnr:.2f} dB"]
+    if encoded.alpha_psnr is not None:
+        lossless = encoded.alpha_psnr == math.inf
+        parts.append("alpha lossless" if lossless else f"alpha {encoded.alpha_psnr:.2f} dB")
+    return ", ".join([*parts, f"{facts['seconds']:.1f} s"])
+
+
+def _details(encoded: "Encoded") -> str:
+    field = encoded.fit.field
+    weights = sum(tensor.values.size for tensor in field.tensors())
+    latents = sum(grids.size for grids in field.latents)
+    if latents:
+        parts = f"{encoded.fit.bits / latents:.3f} bits per latent"
+    else:
+        parts = f"{8 * len(encoded.data) / weights:.2f} bits per weight, all told"
+    return (
+        f"{field.architecture}: {weights} weights, {latents} latents\n"
+        f"{parts}; PSNR: real weights {encoded.fit.real_psnr:.2f} dB, "
+        f"quantised {encoded.fit.quantised_psnr:.2f} dB"
+    )
+
+
+@dataclass(frozen=True)
+class Decode:
+    """`.siren` -> a picture file."""
+
+    format: str = "PNG"
+    size: tuple[int, int] | None = None
+    scale: float | None = None
+    crop: tuple[int, int, int, int] | None = None
+    show: "Show" = "colour"
+    device: str = "cpu"
+    max_pixels: int = 89_478_485
+
+    def on(self, device: str) -> "Decode":
+        """Return the same for another device."""
+        return replace(self, device=device)
+
+    def to(self, format_: str) -> "Decode":
+        """Return the same for another format of Pillow's."""
+        return replace(self, format=format_)
+
+    def __call__(
+        self,
+        source: Path | bytes,
+        *,
+        progress: "ProgressCallback | None" = None,  # noqa: ARG002
+        stop: Callable[[], bool] | None = None,
+    ) -> Product | None:
+        """Return the product; None if `stop` said so. Raises SirenError."""
+        if stop and stop():
+            return None
+        return self.render(self.load(source))
+
+    def load(self, source: Path | bytes) -> "Field":
+        """Read a `.siren` file. Raises SirenError."""
+        from siren_codec import codec
+
+        return codec.open_field(source, max_pixels=self.max_pixels)
+
+    def render(self, field: "Field") -> Product:
+        """Make a picture file of a Field. Raises SirenError."""
+        from siren_codec import codec, image
+
+        began = time.perf_counter()
+        picture = codec.render_picture(
+            field,
+            size=self.size,
+            scale=self.scale,
+            crop=self.crop,
+            show=self.show,
+            device=self.device,
+            max_pixels=self.max_pixels,
+        )
+        data, notices = image.save_bytes(picture, self.format)
+        height, width, _ = picture.pixels.shape
+        seconds = time.perf_counter() - began
+        facts = {"width": width, "height": height, "bytes": len(data), "seconds": seconds}
+        return Product(data, f"{width}x{height}, {seconds:.1f} s", facts, notices)

@@ -1,0 +1,253 @@
+"""How the commands explain themselves: options in groups, their types, the names of files."""
+
+import re
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from siren_codec import __version__
+from siren_codec.errors import UsageError
+from siren_codec.options import DEVICES
+
+__all__ = [
+    "BATCH",
+    "FILE",
+    "FIT",
+    "PICTURE",
+    "SAID",
+    "TARGET",
+    "Command",
+    "Integers",
+    "Size",
+    "check_folders",
+    "command",
+    "device",
+    "force",
+    "jobs",
+    "max_pixels",
+    "option",
+    "said",
+    "the_version",
+]
+
+TARGET = "Target and quality"
+PICTURE = "The picture"
+FIT = "The fit"
+BATCH = "Files, folders and machines"
+SAID = "What is said"
+_EXIT_CODES = "0 done, 1 failed, 2 wrong usage, 130 interrupted."
+
+_MAX_PIXELS = 89_478_485
+_UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Integers(click.ParamType[tuple[int, ...]]):
+    """So many integers with a separator between them, such as 640x480."""
+
+    def __init__(self, name: str, separator: str, count: int) -> None:
+        self.name = name
+        self.separator = separator
+        self.count = count
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        """Return the integers."""
+        parts = str(value).lower().split(self.separator)
+        try:
+            numbers = tuple(int(part) for part in parts)
+        except ValueError:
+            numbers = ()
+        if len(numbers) != self.count:
+            self.fail(f"expected {self.name}, found {value!r}", param, ctx)
+        return numbers
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes: 20000, 20KB (K is 1000), 19.5KiB (Ki is 1024), 1.5M."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """Return the bytes."""
+        found = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*([kmgt]?)(i?)b?", str(value).strip().lower())
+        if not found or (found[3] and not found[2]):
+            self.fail(f"expected a size such as 20000, 20KB or 1.5MiB, found {value!r}", param, ctx)
+        size = int(Fraction(found[1]) * (1024 if found[3] else 1000) ** _UNITS[found[2]])
+        if size < 1:
+            self.fail(f"expected at least a byte, found {value!r}", param, ctx)
+        return size
+
+
+class _File(click.ParamType[str]):
+    """The name of a file or folder, or -."""
+
+    name = "FILE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:  # noqa: ARG002
+        """Return the name."""
+        return str(value)
+
+    def shell_complete(
+        self,
+        ctx: Any,  # noqa: ARG002
+        param: Any,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Leave it to the shell."""
+        return [CompletionItem(incomplete, type="file")]
+
+
+FILE = _File()
+
+
+class _Option(click.Option):
+    """An option that belongs to a group of the help."""
+
+    def __init__(self, *args: Any, group: str, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.group = group
+
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        """Return what the help adds: the default, but not the range, which the metavar gives."""
+        extra = super().get_help_extra(ctx)
+        extra.pop("range", None)
+        return extra
+
+
+class Command(click.Command):
+    """A command whose help has several usages, options in groups, and examples at its end."""
+
+    def __init__(
+        self,
+        *args: Any,
+        usages: Sequence[str],
+        examples: Sequence[tuple[str, str]],
+        notes: Sequence[tuple[str, str]],
+        exit_codes: str,
+        **attributes: Any,
+    ) -> None:
+        super().__init__(*args, **attributes)
+        self.notes = tuple(notes)
+        """Headings and paragraphs that only the manual has."""
+        self.exit_codes = exit_codes
+        self.usages = tuple(usages)
+        self.examples = tuple(examples)
+
+    def groups(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
+        """Return each group's options, as they are written, with their help."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if isinstance(parameter, click.Option) and record:
+                found.setdefault(getattr(parameter, "group", SAID), []).append(record)
+        return found
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a line for each usage."""
+        for index, usage in enumerate(self.usages):
+            formatter.write_usage(ctx.command_path, usage, "Usage: " if index == 0 else "       ")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, group by group."""
+        for group, records in self.groups(ctx).items():
+            with formatter.section(group):
+                formatter.write_dl(records)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the examples and the exit codes."""
+        with formatter.section("Examples"):
+            formatter.write_dl([(example, why) for example, why in self.examples], col_max=50)
+        formatter.write_paragraph()
+        formatter.write_text(f"Exit codes: {self.exit_codes}")
+
+
+def command(
+    name: str,
+    *,
+    usages: Sequence[str],
+    examples: Sequence[tuple[str, str]],
+    notes: Sequence[tuple[str, str]] = (),
+    exit_codes: str = _EXIT_CODES,
+) -> Callable[[Callable[..., Any]], Command]:
+    """Make a command of a function."""
+    return click.command(
+        name,
+        cls=Command,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
+        usages=usages,
+        examples=examples,
+        notes=notes,
+        exit_codes=exit_codes,
+    )
+
+
+def option(group: str, *names: str, **attributes: Any) -> Callable[[F], F]:
+    """Return `click.option` with the group that it belongs to."""
+    return click.option(*names, cls=_Option, group=group, **attributes)
+
+
+def said(function: F) -> F:
+    """Add what all that make pictures can be told to say: --quiet and --json."""
+    quiet = option(SAID, "--quiet", is_flag=True, help="Say nothing but errors.")
+    as_json = option(
+        SAID,
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Print a line of JSON for each picture, failures too with -r.",
+    )
+    return quiet(as_json(function))
+
+
+def the_version(function: F) -> F:
+    """Add the version option: one for each command, for click's remembers the first one's name."""
+    return click.version_option(
+        __version__,
+        "-V",
+        "--version",
+        cls=_Option,
+        group=SAID,
+        message="%(prog)s %(version)s",
+    )(function)
+
+
+force = option(
+    BATCH,
+    "-f",
+    "--force",
+    is_flag=True,
+    help="Overwrite OUT if it exists; with -r make everything again.",
+)
+max_pixels = option(
+    PICTURE,
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=_MAX_PIXELS,
+    show_default=True,
+    metavar="N",
+    help="Refuse a picture of more pixels than this.",
+)
+
+
+def device(group: str, what: str) -> Callable[[F], F]:
+    """Return the device option with a help of its own."""
+    return option(
+        group, "--device", type=click.Choice(DEVICES), default="auto", show_default=True, help=what
+    )
+
+
+def jobs(what: str) -> Callable[[F], F]:
+    """Return the option of how many pictures at a time, with a help of its own."""
+    return option(
+        BATCH, "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help=f"{what}  [1]"
+    )
+
+
+def check_folders(source: str, target: str) -> None:
+    """Raise UsageError where -r is given what can be no folder."""
+    if "-" in (source, target):
+        raise UsageError("-r: expected folders, found -")

@@ -1,0 +1,522 @@
+"""Folders: siren-encode -r and siren-decode -r, and the processes that they share the work with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import pytest
+from PIL import Image
+
+import siren_codec
+from siren_codec import cli, codec, image
+from siren_codec.cli import bars, folders, workers
+from siren_codec.cli.folders import PICTURES, SIRENS, Job
+from siren_codec.cli.interrupt import Interruption
+from siren_codec.cli.jobs import Failure, Product, Result
+from siren_codec.codec import Encoded
+from siren_codec.errors import SirenError
+from siren_codec.image import Picture
+from siren_codec.options import Options
+
+TINY = ["--model", "coordinate", "--hidden-layers", "2", "--hidden-features", "8", "--steps", "10"]
+TINY += ["--device", "cpu"]
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Command = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run `encode` or `decode` with arguments, in this process."""
+
+    def call(name: str, *arguments: object) -> Ran:
+        mains: dict[str, Callable[[], NoReturn]] = {
+            "encode": cli.encode_main,
+            "decode": cli.decode_main,
+        }
+        monkeypatch.setattr(sys, "argv", [f"siren-{name}", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            mains[name]()
+        code = stop.value.code
+        return Ran(code if isinstance(code, int) else 0, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A folder with a little of everything."""
+    source = tmp_path / "in"
+    for folder in ("sub/deep", ".hidden", "empty"):
+        (source / folder).mkdir(parents=True)
+    for name in ("b.PNG", "a.png", "a.jpg", "sub/deep/c.tif", ".hidden/d.png", ".e.png"):
+        _draw(source / name)
+    Image.new("RGB", (6, 4)).save(source / "sub" / "no extension", format="PNG")
+    (source / "sub" / "text.txt").write_text("not a picture")
+    (source / "old.siren").write_bytes(b"not a picture either")
+    (source / "sub" / "loop").symlink_to("..")
+    os.mkfifo(source / "pipe.png")
+    return source
+
+
+def _draw(path: Path, level: int = 99) -> None:
+    Image.new("RGB", (6, 4), (level, 2 * level % 256, 0)).save(path)
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+OUTPUTS = ["a.jpg.siren", "a.png.siren", "b.siren", "sub/deep/c.siren", "sub/no extension.siren"]
+PASSED_OVER = 6
+"""A hidden file and folder, a text, a .siren file, a link to a folder, a pipe."""
+
+
+def test_a_tree_is_mirrored_there_and_back(run: Command, tree: Path, tmp_path: Path) -> None:
+    out, back = tmp_path / "out", tmp_path / "back"
+    result = run("encode", "-r", tree, out, *TINY)
+    assert result.code == 0
+    assert _files(out) == OUTPUTS
+    assert [line.split(": ")[0] for line in result.out.splitlines()] == [
+        *("a.jpg.siren", "a.png.siren", "b.siren"),
+        *("sub/no extension.siren", "sub/deep/c.siren"),
+    ]
+    assert "bpp, PSNR" in result.out
+    assert result.err == f"siren-encode: 5 done, {PASSED_OVER} other files passed over\n"
+    result = run("decode", "-r", out, back)
+    assert (result.code, result.err) == (0, "siren-decode: 5 done\n")
+    assert _files(back) == [str(Path(name).with_suffix(".png")) for name in OUTPUTS]
+    assert _size(back / "b.png") == (6, 4)
+
+
+def test_only_what_is_missing_is_made(run: Command, tree: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def again(*options: str) -> list[str]:
+        result = run("encode", "-r", tree, out, "--json", *options, *TINY)
+        assert result.code == 0
+        return sorted(str(Path(line["output"]).relative_to(out)) for line in result.lines)
+
+    assert again() == OUTPUTS
+    assert again() == []
+    (out / "b.siren").unlink()
+    # Broken: as long as it was, but for a bit.
+    data = bytearray((out / "a.jpg.siren").read_bytes())
+    data[-1] ^= 1
+    (out / "a.jpg.siren").write_bytes(data)
+    (out / "a.png.siren").write_bytes(b"")
+    now = time.time()
+    os.utime(tree / "sub" / "deep" / "c.tif", (now + 10, now + 10))
+    assert again() == ["a.jpg.siren", "a.png.siren", "b.siren", "sub/deep/c.siren"]
+    assert again("--force") == OUTPUTS
+
+
+def test_a_failure_is_no_end(run: Command, tree: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (tree / "a.png").write_text("not a picture")
+    (tree / "gone.png").symlink_to("nowhere")
+    (out / "b.siren").mkdir(parents=True)
+    (out / "sub").write_text("a file in the place of a folder")
+    result = run("encode", "-r", tree, out, "--json", *TINY)
+    assert result.code == 1
+    errors = {line["input"]: line["error"] for line in result.lines if "error" in line}
+    failed = ["a.png", "b.PNG", "gone.png", "sub/deep/c.tif", "sub/no extension"]
+    assert sorted(errors) == [str(tree / name) for name in failed]
+    assert errors[str(tree / "a.png")] == "not a picture that Pillow can read"
+    assert [Path(line["output"]).name for line in result.lines if "output" in line] == [
+        "a.jpg.siren"
+    ]
+    last = result.err.splitlines()[-6:]
+    assert last[0].startswith("siren-encode: 1 done, 5 failed, ")
+    for line, name in zip(last[1:], failed, strict=True):
+        assert line.startswith(f"siren-encode: failed: {tree / name}: ")
+    quiet = run("encode", "-r", tree, out, "--quiet", *TINY)
+    assert quiet.code == 1
+    assert quiet.out == ""
+    assert quiet.err.splitlines() == last[1:]
+
+
+def test_a_decode_never_overwrites_what_may_be_an_original(run: Command, tmp_path: Path) -> None:
+    """In place: the .siren file lies beside the picture that it was made of."""
+    _draw(tmp_path / "a.png")
+    original = (tmp_path / "a.png").read_bytes()
+    os.utime(tmp_path / "a.png", (1e9, 1e9))
+    assert run("encode", "-r", tmp_path, tmp_path, *TINY).code == 0
+    assert _files(tmp_path) == ["a.png", "a.siren"]
+    result = run("decode", "-r", tmp_path, tmp_path)
+    assert result.code == 1
+    assert "exists already" in result.err
+    assert (tmp_path / "a.png").read_bytes() == original
+    assert run("decode", "-r", tmp_path, tmp_path, "--force").code == 0
+    assert (tmp_path / "a.png").read_bytes() != original
+    assert run("decode", "-r", tmp_path, tmp_path).err.startswith(
+        "siren-decode: 0 done, 1 done before"
+    )
+    # A PNG that is newer, but not whole.
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:-20])
+    assert run("decode", "-r", tmp_path, tmp_path).code == 1
+
+
+def test_an_output_inside_the_input(run: Command, tmp_path: Path) -> None:
+    _draw(tmp_path / "a.png")
+    out = tmp_path / "out"
+    out.mkdir()
+    _draw(out / "made by another.png")
+    assert run("encode", "-r", tmp_path, out, *TINY).code == 0
+    assert _files(out) == ["a.siren", "made by another.png"]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "code"),
+    [("missing", "out", 1), ("file", "out", 1), ("in", "file", 1), ("-", "out", 2), ("in", "-", 2)],
+)
+def test_no_folders(run: Command, tmp_path: Path, source: str, target: str, code: int) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "file").write_text("")
+    for command in ("encode", "decode"):
+        ends = [end if end == "-" else tmp_path / end for end in (source, target)]
+        result = run(command, "-r", *ends)
+        assert result.code == code
+        assert result.err.count("\n") == 1
+
+
+def test_an_empty_folder(run: Command, tmp_path: Path) -> None:
+    assert run("encode", "-r", tmp_path, tmp_path / "out") == (0, "", "siren-encode: 0 done\n")
+    assert run("decode", "-r", tmp_path).code == 2
+
+
+def test_any_name_that_a_file_may_have(run: Command, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    _draw(source / "a.png")
+    name = os.fsdecode(b"\xff\n\x1b[2J.png")
+    (source / "a.png").rename(source / name)
+    result = run("encode", "-r", source, tmp_path / "out", *TINY)
+    assert result.code == 0
+    assert result.out.count("\n") == 1
+    assert "\x1b" not in result.out
+    assert run("encode", "-r", source, tmp_path / "out", "-f", "--json", *TINY).lines[0][
+        "input"
+    ] == str(source / name)
+
+
+@pytest.mark.parametrize(
+    ("names", "becomes"),
+    [
+        (["a.png"], ["a.siren"]),
+        (["a.png", "b.png"], ["a.siren", "b.siren"]),
+        (["a.jpg", "a.png"], ["a.jpg.siren", "a.png.siren"]),
+        (["A.jpg", "a.png"], ["A.jpg.siren", "a.png.siren"]),
+        (["a.jpg", "a.png", "a.png.jpg"], ["a.jpg.siren", "a.png.siren", "a.png.jpg.siren"]),
+        (["a", "a.png"], ["a.siren", "a.png.siren"]),
+        (["a.PNG", "a.png"], ["a.PNG.siren", "a.png.siren"]),
+        (["a.b.png"], ["a.b.siren"]),
+    ],
+)
+def test_names(names: list[str], becomes: list[str]) -> None:
+    assert folders._names(names, ".siren") == becomes
+
+
+def test_what_is_a_picture(tmp_path: Path) -> None:
+    for name, format_ in (("a", "PNG"), ("b.xyz", "JPEG"), ("c.txt", "GIF"), ("d.dat", "WEBP")):
+        Image.new("RGB", (2, 2)).save(tmp_path / name, format=format_)
+        assert PICTURES.takes(tmp_path / name)
+    for name in ("a.png", "b.JPeG", "c.TIF", "d.jp2", "e.ppm", "f.avif"):
+        (tmp_path / name).write_bytes(b"")
+        assert PICTURES.takes(tmp_path / name), name
+    for name in ("x.txt", "x.mpg", "x.h5", "x.siren", "x.pdf", "x", "x.py"):
+        (tmp_path / name).write_bytes(b"P6 BM and so on")
+        assert not PICTURES.takes(tmp_path / name), name
+    (tmp_path / "folder.png").mkdir()
+    assert not PICTURES.takes(tmp_path / "folder.png")
+    (tmp_path / "y.SIREN").write_bytes(b"")
+    assert SIRENS.takes(tmp_path / "y.SIREN")
+    assert not SIRENS.takes(tmp_path / "a.png")
+
+
+def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path).name == "sub":
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = folders.plan(tmp_path / "in", tmp_path / "out", PICTURES, force=False)
+    assert found.failures == {tmp_path / "in" / "sub": "Permission denied"}
+
+
+Alter = Callable[[Encoded], Encoded]
+
+
+@pytest.fixture
+def altered(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], Alter]], None]:
+    """Alter what `encode_picture` returns: the first, the second..."""
+    real = codec.encode_picture
+
+    def alter(change: Callable[[int], Alter]) -> None:
+        count = 0
+
+        def encode_picture(picture: Picture, options: Options, **watch: Any) -> Encoded:
+            nonlocal count
+            count += 1
+            return change(count)(real(picture, options, **watch))
+
+        monkeypatch.setattr(codec, "encode_picture", encode_picture)
+
+    return alter
+
+
+def test_missed_targets_are_done(
+    run: Command, tree: Path, tmp_path: Path, altered: Callable[[Callable[[int], Alter]], None]
+) -> None:
+    altered(lambda n: lambda e: replace(e, missed="expected 9, reached 8" if n == 2 else None))
+    result = run("encode", "-r", tree, tmp_path / "out", *TINY)
+    assert result.code == 3
+    assert "siren-encode: a.png.siren: expected 9, reached 8\n" in result.err
+    assert "5 done, 1 of them missed the target" in result.err
+    (tree / "a.png").write_text("not a picture")
+    assert run("encode", "-r", tree, tmp_path / "out", *TINY).code == 1
+
+
+def test_an_interruption_keeps_what_is_under_way(
+    run: Command, tree: Path, tmp_path: Path, altered: Callable[[Callable[[int], Alter]], None]
+) -> None:
+    """The second picture is cut short; the next call makes it again, and the rest."""
+
+    def interrupt(encoded: Encoded) -> Encoded:
+        signal.raise_signal(signal.SIGINT)
+        return replace(encoded, interrupted=True)
+
+    altered(lambda n: interrupt if n == 2 else lambda encoded: encoded)
+    before = signal.getsignal(signal.SIGINT)
+    out = tmp_path / "out"
+    result = run("encode", "-r", tree, out, *TINY)
+    assert result.code == 130
+    assert signal.getsignal(signal.SIGINT) == before
+    assert _files(out) == OUTPUTS[:2]
+    assert "ending the pictures under way; again to write nothing" in result.err
+    assert "2 done, 1 of them cut short, 3 not done" in result.err
+    assert [line for line in result.err.splitlines() if ": not done: " in line] == [
+        f"siren-encode: not done: {tree / name}"
+        for name in ("b.PNG", "sub/no extension", "sub/deep/c.tif")
+    ]
+    result = run("encode", "-r", tree, out, "--json", *TINY)
+    assert result.code == 0
+    assert [Path(line["output"]).name for line in result.lines] == [
+        *("a.png.siren", "b.siren", "no extension.siren", "c.siren")
+    ]
+
+
+def test_two_interruptions_end_at_once(
+    run: Command, tree: Path, tmp_path: Path, altered: Callable[[Callable[[int], Alter]], None]
+) -> None:
+    def interrupt(encoded: Encoded) -> Encoded:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        return encoded
+
+    altered(lambda n: interrupt)
+    result = run("encode", "-r", tree, tmp_path / "out", "--quiet", *TINY)
+    assert result.code == 130
+    assert result.err.strip() == "siren-encode: interrupted"
+    assert _files(tmp_path / "out") == []
+
+
+def test_an_unexpected_error_is_a_failure(
+    run: Command, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise ZeroDivisionError("by\nzero")
+
+    monkeypatch.setattr(image, "load", fail)
+    result = run("encode", "-r", tree, tmp_path / "out", "--json", *TINY)
+    assert result.code == 1
+    assert {line["error"] for line in result.lines} == {"unexpected ZeroDivisionError: by zero"}
+
+
+def test_bars_on_a_terminal(
+    run: Command, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bars, "is_terminal", lambda: True)
+    (tree / "a.png").write_text("not a picture")
+    result = run("encode", "-r", tree, tmp_path / "out", *TINY)
+    assert "0/5 pictures |" in result.err
+    assert "5/5 pictures |" in result.err
+    assert "1 failed, 00:00 left" in result.err
+    assert "step 10/10 |" in result.err
+    # Said once, at the end.
+    assert result.err.count("not a picture that Pillow can read") == 1
+    quiet = run("encode", "-r", tree, tmp_path / "out", "--force", "--quiet", *TINY)
+    assert quiet.out == ""
+    assert "pictures" not in quiet.err
+    as_json = run("encode", "-r", tree, tmp_path / "out", "--force", "--json", *TINY)
+    assert len(as_json.lines) == 5
+    assert "bpp, PSNR" not in as_json.err.split("failed:")[1]
+
+
+def test_processes_share_the_work(tree: Path, tmp_path: Path) -> None:
+    """As a user calls it: the processes are children of a real one."""
+    out = tmp_path / "out"
+    (tree / "b.PNG").write_text("not a picture")
+    code = "from siren_codec.cli import encode_main; encode_main()"
+    command = [sys.executable, "-c", code, "-r", "-j", "2", str(tree), str(out), "--json", *TINY]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [Path(x["input"]).name for x in lines if "error" in x] == ["b.PNG"]
+    assert _files(out) == [name for name in OUTPUTS if name != "b.siren"]
+    for name in _files(out):
+        assert siren_codec.open(out / name).width == 6
+
+
+def test_decoding_by_processes(run: Command, tree: Path, tmp_path: Path) -> None:
+    assert run("encode", "-r", tree, tmp_path / "out", *TINY).code == 0
+    result = run("decode", "-r", "-j", "2", tmp_path / "out", tmp_path / "back", "--scale", "2")
+    assert result.code == 0
+    assert _size(tmp_path / "back" / "b.png") == (12, 8)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the processes are given in these tests: a source's name says what becomes of it."""
+
+    folder: Path
+    device: str = "cpu"
+
+    def on(self, device: str) -> "Recipe":
+        return replace(self, device=device)
+
+    def __call__(
+        self, source: Path | bytes, *, progress: Any = None, stop: Callable[[], bool] | None = None
+    ) -> Product | None:
+        assert isinstance(source, Path)
+        assert stop is not None
+        (self.folder / source.name).write_text(str(os.getpid()))
+        if source.name == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if source.name == "fail":
+            raise SirenError(f"{source}: as it should")
+        while source.name.startswith("wait") and not stop():
+            time.sleep(0.01)
+        facts = {"cores": sorted(os.sched_getaffinity(0)), "pid": os.getpid()}
+        return Product(b"", "", facts, interrupted=stop())
+
+
+def _wait_for(folder: Path, *names: str) -> None:
+    until = time.monotonic() + 120
+    while not all((folder / name).exists() for name in names):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def _jobs(*names: str) -> Iterator[Job]:
+    return (Job(Path(name), Path(f"{name}.siren")) for name in names)
+
+
+def _results(
+    folder: Path, *names: str, count: int = 2, interruption: Interruption | None = None
+) -> dict[str, Result]:
+    interruption = interruption or Interruption(None)
+    results = workers.run(_jobs(*names), Recipe(folder), count=count, interruption=interruption)
+    return {str(job.source): result for job, result in results}
+
+
+def test_a_process_that_dies_costs_one_picture(tmp_path: Path) -> None:
+    found = _results(tmp_path, "a", "die", "fail", "b", "c")
+    assert found.pop("die") == Failure(
+        f"its process was killed by signal {signal.SIGKILL.value}; is there enough memory?"
+    )
+    assert found.pop("fail") == Failure("as it should")
+    assert sorted(found) == ["a", "b", "c"]
+    assert all(isinstance(result, Product) for result in found.values())
+
+
+def test_processes_share_the_cores(tmp_path: Path) -> None:
+    interruption = Interruption(None)
+
+    def interrupt() -> None:
+        # They wait, so that both are under way at the same time.
+        _wait_for(tmp_path, "wait 1", "wait 2")
+        interruption.requested = True
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    found = _results(tmp_path, "wait 1", "wait 2", "never begun", interruption=interruption)
+    thread.join()
+    assert sorted(found) == ["wait 1", "wait 2"]
+    products = [result for result in found.values() if isinstance(result, Product)]
+    assert all(product.interrupted for product in products)
+    assert sorted(product.facts["cores"] for product in products) == workers.shares(2)
+
+
+@pytest.mark.parametrize(
+    ("cores", "count", "shares"),
+    [
+        ({0, 1, 2, 3}, 2, [[0, 1], [2, 3]]),
+        ({0, 1, 2}, 2, [[0], [1, 2]]),
+        ({3, 5}, 1, [[3, 5]]),
+        ({3, 5}, 5, [[3], [5], [3], [5], [3]]),
+    ],
+)
+def test_shares(
+    monkeypatch: pytest.MonkeyPatch, cores: set[int], count: int, shares: list[list[int]]
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: cores)
+    assert workers.shares(count) == shares
+
+
+def test_processes_end_with_their_parent(tmp_path: Path) -> None:
+    """Even if it is killed, in the middle of their work."""
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+import test_batch
+test_batch._results(Path({str(tmp_path)!r}), "wait 1", "wait 2")
+"""
+    with subprocess.Popen([sys.executable, "-c", code]) as parent:
+        _wait_for(tmp_path, "wait 1", "wait 2")
+        parent.kill()
+    until = time.monotonic() + 30
+    for name in ("wait 1", "wait 2"):
+        process = int((tmp_path / name).read_text())
+        while _is_alive(process):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    # A child that nobody has waited for is none.
+    state = Path(f"/proc/{process}/stat")
+    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"

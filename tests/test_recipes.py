@@ -1,0 +1,83 @@
+"""Every command of docs/RECIPES.md, on small pictures."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from siren_codec import cli, image
+from siren_codec.image import Picture
+
+PAGE = (Path(__file__).parent.parent / "docs" / "RECIPES.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"## ([^\n]+)\n(?:(?!\n## ).)*?```(sh|python)\n(.*?)```", PAGE, re.DOTALL)
+MAINS: dict[str, Callable[[], NoReturn]] = {
+    "siren-encode": cli.encode_main,
+    "siren-decode": cli.decode_main,
+    "siren-info": cli.info_main,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the pictures that the page speaks of, and what it makes of them."""
+    data = pytest.importorskip("skimage.data")
+    here = tmp_path_factory.mktemp("recipes")
+    small = data.astronaut()[:384, :510].reshape(64, 6, 85, 6, 3).mean((1, 3))
+    photo = Image.fromarray(np.rint(small).astype(np.uint8))
+    photo.save(here / "photo.png")
+    (here / "photos" / "trip").mkdir(parents=True)
+    photo.resize((40, 30)).save(here / "photos" / "a.jpg")
+    photo.resize((30, 40)).save(here / "photos" / "trip" / "b.png")
+    deep = Picture((small[::2, ::2] * 257).astype(np.uint16))
+    (here / "deep.png").write_bytes(image.save_bytes(deep, "PNG")[0])
+    logo = photo.resize((48, 36)).convert("RGBA")
+    logo.putalpha(Image.radial_gradient("L").resize((48, 36)).point(lambda v: 255 * (v < 128)))
+    logo.save(here / "logo.png")
+    return here
+
+
+def test_the_page_has_the_recipes() -> None:
+    assert len(BLOCKS) >= 9
+    assert sum(kind == "python" for _, kind, _ in BLOCKS) == 1
+
+
+@pytest.mark.parametrize("title", [title for title, _, _ in BLOCKS])
+def test_recipe(title: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of the page: later recipes use the files of earlier ones."""
+    monkeypatch.chdir(folder)
+    if title != BLOCKS[0][0] and not Path("photo.siren").exists():
+        for line in BLOCKS[0][2].splitlines():
+            run(line, monkeypatch)
+    (kind, text), *_ = [(kind, text) for found, kind, text in BLOCKS if found == title]
+    if kind == "python":
+        subprocess.run([sys.executable, "-c", text], check=True)
+        with Image.open("poster.png") as poster:
+            assert poster.size == (320, 240)
+        return
+    for line in text.splitlines():
+        run(line, monkeypatch)
+
+
+def run(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a command; in this process if it is a plain one."""
+    words = shlex.split(line)
+    made = words[2] if words[0] != "siren-info" and words[1] != "-r" else None
+    if "|" in line:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        subprocess.run(line, shell=True, check=True, env={**os.environ, "PATH": path})
+        made = line.rpartition(">")[2]
+    else:
+        monkeypatch.setattr(sys, "argv", [*words, *(["--force"] if made else [])])
+        with pytest.raises(SystemExit) as stop:
+            MAINS[words[0]]()
+        assert not stop.value.code, line
+    if made:
+        assert Path(made).stat().st_size > 0
