@@ -25,13 +25,15 @@ LEAST, MOST = -100.0, 200.0
 """How far a quality may be steered; the ends mean no bits at all, and the finest grids."""
 _FARTHEST = 12.0
 """In one turn."""
-_SHRINKING, _BETTERING = -0.25, 1.0
+_SHRINKING, _BETTERING = -0.1, 1.5
 """What a whole fit makes of the logarithm of the size and of the PSNR, in dB."""
+_OVER_SIZE, _OVER_PSNR = 0.02, 0.15
+"""How far beyond the aim to go: what is too much can be trimmed, what is missing must be fitted."""
 _SAMPLE = 1024
 """Pixels a side of what the first guess looks at."""
 _WEIGHTS = 350
 """Bytes of the weights and the header, as the first guess has it."""
-_GAIN, _SHRINK = 1.0, 0.85
+_GAIN, _SHRINK = 1.0, 0.93
 """What a fit adds to the PSNR of its start, in dB, and what it leaves of the bits."""
 
 
@@ -73,7 +75,8 @@ class Steering:
         What is still to come makes the file smaller and better; the measure is corrected for that.
         """
         gain = _SHRINKING * left if self.target.of_size else _BETTERING * left
-        way = share * (self.target.aim - measured - gain) / self.target.slope
+        aim = self.target.aim + (_OVER_SIZE if self.target.of_size else _OVER_PSNR)
+        way = share * (aim - measured - gain) / self.target.slope
         self.quality = min(max(self.quality + min(max(way, -_FARTHEST), _FARTHEST), LEAST), MOST)
 
 

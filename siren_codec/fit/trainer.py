@@ -25,6 +25,7 @@ from siren_codec.fit.lattice import (
     weights_of,
 )
 from siren_codec.fit.loss import Grids, Loss, Worker, worker
+from siren_codec.fit.memory import left_for_tiles
 from siren_codec.fit.model import Exponents, Model
 from siren_codec.fit.optimiser import SOAP, Adam
 from siren_codec.fit.quantise import choose_exponents
@@ -41,11 +42,11 @@ _DIVERGED = 1.5
 """A loss of so many times the best one yet is taken back as a non-finite one is."""
 _LEAST_TILE = 256
 """Points: where memory runs out with fewer, halving them is no help."""
-_MEASURES = (0.4, 0.55, 0.7, 0.85)
+_MEASURES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.9)
 """Where in the last stage the file is measured on the way to a target."""
-_SETTLING, _LEAST_SETTLING = 0.05, 6
+_SETTLING, _LEAST_SETTLING = 0.05, 8
 """Steps of one attempt to settle on a target: a share of all, and at least."""
-_MOST_ATTEMPTS = 6
+_MOST_ATTEMPTS = 12
 _EAGER = 3.0
 """How much further than to the aim an attempt goes: a few steps show little of it, and what is too
 large can be trimmed.
@@ -99,7 +100,7 @@ class Control:
     checkpoint: Checkpoint | None = None
     """Where the state is saved, and found again."""
     memory: int | None = None
-    """Bytes that the activations of one part of the picture may take."""
+    """Bytes that the fit may take; by default most of what is free."""
 
 
 def fit(
@@ -129,6 +130,13 @@ def fit(
         raise UsageError(f"expected {architecture.channels} channels, found {channels}")
     device = choose_device(device)
     control = control or Control()
+    left = left_for_tiles(
+        width * height,
+        grids=architecture.grids > 0,
+        device=device,
+        memory=control.memory,
+    )
+    control = replace(control, memory=left)
     blank = Field(
         width=width,
         height=height,
@@ -300,7 +308,7 @@ class Run:
                 best = missed, self.model.state(), self.latents.flat.clone()
             if missed == 0 or self.stopped:
                 break
-            self.steering.turn(measured, share=_EAGER)
+            self.steering.turn(measured, share=_EAGER * (attempt + 1))
             self._reprice()
             self.latents.flat.copy_(self._unrounded)
             course = _settling_course(self.schedule, steps)
