@@ -15,6 +15,7 @@ from siren_codec.errors import FitError, UsageError
 from siren_codec.field import Architecture, Field, PriorName
 from siren_codec.fit import rate, start
 from siren_codec.fit.checkpoint import Checkpoint
+from siren_codec.fit.course import Now, course_of, rounded_course, settling_course
 from siren_codec.fit.latents import Latents, Noise, Softener
 from siren_codec.fit.lattice import (
     Lattice,
@@ -27,7 +28,7 @@ from siren_codec.fit.lattice import (
 from siren_codec.fit.loss import Grids, Loss, Worker, worker
 from siren_codec.fit.memory import left_for_tiles
 from siren_codec.fit.model import Exponents, Model
-from siren_codec.fit.optimiser import SOAP, Adam
+from siren_codec.fit.optimisers import Optimisers
 from siren_codec.fit.quantise import choose_exponents
 from siren_codec.fit.schedule import Schedule, Stage
 from siren_codec.fit.target import Steering, Target
@@ -225,7 +226,7 @@ class Run:
         self.clock = _Clock(schedule, self.pixels)
         self.stopped = False
         self.soften = Softener(self.latents, self.noise) if self.noise else None
-        self.optimiser = _Optimisers(model, self.latents, schedule.betas)
+        self.optimiser = Optimisers(model, self.latents, schedule.betas)
         self.steering = Steering(control.target, schedule.quality) if control.target else None
         self._unrounded = self.latents.flat
         self._saved: _Saved | None = None
@@ -252,7 +253,7 @@ class Run:
 
     def fit_real(self) -> Loss:
         """Fit real weights and noisy grids, coarse to fine; then round the grids."""
-        course = _course(self.schedule)
+        course = course_of(self.schedule)
         first = self._saved.stage if self._saved else 0
         for index, stage in enumerate(self.schedule.stages):
             if index < first:
@@ -285,7 +286,7 @@ class Run:
 
     def fit_rounded(self, exponents: Exponents) -> Loss:
         """Fit on with the weights rounded and the grids as they are."""
-        course = _rounded_course(self.schedule)
+        course = rounded_course(self.schedule)
         self.optimiser.forget_networks()
         for stage in self.schedule.rounded_stages:
             self._fit_stage(stage, course, exponents=exponents)
@@ -311,7 +312,7 @@ class Run:
             self.steering.turn(measured, share=_EAGER * (attempt + 1))
             self._reprice()
             self.latents.flat.copy_(self._unrounded)
-            course = _settling_course(self.schedule, steps)
+            course = settling_course(self.schedule, steps)
             self._fit_stage(Stage(0, steps), course, self.soften, exponents)
             self._unrounded = self.latents.flat.clone()
         assert best is not None
@@ -358,7 +359,7 @@ class Run:
     def _fit_stage(
         self,
         stage: Stage,
-        course: Iterator["_Now"],
+        course: Iterator[Now],
         soften: Softener | None = None,
         exponents: Exponents | None = None,
         index: int | None = None,
@@ -477,110 +478,6 @@ class Run:
                     seconds_left,
                 )
             )
-
-
-class _Optimisers:
-    """SOAP on the SIREN, Adam on the context network and on the grids."""
-
-    def __init__(self, model: Model, latents: Latents, betas: tuple[float, float]) -> None:
-        self.latents = latents
-        self.siren = SOAP(model.matrices[: model.depth], betas=betas)
-        self.context = Adam(model.matrices[model.depth :])
-        self.chunks = latents.chunks()
-        self.grids = Adam([latents.flat[part] for _, part in self.chunks])
-
-    def step_networks(self, now: "_Now", damping: float) -> None:
-        """Take one step along the gradients that the matrices hold."""
-        self.siren.step(now.weight_rate * damping)
-        matrices = self.context.parameters
-        gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
-        self.context.step(gradients, [now.context_rate * damping] * len(gradients))
-
-    def step_latents(self, gradient: Tensor, rate_: float, first_level: int, work: Worker) -> None:
-        """Take one step along a gradient, flat as the latents, on the levels that take part."""
-        rates = [rate_ if level >= first_level else 0.0 for level, _ in self.chunks]
-        self.grids.step([gradient[part] for _, part in self.chunks], rates, work.map)
-
-    def forget(self) -> None:
-        """Forget all moments, as after a step that was taken back."""
-        for optimiser in (self.siren, self.context, self.grids):
-            optimiser.forget()
-
-    def forget_networks(self) -> None:
-        """Forget what goes with real weights, where rounded ones begin."""
-        self.siren.forget()
-        self.context.forget()
-
-    def state(self) -> dict[str, Tensor]:
-        """Return what all of them remember."""
-        return {f"{n}.{k}": t for n, part in self._parts().items() for k, t in part.state().items()}
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state` returned."""
-        for name, part in self._parts().items():
-            of_part = {
-                k.removeprefix(f"{name}."): t for k, t in state.items() if k.startswith(f"{name}.")
-            }
-            part.restore(of_part)
-
-    def _parts(self) -> dict[str, SOAP | Adam]:
-        return {"siren": self.siren, "context": self.context, "grids": self.grids}
-
-
-@dataclass(frozen=True)
-class _Now:
-    """The settings of one step."""
-
-    weight_rate: float
-    context_rate: float
-    latent_rate: float = 0.0
-    temperature: float = 0.0
-    noise: float = 0.0
-
-
-def _course(schedule: Schedule) -> Iterator[_Now]:
-    """Yield the settings of all steps of the stages with real weights.
-
-    The networks' rates fall over all stages; the grids', whose finest levels join last, and the
-    noise begin anew with each.
-    """
-    count = sum(stage.steps for stage in schedule.stages)
-    networks = _cosine(1.0, count, schedule.warmup_steps)
-    for stage in schedule.stages:
-        grids = _cosine(1.0, stage.steps, schedule.warmup_steps // 2)
-        for step, share in enumerate(grids):
-            done = step / max(1, stage.steps - 1)
-            of_networks = next(networks)
-            yield _Now(
-                schedule.learning_rate * of_networks,
-                schedule.context_rate * of_networks,
-                schedule.latent_rate * share,
-                _between(schedule.temperature, done),
-                _between(schedule.noise, done),
-            )
-
-
-def _rounded_course(schedule: Schedule) -> Iterator[_Now]:
-    """Yield the settings of all steps of the stages with rounded weights."""
-    count = sum(stage.steps for stage in schedule.rounded_stages)
-    for rate_ in _cosine(schedule.rounded_learning_rate, count, schedule.warmup_steps):
-        yield _Now(rate_, 2 * rate_)
-
-
-def _settling_course(schedule: Schedule, steps: int) -> Iterator[_Now]:
-    """Yield the settings of a few steps that end as the others did."""
-    for share in _cosine(1.0, steps, 0):
-        yield _Now(
-            schedule.rounded_learning_rate * share,
-            2 * schedule.rounded_learning_rate * share,
-            schedule.latent_rate * share,
-            schedule.temperature[1],
-            schedule.noise[1],
-        )
-
-
-def _between(ends: tuple[float, float], done: float) -> float:
-    return ends[0] + (ends[1] - ends[0]) * done
 
 
 class _Best:
@@ -723,16 +620,6 @@ class _Clock:
         """Go on from where an earlier clock was."""
         self.step, self.done = step, done
         self.began = time.monotonic() - seconds
-
-
-def _cosine(peak: float, count: int, warmup: int) -> Iterator[float]:
-    """Yield `count` learning rates: a linear rise to `peak`, then half a cosine down to 0."""
-    warmup = min(warmup, count // 5)
-    for step in range(count):
-        if step < warmup:
-            yield peak * (step + 1) / (warmup + 1)
-        else:
-            yield peak * (1 + math.cos(math.pi * (step - warmup) / max(1, count - warmup))) / 2
 
 
 def _psnr(error: float) -> float:

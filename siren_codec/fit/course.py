@@ -1,0 +1,75 @@
+"""The settings of each step of a fit: rates, temperature, noise."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from siren_codec.fit.schedule import Schedule
+
+__all__ = ["Now", "course_of", "rounded_course", "settling_course"]
+
+
+@dataclass(frozen=True)
+class Now:
+    """The settings of one step."""
+
+    weight_rate: float
+    context_rate: float
+    latent_rate: float = 0.0
+    temperature: float = 0.0
+    noise: float = 0.0
+
+
+def course_of(schedule: Schedule) -> Iterator[Now]:
+    """Yield the settings of all steps of the stages with real weights.
+
+    The networks' rates fall over all stages; the grids', whose finest levels join last, and the
+    noise begin anew with each.
+    """
+    count = sum(stage.steps for stage in schedule.stages)
+    networks = _cosine(1.0, count, schedule.warmup_steps)
+    for stage in schedule.stages:
+        grids = _cosine(1.0, stage.steps, schedule.warmup_steps // 2)
+        for step, share in enumerate(grids):
+            done = step / max(1, stage.steps - 1)
+            of_networks = next(networks)
+            yield Now(
+                schedule.learning_rate * of_networks,
+                schedule.context_rate * of_networks,
+                schedule.latent_rate * share,
+                _between(schedule.temperature, done),
+                _between(schedule.noise, done),
+            )
+
+
+def rounded_course(schedule: Schedule) -> Iterator[Now]:
+    """Yield the settings of all steps of the stages with rounded weights."""
+    count = sum(stage.steps for stage in schedule.rounded_stages)
+    for rate_ in _cosine(schedule.rounded_learning_rate, count, schedule.warmup_steps):
+        yield Now(rate_, 2 * rate_)
+
+
+def settling_course(schedule: Schedule, steps: int) -> Iterator[Now]:
+    """Yield the settings of a few steps that end as the others did."""
+    for share in _cosine(1.0, steps, 0):
+        yield Now(
+            schedule.rounded_learning_rate * share,
+            2 * schedule.rounded_learning_rate * share,
+            schedule.latent_rate * share,
+            schedule.temperature[1],
+            schedule.noise[1],
+        )
+
+
+def _between(ends: tuple[float, float], done: float) -> float:
+    return ends[0] + (ends[1] - ends[0]) * done
+
+
+def _cosine(peak: float, count: int, warmup: int) -> Iterator[float]:
+    """Yield `count` learning rates: a linear rise to `peak`, then half a cosine down to 0."""
+    warmup = min(warmup, count // 5)
+    for step in range(count):
+        if step < warmup:
+            yield peak * (step + 1) / (warmup + 1)
+        else:
+            yield peak * (1 + math.cos(math.pi * (step - warmup) / max(1, count - warmup))) / 2
