@@ -43,11 +43,7 @@ class Model:
         self.expected = expected
         self._origins = [torch.zeros_like(matrix) for matrix in self.matrices]
         if expected:
-            found = _joined([x.tensor.dequantise() for x in expected])
-            self._origins = [m.to(o) for m, o in zip(found, self._origins, strict=True)]
-            spreads = [2.0 ** ((x.spreads.astype(float) - SPREAD_OF_ONE) / 4) for x in expected]
-            found = _joined(spreads)
-            self._spreads = [m.to(o) for m, o in zip(found, self._origins, strict=True)]
+            self.expect(expected)
 
     @classmethod
     def of_prior(
@@ -56,6 +52,28 @@ class Model:
         """Return the networks that a prior expects."""
         matrices = _joined([x.tensor.dequantise() for x in expected])
         return cls(architecture, [matrix.to(device) for matrix in matrices], expected)
+
+    def expect(self, expected: Sequence[Expected]) -> None:
+        """Let another prior say what is expected; the weights stay."""
+        self.expected = expected
+        found = _joined([x.tensor.dequantise() for x in expected])
+        self._origins = [m.to(o) for m, o in zip(found, self._origins, strict=True)]
+        spreads = [2.0 ** ((x.spreads.astype(float) - SPREAD_OF_ONE) / 4) for x in expected]
+        found = _joined(spreads)
+        self._spreads = [m.to(o) for m, o in zip(found, self._origins, strict=True)]
+
+    @torch.no_grad()
+    def rebase(self, expected: Sequence[Expected], growth: float) -> None:
+        """Keep the differences, from another prior whose grids' columns are so much larger."""
+        before = self._origins
+        self.expect(expected)
+        for index, (matrix, old, new) in enumerate(
+            zip(self.matrices, before, self._origins, strict=True)
+        ):
+            moved = matrix - old
+            if index == 0:
+                moved[:, 2:-1] *= growth
+            matrix.copy_(new + moved)
 
     @property
     def depth(self) -> int:

@@ -44,6 +44,13 @@ class Adam:
         self._means = [state[f"mean{index}"] for index in range(len(self._means))]
         self._squares = [state[f"square{index}"] for index in range(len(self._squares))]
 
+    @torch.no_grad()
+    def scale(self, factor: float) -> None:
+        """Let the moments be those of gradients so many times as large."""
+        for mean, square in zip(self._means, self._squares, strict=True):
+            mean *= factor
+            square *= factor**2
+
     def step(
         self,
         gradients: Sequence[Tensor],

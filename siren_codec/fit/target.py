@@ -25,7 +25,7 @@ LEAST, MOST = -100.0, 200.0
 """How far a quality may be steered; the ends mean no bits at all, and the finest grids."""
 _FARTHEST = 12.0
 """In one turn."""
-_SHRINKING, _BETTERING = -0.1, 1.5
+_SHRINKING, _BETTERING = -0.1, 0.8
 """What a whole fit makes of the logarithm of the size and of the PSNR, in dB."""
 _OVER_SIZE, _OVER_PSNR = 0.02, 0.15
 """How far beyond the aim to go: what is too much can be trimmed, what is missing must be fitted."""
@@ -33,7 +33,7 @@ _SAMPLE = 1024
 """Pixels a side of what the first guess looks at."""
 _WEIGHTS = 350
 """Bytes of the weights and the header, as the first guess has it."""
-_GAIN, _SHRINK = 1.0, 0.93
+_GAIN, _SHRINK = 3.0, 0.93
 """What a fit adds to the PSNR of its start, in dB, and what it leaves of the bits."""
 
 

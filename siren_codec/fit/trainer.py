@@ -33,6 +33,7 @@ from siren_codec.fit.quantise import choose_exponents
 from siren_codec.fit.schedule import Schedule, Stage
 from siren_codec.fit.target import Steering, Target
 from siren_codec.options import DEVICES
+from siren_codec.stream import prior as priors
 from siren_codec.stream.latents import is_exact
 
 __all__ = ["Control", "Fit", "Progress", "ProgressCallback", "choose_device", "fit"]
@@ -43,8 +44,10 @@ _DIVERGED = 1.5
 """A loss of so many times the best one yet is taken back as a non-finite one is."""
 _LEAST_TILE = 256
 """Points: where memory runs out with fewer, halving them is no help."""
-_MEASURES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.9)
+_MEASURES = (0.12, 0.25, 0.4, 0.55, 0.7, 0.85)
 """Where in the last stage the file is measured on the way to a target."""
+_TOO_LATE = 0.5
+"""Until then the prior, and with it the grids' steps, may change to that of another quality."""
 _SETTLING, _LEAST_SETTLING = 0.05, 8
 """Steps of one attempt to settle on a target: a share of all, and at least."""
 _MOST_ATTEMPTS = 12
@@ -402,7 +405,7 @@ class Run:
             self.stopped = bool(self.control.stop and self.control.stop())
             if index is not None:
                 if self._steer(stage, step):
-                    best.error = math.inf
+                    best.begin_anew()
                     grids = replace(grids, price=self.price)
                 self._save(index, step + 1, best)
         if not soften:
@@ -435,7 +438,30 @@ class Run:
         measured = self.steering.target.measure(self.field(self.choose_exponents()))
         self.steering.turn(measured, left=1 - (step + 1) / stage.steps)
         self._reprice()
+        if (step + 1) / stage.steps < _TOO_LATE:
+            self._rebase(round(min(max(self.steering.quality, 1), 100)))
         return True
+
+    def _rebase(self, quality: int) -> None:
+        """Go over to the prior of another quality: to its quantisation steps above all."""
+        blank = self.blank
+        if blank is None or blank.prior is None or blank.prior.quality == quality:
+            return
+        # As the prior has it (docs/FORMAT.md, section 9).
+        growth = 2.0 ** ((blank.prior.quality - quality) / 16)
+        self._name(quality)
+        name = replace(blank.prior, quality=quality)
+        expected = priors.expected(name, blank.architecture.channels)
+        assert expected is not None
+        self.model.rebase(expected, growth)
+        self.latents.flat /= growth
+        self.optimiser.grids.scale(growth)
+
+    def _name(self, quality: int) -> None:
+        """Let the file name the prior at a quality."""
+        assert self.blank is not None
+        assert self.blank.prior is not None
+        self.blank = replace(self.blank, prior=replace(self.blank.prior, quality=quality))
 
     def _reprice(self) -> None:
         assert self.steering is not None
@@ -498,6 +524,11 @@ class _Best:
         """What the learning rate is multiplied by: it halves with every roll-back."""
         return 0.5**self.rollbacks
 
+    def begin_anew(self) -> None:
+        """Take the state as it is for the best one, whatever came before."""
+        self.error = math.inf
+        self._save()
+
     def offer(self, error: float) -> None:
         if error < self.error:
             self.error = error
@@ -559,6 +590,7 @@ class _Saved:
             "rollbacks": best.rollbacks,
             "quality": run.steering.quality if run.steering else None,
             "noise": run.noise.now if run.noise else None,
+            "prior": run.blank.prior.quality if run.blank and run.blank.prior else None,
         }
         tensors = {
             "latents": run.latents.flat,
@@ -585,6 +617,11 @@ class _Saved:
         if run.steering and self.facts["quality"] is not None:
             run.steering.quality = self.facts["quality"]
             run._reprice()
+            if run.blank and run.blank.prior and self.facts["prior"]:
+                run._name(self.facts["prior"])
+                expected = priors.expected(run.blank.prior, run.blank.architecture.channels)
+                assert expected is not None
+                run.model.expect(expected)
 
     def enter(self, best: "_Best") -> int:
         """Give a stage its best state back; return the steps that are done."""
