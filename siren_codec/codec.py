@@ -21,7 +21,7 @@ from siren_codec.errors import LimitError, SirenError
 from siren_codec.field import Architecture, Field, PriorName, QuantisedTensor, evaluate
 from siren_codec.field.evaluate import Sampler
 from siren_codec.image import Picture
-from siren_codec.options import QUALITIES, Options
+from siren_codec.options import Options
 from siren_codec.stream import DEFAULT_LIMITS, Limits, format, latents, weights
 from siren_codec.stream import alpha as alphas
 from siren_codec.stream import prior as priors
@@ -124,8 +124,7 @@ def encode_picture(
 
     target, quality = _target(picture, options), options.quality
     if target:
-        first = fitting.first_quality(colours.pixels, target)
-        quality = round(min(max(first, QUALITIES.start), QUALITIES.stop - 1))
+        quality = fitting.first_quality(colours.pixels, target)
     if prior and options.model == "grid":
         assert quality is not None
         prior = replace(prior, quality=quality)
@@ -269,7 +268,7 @@ def _is_cheap(plane: npt.NDArray[np.uint8 | np.uint16], options: Options) -> boo
     """
     from siren_codec.fit import first_cost, quality_lambda
 
-    quality = 50 if options.quality is None else options.quality
+    quality = options.quality or _ANY_QUALITY
     rate = quality_lambda(quality) * 8 / plane.size
     lossy = first_cost(plane[:, :, None], quality)
     if options.start != "zero":

@@ -49,11 +49,10 @@ class SirenImageFile(ImageFile.ImageFile):
         except SirenError as error:
             # A SyntaxError would become "cannot identify image file", whatever its message.
             raise OSError(str(error)) from error
-        channels = header.architecture.channels + header.alpha
         self._size = header.width, header.height
-        self._mode = _MODES[channels - 1]
+        self._mode = _MODES[header.channels - 1]
         if header.depth == 16:
-            if channels == 1:
+            if header.channels == 1:
                 self._mode = "I;16"
             else:
                 self.info["siren_depth"] = 16

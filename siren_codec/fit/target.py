@@ -9,19 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from siren_codec.field import Field, PriorName
+from siren_codec.field import Field
 from siren_codec.fit import analysis
 from siren_codec.fit.lattice import averaged, samples_of
 from siren_codec.fit.loss import Grids, worker
 from siren_codec.fit.model import Model
 from siren_codec.fit.rate import quality_lambda
+from siren_codec.options import QUALITIES
 from siren_codec.stream import prior as priors
+
+__all__ = ["Steering", "Target", "first_cost", "first_quality", "nameable"]
 
 Pixels = npt.NDArray[Any]
 
-__all__ = ["LEAST", "MOST", "Steering", "Target", "first_cost", "first_quality"]
-
-LEAST, MOST = -100.0, 200.0
+_LEAST, _MOST = -100.0, 200.0
 """How far a quality may be steered; the ends mean no bits at all, and the finest grids."""
 _FARTHEST = 12.0
 """In one turn."""
@@ -77,52 +78,63 @@ class Steering:
         gain = _SHRINKING * left if self.target.of_size else _BETTERING * left
         aim = self.target.aim + (_OVER_SIZE if self.target.of_size else _OVER_PSNR)
         way = share * (aim - measured - gain) / self.target.slope
-        self.quality = min(max(self.quality + min(max(way, -_FARTHEST), _FARTHEST), LEAST), MOST)
+        self.quality = min(max(self.quality + min(max(way, -_FARTHEST), _FARTHEST), _LEAST), _MOST)
 
 
-def first_quality(pixels: Pixels, target: Target) -> float:
+def nameable(quality: float) -> int:
+    """Return the nearest quality that a file can name."""
+    return round(min(max(quality, QUALITIES.start), QUALITIES.stop - 1))
+
+
+def first_quality(pixels: Pixels, target: Target) -> int:
     """Return a quality that is likely to meet a target: by what the prior alone makes of pixels.
 
     `pixels` are (height, width, channels); alpha is left out.
     """
     steering = Steering(target, 50.0)
+    glance = _Glance(pixels)
     for _ in range(4):
-        quality = round(min(max(steering.quality, 1), 100))
-        error, bits = _first_guess(pixels, quality)
-        steering.quality = quality
+        steering.quality = nameable(steering.quality)
+        error, bits = glance(int(steering.quality))
         if target.of_size:
             steering.turn(math.log2(_WEIGHTS + _SHRINK * bits / 8))
         else:
             steering.turn(_GAIN - 10 * math.log10(max(error, 1e-12)))
-    return steering.quality
+    return nameable(steering.quality)
 
 
 def first_cost(pixels: Pixels, quality: int) -> float:
     """Return error + lambda * bits per pixel of what the prior alone makes of pixels."""
     height, width = int(pixels.shape[0]), int(pixels.shape[1])
-    error, bits = _first_guess(pixels, quality)
+    error, bits = _Glance(pixels)(quality)
     return error + quality_lambda(quality) * bits / (height * width)
 
 
-@torch.no_grad()
-def _first_guess(pixels: Pixels, quality: int) -> tuple[float, float]:
-    """Return the mean squared error over [0, 1] and the bits; of a large picture by its middle."""
-    height, width, channels = pixels.shape
-    top, left = (max(0, (length - _SAMPLE) // 2) for length in (height, width))
-    middle = pixels[top : top + _SAMPLE, left : left + _SAMPLE, : 3 if channels > 2 else 1]
-    samples = samples_of(np.ascontiguousarray(middle))
-    name = PriorName(priors.DEFAULT_PRIORS["grid"], quality)
-    network = priors.load(name.id).architecture_for(len(samples))
-    expected = priors.expected(name, len(samples))
-    assert network is not None
-    assert expected is not None
-    model = Model.of_prior(network, expected, "cpu")
-    coefficients = analysis.pyramid(analysis.colours_of(samples), network.features)
-    found = analysis.load(name.id, "cpu").scaled(coefficients, quality)
-    # The price is 1 so that bits are counted; it has no part in the error.
-    grids = Grids([level.round() for level in found], 0, 1.0)
-    with worker("cpu") as work:
-        lattice = averaged(samples, 0, levels=len(network.features))
-        loss = work.loss(model, lattice, grids, clip=True)
-    analysis.forget()
-    return loss.error / 4, loss.bits * height * width / (middle.shape[0] * middle.shape[1])
+class _Glance:
+    """What the prior alone makes of a picture, of a large one of its middle."""
+
+    def __init__(self, pixels: Pixels) -> None:
+        height, width, channels = pixels.shape
+        top, left = (max(0, (length - _SAMPLE) // 2) for length in (height, width))
+        middle = pixels[top : top + _SAMPLE, left : left + _SAMPLE, : 3 if channels > 2 else 1]
+        self.samples = samples_of(np.ascontiguousarray(middle))
+        self.share = middle.shape[0] * middle.shape[1] / (height * width)
+        self.prior = priors.load(priors.DEFAULT_PRIORS["grid"])
+        features = self.prior.architecture.features
+        self.lattice = averaged(self.samples, 0, levels=len(features))
+        self.coefficients = analysis.pyramid(analysis.colours_of(self.samples), features)
+        analysis.forget()
+
+    @torch.no_grad()
+    def __call__(self, quality: int) -> tuple[float, float]:
+        """Return the mean squared error over [0, 1], and the bits of the whole picture."""
+        network = self.prior.architecture_for(len(self.samples))
+        assert network is not None
+        expected = self.prior.expect(len(self.samples), quality)
+        model = Model.of_prior(network, expected, "cpu")
+        found = analysis.load(self.prior.id, "cpu").scaled(self.coefficients, quality)
+        # The price is 1 so that bits are counted; it has no part in the error.
+        grids = Grids([level.round() for level in found], 0, 1.0)
+        with worker("cpu") as work:
+            loss = work.loss(model, self.lattice, grids, clip=True)
+        return loss.error / 4, loss.bits / self.share

@@ -31,10 +31,11 @@ from siren_codec.fit.model import Exponents, Model
 from siren_codec.fit.optimisers import Optimisers
 from siren_codec.fit.quantise import choose_exponents
 from siren_codec.fit.schedule import Schedule, Stage
-from siren_codec.fit.target import Steering, Target
+from siren_codec.fit.target import Steering, Target, nameable
 from siren_codec.options import DEVICES
 from siren_codec.stream import prior as priors
 from siren_codec.stream.latents import is_exact
+from siren_codec.stream.prior import Expected
 
 __all__ = ["Control", "Fit", "Progress", "ProgressCallback", "choose_device", "fit"]
 
@@ -164,7 +165,9 @@ def fit(
             if control.target and not run.stopped:
                 quantised = run.settle(control.target, exponents)
             field = run.field(exponents)
-    except torch.OutOfMemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        if not _is_of_memory(error):
+            raise
         raise FitError(f"{device} ran out of memory: {error}") from None
     if control.checkpoint and not run.stopped:
         control.checkpoint.remove()
@@ -419,7 +422,7 @@ class Run:
         while True:
             try:
                 return lattice, self.work.backward(self.model, lattice, grids, exponents)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            except (MemoryError, RuntimeError) as error:
                 if not _is_of_memory(error) or self.tile[0] * self.tile[1] <= _LEAST_TILE:
                     raise
             rows, columns = self.tile
@@ -439,7 +442,7 @@ class Run:
         self.steering.turn(measured, left=1 - (step + 1) / stage.steps)
         self._reprice()
         if (step + 1) / stage.steps < _TOO_LATE:
-            self._rebase(round(min(max(self.steering.quality, 1), 100)))
+            self._rebase(nameable(self.steering.quality))
         return True
 
     def _rebase(self, quality: int) -> None:
@@ -449,19 +452,19 @@ class Run:
             return
         # As the prior has it (docs/FORMAT.md, section 9).
         growth = 2.0 ** ((blank.prior.quality - quality) / 16)
-        self._name(quality)
-        name = replace(blank.prior, quality=quality)
-        expected = priors.expected(name, blank.architecture.channels)
-        assert expected is not None
-        self.model.rebase(expected, growth)
+        self.model.rebase(self._name(quality), growth)
         self.latents.flat /= growth
         self.optimiser.grids.scale(growth)
 
-    def _name(self, quality: int) -> None:
-        """Let the file name the prior at a quality."""
+    def _name(self, quality: int) -> list[Expected]:
+        """Let the file name the prior at a quality, and return what that expects."""
         assert self.blank is not None
         assert self.blank.prior is not None
-        self.blank = replace(self.blank, prior=replace(self.blank.prior, quality=quality))
+        name = replace(self.blank.prior, quality=quality)
+        self.blank = replace(self.blank, prior=name)
+        expected = priors.expected(name, self.blank.architecture.channels)
+        assert expected is not None
+        return expected
 
     def _reprice(self) -> None:
         assert self.steering is not None
@@ -618,10 +621,7 @@ class _Saved:
             run.steering.quality = self.facts["quality"]
             run._reprice()
             if run.blank and run.blank.prior and self.facts["prior"]:
-                run._name(self.facts["prior"])
-                expected = priors.expected(run.blank.prior, run.blank.architecture.channels)
-                assert expected is not None
-                run.model.expect(expected)
+                run.model.expect(run._name(self.facts["prior"]))
 
     def enter(self, best: "_Best") -> int:
         """Give a stage its best state back; return the steps that are done."""

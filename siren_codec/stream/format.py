@@ -101,6 +101,11 @@ class Header:
     alpha: bool = False
     """Whether it has a section of its own, and the network one channel less than the picture."""
 
+    @property
+    def channels(self) -> int:
+        """The number of channels of the picture."""
+        return self.architecture.channels + self.alpha
+
 
 def write(field: Field) -> bytes:
     """Return the bytes of a `.siren` file. Raises SirenError if no reader would accept it."""
@@ -224,8 +229,7 @@ def _check_shapes(field: Field) -> None:
 
 
 def _pack_header(header: Header) -> bytes:
-    channels = header.architecture.channels + header.alpha
-    kind = channels - 1 | _DEPTHS.index(header.depth) << 2
+    kind = header.channels - 1 | _DEPTHS.index(header.depth) << 2
     if header.alpha:
         kind |= _WITH_ALPHA
     if header.prior:
@@ -312,7 +316,7 @@ def _check(header: Header, limits: Limits, *, pixels: bool = True) -> None:
         ("hidden features", architecture.hidden_features, 1, limits.hidden_features),
         ("first omega_0", architecture.first_omega_0, _OMEGA_UNIT, limits.omega_0),
         ("omega_0", architecture.omega_0, _OMEGA_UNIT, limits.omega_0),
-        ("channels", architecture.channels + header.alpha, 1, 4),
+        ("channels", header.channels, 1, 4),
         *_latent_ranges(architecture, limits),
     ):
         if not least <= value <= most:
