@@ -136,7 +136,13 @@ class Lattice:
             for part in rows
         ]
         across = [
-            [self._matrix(self.xs[part], level, shapes[level][1]) for level in range(self.levels)]
+            [
+                (seen, matrix.T.contiguous())
+                for seen, matrix in (
+                    self._matrix(self.xs[part], level, shapes[level][1])
+                    for level in range(self.levels)
+                )
+            ]
             for part in columns
         ]
         x = self._tensor(unit_coordinates(self.xs, self.width))
@@ -151,7 +157,7 @@ class Lattice:
                     (seen_rows, seen_columns)
                     for (seen_rows, _), (seen_columns, _) in zip(down[i], across[j], strict=True)
                 ),
-                tuple(matrix.T.contiguous() for _, matrix in across[j]),
+                tuple(matrix for _, matrix in across[j]),
                 tuple(matrix for _, matrix in down[i]),
             )
             for i, row in enumerate(rows)

@@ -1,10 +1,12 @@
 """Distortion, rate and their gradients, in parts that a core's cache holds."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 import torch
@@ -22,6 +24,8 @@ T = TypeVar("T")
 
 _CPU_SYMBOLS = 1 << 14
 _GPU_SYMBOLS = 1 << 24
+_AHEAD = 32
+"""Parts whose results may wait for their turn: they take memory."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,19 @@ class Worker:
 
     def map(self, function: Callable[[S], T], items: Iterable[S]) -> list[T]:
         """Return the function of each item, in order."""
-        return list((self._pool.map if self._pool else map)(function, items))
+        return list(self._each(function, items))
+
+    def _each(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+        """Yield the function of each item, in order, with no more than _AHEAD of them waiting."""
+        if not self._pool:
+            yield from map(function, items)
+            return
+        items = iter(items)
+        waiting = deque(self._pool.submit(function, item) for item in islice(items, _AHEAD))
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(self._pool.submit(function, item) for item in islice(items, 1))
+            yield result
 
     def backward(
         self,
@@ -123,23 +139,25 @@ class Worker:
             own, rest = _differentiate(loss, of_context, leaves)
             return loss.detach(), own, _band_patches(item, grids, *rest) if moving else []
 
-        tiles, bands = lattice.tiles, self._bands(grids)
-        parts: list[Tile | _Band] = [*tiles, *bands]
-        results = self.map(lambda part: tile(part) if isinstance(part, Tile) else band(part), parts)
-        of_tiles, of_bands = results[: len(tiles)], results[len(tiles) :]
-        finite = _gather(model.matrices[: model.depth], [own for _, own, _ in of_tiles])
-        if bands:
-            finite &= _gather(model.matrices[model.depth :], [own for _, own, _ in of_bands])
         if grids.gradients is not None:
             for level in grids.gradients[grids.first_level :]:
                 level.zero_()
-            for _, _, patches in results:
-                for patch in patches:
-                    grids.gradients[patch.level][patch.place] += patch.gradient
-        error = sum(float(loss) for loss, _, _ in of_tiles)
-        cost = sum(float(loss) for loss, _, _ in of_bands)
+
+        tiles, bands = lattice.tiles, self._bands(grids)
+        parts: list[Tile | _Band] = [*tiles, *bands]
+        results = self._each(
+            lambda part: tile(part) if isinstance(part, Tile) else band(part), parts
+        )
+        error, of_siren_finite = _add_up(
+            islice(results, len(tiles)), len(tiles), model.matrices[: model.depth], grids
+        )
+        cost, of_context_finite = _add_up(
+            results, len(bands), model.matrices[model.depth :], grids
+        )
         return Loss(
-            error if finite else math.nan, cost / grids.price if bands else 0.0, grids.price
+            error if of_siren_finite and of_context_finite else math.nan,
+            cost / grids.price if grids.price else 0.0,
+            grids.price,
         )
 
     def loss(
@@ -265,13 +283,30 @@ def _band_inputs(
     return inputs, symbols.detach().reshape(-1)
 
 
-def _gather(matrices: Sequence[Tensor], gradients: Sequence[Sequence[Tensor]]) -> bool:
-    """Set the gradients of matrices to the sums of those of the parts; tell if all are finite."""
+def _add_up(
+    results: Iterable[_Result], count: int, matrices: Sequence[Tensor], grids: Grids
+) -> tuple[float, bool]:
+    """Set the gradients of matrices, and add to the grids', as the `count` results come.
+
+    Return the parts' loss, and whether the gradients are finite.
+    """
+    total = 0.0
+    # What lives on is copied into its place: left where threads made it, it keeps them from
+    # giving back the memory around it.
+    rows = [matrix.new_empty(count, *matrix.shape) for matrix in matrices]
+    for index, (loss, own, patches) in enumerate(results):
+        total += float(loss)
+        for row, gradient in zip(rows, own, strict=True):
+            row[index] = gradient
+        for patch in patches:
+            assert grids.gradients is not None
+            grids.gradients[patch.level][patch.place] += patch.gradient
     finite = True
-    for index, matrix in enumerate(matrices):
-        matrix.grad = torch.stack([part[index] for part in gradients]).sum(0)
-        finite &= bool(torch.isfinite(matrix.grad).all())
-    return finite
+    for matrix, row in zip(matrices, rows, strict=True):
+        if count:
+            matrix.grad = row.sum(0)
+            finite &= bool(torch.isfinite(matrix.grad).all())
+    return total, finite
 
 
 def _differentiate(
