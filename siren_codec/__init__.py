@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Field",
+    "Limits",
     "SirenError",
     "__version__",
     "decode",
@@ -24,18 +25,21 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from siren_codec.codec import decode, encode, info
+    from siren_codec.codec import decode, encode
     from siren_codec.codec import open_field as open
     from siren_codec.errors import SirenError
     from siren_codec.field import Field
+    from siren_codec.limits import Limits
     from siren_codec.pillow_plugin import register_pillow
+    from siren_codec.summary import info
 
 _WHERE = {
     "Field": ("siren_codec.field", "Field"),
+    "Limits": ("siren_codec.limits", "Limits"),
     "SirenError": ("siren_codec.errors", "SirenError"),
     "decode": ("siren_codec.codec", "decode"),
     "encode": ("siren_codec.codec", "encode"),
-    "info": ("siren_codec.codec", "info"),
+    "info": ("siren_codec.summary", "info"),
     "open": ("siren_codec.codec", "open_field"),
     "register_pillow": ("siren_codec.pillow_plugin", "register_pillow"),
 }

@@ -18,14 +18,14 @@ import numpy.typing as npt
 
 from siren_codec import image, metrics, stream
 from siren_codec.errors import LimitError, SirenError
-from siren_codec.field import Architecture, Field, PriorName, QuantisedTensor, evaluate
+from siren_codec.field import Architecture, Field, PriorName, evaluate
 from siren_codec.field.evaluate import Sampler
 from siren_codec.image import Picture
+from siren_codec.limits import DEFAULT_LIMITS, UNBOUNDED, Limits
 from siren_codec.options import Options
-from siren_codec.stream import DEFAULT_LIMITS, Limits, format, latents, weights
 from siren_codec.stream import alpha as alphas
+from siren_codec.stream import format
 from siren_codec.stream import prior as priors
-from siren_codec.stream.tables import MAX_MAGNITUDE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,17 +38,15 @@ __all__ = [
     "decode",
     "encode",
     "encode_picture",
-    "info",
-    "limits_for",
     "open_field",
     "prior_for",
+    "read_bytes",
     "read_limited",
     "render_picture",
 ]
 
 _ANY_QUALITY = 50
 """Of the coordinate prior, which is the same at all of them, and of one that a target decides."""
-_CHANNELS = ("L", "LA", "RGB", "RGBA")
 
 Show = Literal["colour", "gradient", "laplacian"]
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview
@@ -152,12 +150,9 @@ def encode_picture(
         visible=picture.pixels[:, :, -1] > 0 if channels in (2, 4) else None,
     )
     data = stream.write(result.field)
-    psnr, alpha_psnr = _quality_of(picture, stream.read(data, _NO_LIMIT))
+    psnr, alpha_psnr = _quality_of(picture, stream.read(data, UNBOUNDED))
     missed = _missed(options, picture, len(data), psnr)
     return Encoded(data, result, psnr, alpha_psnr, missed, result.interrupted)
-
-
-_NO_LIMIT = replace(DEFAULT_LIMITS, pixels=2**32)
 
 
 def _quality_of(picture: Picture, field: Field) -> tuple[float, float | None]:
@@ -342,7 +337,7 @@ def decode(
     scale: float | None = None,
     crop: tuple[int, int, int, int] | None = None,
     device: str = "cpu",
-    max_pixels: int = DEFAULT_LIMITS.pixels,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> npt.NDArray[Any]:
     """Return the picture of a `.siren` file, of its own depth and channels, at any size.
 
@@ -350,9 +345,9 @@ def decode(
     `size` is (width, height), `crop` is (x, y, width, height) in pixels of the original. On `cuda`
     torch evaluates the picture; on `cpu`, the default, torch is not imported. Raises SirenError.
     """
-    field = stream.read(bytes(data), limits_for(max_pixels))
+    field = stream.read(bytes(data), limits)
     return field.render(
-        size, scale=scale, crop=crop, sampler=_sampler(field, device), max_pixels=max_pixels
+        size, scale=scale, crop=crop, sampler=_sampler(field, device), limits=limits
     )
 
 
@@ -364,7 +359,7 @@ def render_picture(
     crop: tuple[int, int, int, int] | None = None,
     show: Show = "colour",
     device: str = "cpu",
-    max_pixels: int = DEFAULT_LIMITS.pixels,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Picture:
     """Return a Picture of a Field with its metadata, or of its `gradient` or `laplacian`.
 
@@ -374,11 +369,9 @@ def render_picture(
     """
     sampler = _sampler(field, device)
     if show == "colour":
-        pixels = field.render(size, scale=scale, crop=crop, sampler=sampler, max_pixels=max_pixels)
+        pixels = field.render(size, scale=scale, crop=crop, sampler=sampler, limits=limits)
         return Picture(np.atleast_3d(pixels), field.metadata)
-    values = evaluate.render_derivative(
-        field, show, size, scale=scale, crop=crop, max_pixels=max_pixels
-    )
+    values = evaluate.render_derivative(field, show, size, scale=scale, crop=crop, limits=limits)
     if field.channels in (2, 4):
         values = values[:, :, :-1]
     values /= np.float32(max(np.percentile(np.abs(values), 99.5), 1e-12))
@@ -387,121 +380,9 @@ def render_picture(
     return Picture(np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8))
 
 
-def open_field(source: Source, *, max_pixels: int = DEFAULT_LIMITS.pixels) -> Field:
+def open_field(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Field:
     """Return the Field of a `.siren` file, given its path or its bytes. Raises SirenError."""
-    return stream.read(_bytes_of(source), limits_for(max_pixels))
-
-
-def info(source: Source, *, max_pixels: int = DEFAULT_LIMITS.pixels) -> dict[str, Any]:
-    """Return everything that a `.siren` file says of itself, given its path or its bytes."""
-    data = _bytes_of(source)
-    limits = limits_for(max_pixels)
-    field = stream.read(data, limits)
-    architecture = field.architecture
-    _, sections = format.parse(data, limits)
-    sizes = format.sizes(sections)
-    header = len(data) - format.CRC_LENGTH - sum(sizes.values())
-    count = sum(tensor.values.size for tensor in field.tensors())
-    return {
-        "version": format.VERSION,
-        "width": field.width,
-        "height": field.height,
-        "channels": _CHANNELS[field.channels - 1],
-        "depth": field.depth,
-        "model": field.model,
-        "hidden_layers": architecture.hidden_layers,
-        "hidden_features": architecture.hidden_features,
-        "first_omega_0": architecture.first_omega_0,
-        "omega_0": architecture.omega_0,
-        "levels": list(architecture.features),
-        "neighbours": architecture.neighbours,
-        "context_features": architecture.context_features,
-        "bytes": len(data),
-        "bpp": metrics.bpp(file_bytes=len(data), width=field.width, height=field.height),
-        "sections": {"header": header, **sizes, "checksum": format.CRC_LENGTH},
-        "prior": _prior_info(field),
-        "weights": count,
-        "weight_coder": weights.coder(sections[format.Section.WEIGHTS]).name.lower(),
-        "bits_per_weight": 8 * sizes["weights"] / count,
-        "latents": _grid_costs(field),
-        "tensors": [
-            {
-                "layer": _layer_name(architecture, index // 2),
-                "kind": ("weight", "bias")[index % 2],
-                "shape": list(tensor.values.shape),
-                "step": 2.0**tensor.exponent,
-                "largest": int(np.abs(tensor.values).max()),
-            }
-            for index, tensor in enumerate(field.tensors())
-        ],
-    }
-
-
-def _prior_info(field: Field) -> dict[str, Any] | None:
-    """Return what `info` says of a file's prior, and what the weights would cost without it."""
-    if field.prior is None:
-        return None
-    known = priors.load(field.prior.id)
-    expected = known.expect(field.architecture.channels, field.prior.quality)
-    differences = [
-        weights.differences(tensor, x.tensor)
-        for tensor, x in zip(field.tensors(), expected, strict=True)
-    ]
-    alone = weights.pack(
-        [
-            _alone(tensor, x, moved.exponent if moved else None)
-            for tensor, x, moved in zip(field.tensors(), expected, differences, strict=True)
-        ]
-    )
-    return {
-        "id": known.id,
-        "hash": known.digest.hex(),
-        "quality": field.prior.quality,
-        "differences": sum(int(np.count_nonzero(x.values)) for x in differences if x),
-        "bytes_without": len(alone),
-    }
-
-
-def _alone(
-    tensor: QuantisedTensor, expected: priors.Expected, exponent: int | None
-) -> QuantisedTensor:
-    """Return a tensor rounded to the step of its differences, or if it has none to its spread."""
-    if exponent is None:
-        exponent = math.floor((np.median(expected.spreads) - priors.SPREAD_OF_ONE) / 4)
-    real = tensor.dequantise()
-    largest = max(float(np.abs(real).max()), 2.0**-20)
-    least = math.ceil(math.log2(largest / MAX_MAGNITUDE))
-    exponent = min(max(exponent, least, weights.EXPONENTS.start), weights.EXPONENTS.stop - 1)
-    return QuantisedTensor(np.rint(np.ldexp(real, -exponent)).astype(np.int32), exponent)
-
-
-def _layer_name(architecture: Architecture, index: int) -> str:
-    """Return what `info` calls a layer: its number, after `context` in the context network."""
-    depth = len(architecture.shapes)
-    return str(index) if index < depth else f"context {index - depth}"
-
-
-def _grid_costs(field: Field) -> list[dict[str, Any]]:
-    """Return what `info` says of each latent grid."""
-    if field.model == "coordinate":
-        return []
-    bits = latents.cost(field.latents, field.context, field.architecture).tolist()
-    grids = [(level, grid) for level, grids in enumerate(field.latents) for grid in grids]
-    return [
-        {
-            "level": level,
-            "shape": list(grid.shape),
-            "bytes": round(cost / 8),
-            "nonzero": float(np.mean(grid != 0)),
-            "largest": int(np.abs(grid).max()),
-        }
-        for (level, grid), cost in zip(grids, bits, strict=True)
-    ]
-
-
-def limits_for(max_pixels: int) -> Limits:
-    """Return the default limits with another one on pixels."""
-    return replace(DEFAULT_LIMITS, pixels=max_pixels)
+    return stream.read(read_bytes(source, limits), limits)
 
 
 def read_limited(file: BinaryIO, limits: Limits = DEFAULT_LIMITS) -> bytes:
@@ -515,12 +396,13 @@ def read_limited(file: BinaryIO, limits: Limits = DEFAULT_LIMITS) -> bytes:
     return data
 
 
-def _bytes_of(source: Source) -> bytes:
+def read_bytes(source: Source, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """Return the bytes of a `.siren` file, given its path or the bytes. Raises SirenError."""
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source)
     try:
         with open(source, "rb") as file:
-            return read_limited(file)
+            return read_limited(file, limits)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SirenError(f"{os.fspath(source)}: {reason}") from None

@@ -19,6 +19,7 @@ from PIL import Image, ImageFile
 
 from siren_codec import codec, stream
 from siren_codec.errors import LimitError, SirenError, UsageError
+from siren_codec.limits import UNBOUNDED, Limits
 from siren_codec.options import Options
 from siren_codec.stream.format import MAGIC, Section, parse
 
@@ -27,7 +28,6 @@ __all__ = ["SirenImageFile", "register_pillow"]
 _MODES = ("L", "LA", "RGB", "RGBA")
 _INFO = {Section.ICC: "icc_profile", Section.EXIF: "exif", Section.XMP: "xmp"}
 """What Pillow calls the metadata, in `Image.info` and as options of `save`."""
-_ANY_PIXELS = 1 << 32
 """No limit, for both sides of a picture are below 2**16."""
 
 
@@ -45,7 +45,7 @@ class SirenImageFile(ImageFile.ImageFile):
         try:
             self._data = codec.read_limited(cast(BinaryIO, self.fp))
             # Pillow looks at the number of pixels itself, when the file has been opened.
-            header, sections = parse(self._data, codec.limits_for(_ANY_PIXELS))
+            header, sections = parse(self._data, UNBOUNDED)
         except SirenError as error:
             # A SyntaxError would become "cannot identify image file", whatever its message.
             raise OSError(str(error)) from error
@@ -103,10 +103,10 @@ class SirenImageFile(ImageFile.ImageFile):
         """Return the samples as Pillow's raw decoder wants them, at the size that is wanted now."""
         most = Image.MAX_IMAGE_PIXELS
         # Pillow warns beyond its limit, and refuses beyond twice as many.
-        most = None if most is None else 2 * most
+        limits = UNBOUNDED if most is None else Limits(pixels=2 * most)
         try:
-            field = stream.read(self._data, codec.limits_for(_ANY_PIXELS if most is None else most))
-            pixels = field.render(self.size, max_pixels=most)
+            field = stream.read(self._data, limits)
+            pixels = field.render(self.size, limits=None if most is None else limits)
         except LimitError as error:
             raise Image.DecompressionBombError(str(error)) from error
         except SirenError as error:
@@ -144,7 +144,7 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:  
             expected = ", ".join(sorted(known.union(_INFO.values())))
             raise TypeError(f"SIREN has no option {name!r}: expected one of {expected}")
     try:
-        data = codec.encode(_with_metadata(image, metadata), max_pixels=_ANY_PIXELS, **options)
+        data = codec.encode(_with_metadata(image, metadata), max_pixels=UNBOUNDED.pixels, **options)
     except UsageError:
         raise
     except SirenError as error:

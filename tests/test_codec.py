@@ -199,9 +199,9 @@ def test_what_cannot_be_written_is_refused_before_the_fit(monkeypatch: pytest.Mo
 
 def test_decoding_has_a_limit_of_its_own(data: bytes) -> None:
     with pytest.raises(LimitError, match="expected at most 300 pixels"):
-        siren_codec.decode(data, scale=2, max_pixels=300)
+        siren_codec.decode(data, scale=2, limits=siren_codec.Limits(pixels=300))
     with pytest.raises(LimitError, match="expected at most 200 pixels"):
-        siren_codec.decode(data, max_pixels=200)
+        siren_codec.decode(data, limits=siren_codec.Limits(pixels=200))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from conftest import make_field
 from siren_codec.errors import LimitError, UsageError
 from siren_codec.field import Field, Layer, QuantisedTensor, evaluate, threads
 from siren_codec.field.evaluate import Crop, Derivative, Size
+from siren_codec.limits import Limits
 
 Float64 = npt.NDArray[np.float64]
 Pixels = npt.NDArray[Any]
@@ -364,7 +365,7 @@ def test_render_derivative_of_a_crop_at_a_scale() -> None:
 
 def test_render_derivative_holds_to_max_pixels() -> None:
     with pytest.raises(LimitError):
-        evaluate.render_derivative(make_field(20), "gradient", scale=2, max_pixels=700)
+        evaluate.render_derivative(make_field(20), "gradient", scale=2, limits=Limits(pixels=700))
 
 
 @pytest.mark.parametrize("kind", ["gradient", "laplacian"])
@@ -476,7 +477,7 @@ def test_bad_scales_are_refused(scale: float) -> None:
 
 def test_a_scale_that_overflows_is_refused() -> None:
     with pytest.raises((UsageError, LimitError)):
-        make_field(28).render(scale=1e308, max_pixels=1000)
+        make_field(28).render(scale=1e308, limits=Limits(pixels=1000))
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0), (-1, 5), (5, -7)])
@@ -512,12 +513,12 @@ def test_a_size_and_a_scale_are_too_many() -> None:
 
 def test_max_pixels_counts_the_output() -> None:
     field = make_field(32)
-    assert field.render((10, 10), max_pixels=100).shape == (10, 10, 3)
-    assert field.render(crop=(0, 0, 5, 5), scale=2, max_pixels=100).shape == (10, 10, 3)
+    assert field.render((10, 10), limits=Limits(pixels=100)).shape == (10, 10, 3)
+    assert field.render(crop=(0, 0, 5, 5), scale=2, limits=Limits(pixels=100)).shape == (10, 10, 3)
     with pytest.raises(LimitError, match="10x11: expected at most 100 pixels"):
-        field.render((10, 11), max_pixels=100)
+        field.render((10, 11), limits=Limits(pixels=100))
     with pytest.raises(LimitError):
-        field.render(scale=1e12, max_pixels=100)
+        field.render(scale=1e12, limits=Limits(pixels=100))
 
 
 # Blocks and threads
@@ -811,12 +812,12 @@ def test_a_small_crop_of_a_large_picture_meets_its_own_cells_only() -> None:
     assert peak_memory(lambda: field.render(crop=(2000, 1000, 4, 4))) < 1 << 17
 
 
-def test_grids_count_as_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "MULTIPLY_ADDS_PER_PIXEL", 200)
+def test_grids_count_as_work() -> None:
     small: dict[str, Any] = {"hidden_layers": 1, "hidden_features": 1, "channels": 1}
-    assert evaluate.frame(grid_field(features=(0, 5), **small), max_pixels=192)[1] == (16, 12)
+    limits = Limits(multiply_adds=200 * 16 * 12)
+    assert evaluate.frame(grid_field(features=(0, 5), **small), limits=limits)[1] == (16, 12)
     with pytest.raises(LimitError, match="multiply-adds"):
-        evaluate.frame(grid_field(features=(1, 5), **small), max_pixels=192)
+        evaluate.frame(grid_field(features=(1, 5), **small), limits=limits)
 
 
 # Limits and settings
@@ -829,8 +830,8 @@ def test_at_least_one_core_is_available() -> None:
 def test_a_small_file_cannot_ask_for_hours() -> None:
     field = replace(make_field(hidden_layers=16, hidden_features=512), width=65_535, height=1365)
     with pytest.raises(LimitError, match="multiply-adds"):
-        field.render(max_pixels=89_478_485)
-    assert field.render((2, 2), crop=(0, 0, 8, 8), max_pixels=89_478_485).shape == (2, 2, 3)
+        field.render(limits=Limits())
+    assert field.render((2, 2), crop=(0, 0, 8, 8), limits=Limits()).shape == (2, 2, 3)
 
 
 def test_threads_that_render_at_once_leave_blas_as_it_was() -> None:

@@ -75,7 +75,7 @@ def assert_same_field(actual: Field, expected: Field) -> None:
         np.testing.assert_array_equal(found.values, wanted.values)
     assert len(actual.latents) == len(expected.latents)
     for level, other in zip(actual.latents, expected.latents, strict=True):
-        assert level.dtype == np.int32
+        assert level.dtype in (np.int16, np.int32)
         np.testing.assert_array_equal(level, other)
 
 
@@ -561,15 +561,15 @@ BEYOND_LIMITS = [
     ({"levels": bytes([11, *[1] * 11, 4, 4])}, "levels: expected 0 to 10, found 11"),
     ({"levels": bytes([255, *[255] * 255, 4, 4])}, "levels: expected 0 to 10, found 255"),
     ({"levels": b"\x02\x01\x11\x04\x04"}, "features of a level: expected 0 to 16, found 17"),
-    ({"levels": b"\x05\x10\x10\x10\x10\x01\x04\x04"}, "latent grids: .* 1 to 64, found 65"),
-    ({"levels": b"\x02\x00\x00\x04\x04"}, "latent grids: expected 1 to 64, found 0"),
+    ({"levels": b"\x03\x10\x10\x01\x04\x04"}, "latent grids: .* 1 to 32, found 33"),
+    ({"levels": b"\x02\x00\x00\x04\x04"}, "latent grids: expected 1 to 32, found 0"),
     ({"levels": b"\x01\x01\x00\x04"}, "neighbours: expected 1 to 24, found 0"),
     ({"levels": b"\x01\x01\x19\x04"}, "neighbours: expected 1 to 24, found 25"),
     ({"levels": b"\x01\x01\x04\x00"}, "context features: expected 1 to 64, found 0"),
     ({"levels": b"\x01\x01\x04\x41"}, "context features: expected 1 to 64, found 65"),
     (
         {"width": varint(65_535), "height": varint(1365), "levels": b"\x01\x05\x04\x04"},
-        "latents: expected at most 357913940 cells, found 447276375",
+        "latents: expected at most 357825196 integers, found 447276375",
     ),
     (
         {"width": varint(65_535), "height": varint(1366)},
@@ -682,14 +682,28 @@ def test_latents_are_there_if_and_only_if_the_header_has_levels() -> None:
         stream.read(file([(1, sections[Section.WEIGHTS])], head))
 
 
-def test_the_cells_of_latents_are_limited_by_the_pixels() -> None:
-    field = GRIDS
-    cells = sum(level.size for level in field.latents)
-    assert cells > 4 * field.width * field.height
-    data = stream.write(field)
-    assert_same_field(stream.read(data, Limits(pixels=-(-cells // 4))), field)
-    with pytest.raises(LimitError, match=f"latents: expected at most .* cells, found {cells}"):
-        stream.read(data, Limits(pixels=-(-cells // 4) - 1))
+def test_the_integers_of_latents_are_limited_by_the_pixels() -> None:
+    # 16 x 128 x 128 integers where there may be 4 x 128 x 128 + 4096.
+    head = header(width=varint(128), height=varint(128), levels=b"\x01\x10\x04\x04")
+    with pytest.raises(LimitError, match="latents: expected at most 69632 integers, found 262144"):
+        stream.read(file([(1, WEIGHTS), (2, b"")], head))
+    wide = Architecture(1, 1, 4, features=(8,), neighbours=4, context_features=4)
+    format.check(format.Header(32, 32, 8, wide), {})
+
+
+def test_the_work_of_reading_is_limited() -> None:
+    data = stream.write(GRIDS)
+    symbols = sum(level.size for level in GRIDS.latents)
+    work = symbols * GRIDS.architecture.context_multiply_adds
+    assert_same_field(stream.read(data, Limits(multiply_adds=work)), GRIDS)
+    with pytest.raises(LimitError, match=r"latents: expected at most .* multiply-adds"):
+        stream.read(data, Limits(multiply_adds=work - 1))
+
+
+def test_a_file_beyond_the_limit() -> None:
+    data = stream.write(GRIDS)
+    with pytest.raises(LimitError, match=f"expected at most 9 bytes, found {len(data)}"):
+        stream.read(data, Limits(file_bytes=9))
 
 
 def test_sizes_name_the_latents() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+import siren_codec
 from siren_codec import codec, stream
 from siren_codec.errors import FormatError, LimitError, SirenError, UsageError
 from siren_codec.field import Architecture, Field, Layer, PriorName, QuantisedTensor
@@ -256,7 +257,7 @@ def test_an_integer_beyond_every_table_is_left_to_zstd() -> None:
 
 def test_info_says_what_the_weights_cost_without(grids: Prior) -> None:
     field = field_of(PriorName(ID, 41), moved(grids.expect(3, 41), 0, share=0.2), NETWORK)
-    found = codec.info(stream.write(field))
+    found = siren_codec.info(stream.write(field))
     said = found["prior"]
     assert (said["id"], said["quality"], said["hash"]) == (ID, 41, grids.digest.hex())
     assert 0 < said["differences"] < found["weights"] / 3

@@ -12,6 +12,7 @@ from siren_codec.cli.folders import SIRENS
 from siren_codec.cli.jobs import Decode
 from siren_codec.cli.usage import BATCH, PICTURE, option
 from siren_codec.errors import UsageError
+from siren_codec.limits import Limits
 
 if TYPE_CHECKING:
     from siren_codec.codec import Show
@@ -69,6 +70,7 @@ _NOTES = (
 )
 @usage.device(PICTURE, "auto is cpu: decoding needs neither a GPU nor torch.")
 @usage.max_pixels
+@usage.max_work
 @option(
     BATCH,
     *("-r", "--recursive"),
@@ -89,6 +91,7 @@ def decode_command(
     show: "Show",
     device: str,
     max_pixels: int,
+    max_work: int,
     recursive: bool,
     jobs: int | None,
     force: bool,
@@ -100,7 +103,8 @@ def decode_command(
     OUT is a PNG, JPEG, WebP, TIFF or BMP, as its extension says; IN with .png by default. - is
     standard input, or PNG on standard output.
     """
-    recipe = Decode("PNG", size, scale, crop, show, _cpu_if_auto(device), max_pixels)
+    limits = Limits(pixels=max_pixels, multiply_adds=max_work)
+    recipe = Decode("PNG", size, scale, crop, show, _cpu_if_auto(device), limits)
     if recursive:
         if target is None:
             raise UsageError("-r: expected two folders, found one")

@@ -8,6 +8,7 @@ import click
 
 from siren_codec.cli import bars, files, usage
 from siren_codec.cli.usage import SAID, option
+from siren_codec.limits import Limits
 
 __all__ = ["info_command"]
 
@@ -24,13 +25,15 @@ _METADATA = ("icc", "exif", "xmp")
 )
 @click.argument("source", metavar="FILE", type=usage.FILE)
 @usage.max_pixels
+@usage.max_work
 @option(SAID, "--json", "as_json", is_flag=True, help="Print a line of JSON.")
 @usage.the_version
-def info_command(source: str, as_json: bool, max_pixels: int) -> None:
+def info_command(source: str, as_json: bool, max_pixels: int, max_work: int) -> None:
     """Print what the .siren file FILE (- is standard input) holds, and what each part costs."""
-    from siren_codec import codec
+    from siren_codec import summary
 
-    found = files.read(source, lambda data: codec.info(data, max_pixels=max_pixels))
+    limits = Limits(pixels=max_pixels, multiply_adds=max_work)
+    found = files.read(source, lambda data: summary.info(data, limits=limits))
     if as_json:
         bars.say(json.dumps(found), error=False)
         return
@@ -51,6 +54,8 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, object]]:
                     f"layer {tensor['layer']} {tensor['kind']}",
                     f"{shape}, step {tensor['step']:g}, to {tensor['largest']}",
                 )
+        elif key == "multiply_adds":
+            yield from ((f"multiply-adds, {name}", f"{count:.4g}") for name, count in value.items())
         elif key == "prior" and value:
             yield key, f"{value['id']} ({value['hash']}) at quality {value['quality']}"
             yield "differences", value["differences"]

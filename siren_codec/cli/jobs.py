@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from siren_codec.cli.folders import Job
 from siren_codec.errors import SirenError
+from siren_codec.limits import DEFAULT_LIMITS, Limits
 from siren_codec.options import Options
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Encode:
     """Picture -> `.siren`."""
 
     options: Options = field(default_factory=Options)
-    max_pixels: int = 89_478_485
+    max_pixels: int = DEFAULT_LIMITS.pixels
     strip: bool = False
     """Leave the metadata out."""
 
@@ -203,7 +204,7 @@ class Decode:
     crop: tuple[int, int, int, int] | None = None
     show: "Show" = "colour"
     device: str = "cpu"
-    max_pixels: int = 89_478_485
+    limits: Limits = DEFAULT_LIMITS
 
     def on(self, device: str) -> "Decode":
         """Return the same for another device."""
@@ -229,7 +230,7 @@ class Decode:
         """Read a `.siren` file. Raises SirenError."""
         from siren_codec import codec
 
-        return codec.open_field(source, max_pixels=self.max_pixels)
+        return codec.open_field(source, limits=self.limits)
 
     def render(self, field: "Field") -> Product:
         """Make a picture file of a Field. Raises SirenError."""
@@ -243,7 +244,7 @@ class Decode:
             crop=self.crop,
             show=self.show,
             device=self.device,
-            max_pixels=self.max_pixels,
+            limits=self.limits,
         )
         data, notices = image.save_bytes(picture, self.format)
         height, width, _ = picture.pixels.shape

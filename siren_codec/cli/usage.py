@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 
 from siren_codec import __version__
 from siren_codec.errors import UsageError
+from siren_codec.limits import DEFAULT_LIMITS
 from siren_codec.options import DEVICES
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "force",
     "jobs",
     "max_pixels",
+    "max_work",
     "option",
     "said",
     "the_version",
@@ -40,7 +42,6 @@ BATCH = "Files, folders and machines"
 SAID = "What is said"
 _EXIT_CODES = "0 done, 1 failed, 2 wrong usage, 130 interrupted."
 
-_MAX_PIXELS = 89_478_485
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -226,10 +227,19 @@ max_pixels = option(
     PICTURE,
     "--max-pixels",
     type=click.IntRange(min=1),
-    default=_MAX_PIXELS,
+    default=DEFAULT_LIMITS.pixels,
     show_default=True,
     metavar="N",
     help="Refuse a picture of more pixels than this.",
+)
+max_work = option(
+    PICTURE,
+    "--max-work",
+    type=click.IntRange(min=1),
+    default=DEFAULT_LIMITS.multiply_adds,
+    show_default=True,
+    metavar="N",
+    help="Refuse what takes more multiply-adds than this to decode; siren-info says how many.",
 )
 
 

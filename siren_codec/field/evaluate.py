@@ -27,6 +27,7 @@ from siren_codec.field.kernel import (
     unit_per_pixel,
 )
 from siren_codec.field.threads import available_cores, one_blas_thread
+from siren_codec.limits import Limits
 
 if TYPE_CHECKING:
     from siren_codec.field.field import Field
@@ -60,9 +61,6 @@ Orders = tuple[int, int]
 BLOCK_ELEMENTS = 1 << 18
 """Activations of one layer held at once: 1 MiB in float32, about what a core's cache holds."""
 
-MULTIPLY_ADDS_PER_PIXEL = 1 << 16
-"""What a pixel limit allows on average: a file of 200 bytes can ask for millions for each."""
-
 CELLS_PER_SAMPLE = TAPS**2
 """How many cells of a grid a point sees."""
 
@@ -74,16 +72,16 @@ def render(
     scale: float | None = None,
     crop: Crop | None = None,
     sampler: Sampler | None = None,
-    max_pixels: int | None = None,
+    limits: Limits | None = None,
 ) -> npt.NDArray[Any]:
     """Return the picture, or the part `crop` of it, at `size` or `scale` (default: its own size).
 
     The result is uint8 or uint16, (height, width) for one channel, else (height, width, channels).
     An output pixel is the mean of the picture over what it covers: point samples where it covers
     at most one original pixel, else as many samples a side as it covers pixels, rounded up.
-    Raises UsageError for a bad size, scale or crop, LimitError beyond `max_pixels`.
+    Raises UsageError for a bad size, scale or crop, LimitError beyond the `limits`.
     """
-    crop, size = frame(field, size, scale=scale, crop=crop, max_pixels=max_pixels)
+    crop, size = frame(field, size, scale=scale, crop=crop, limits=limits)
     dtype = np.dtype(np.uint8 if field.depth == 8 else np.uint16)
     out = np.empty((size[1], size[0], field.channels), dtype)
 
@@ -102,10 +100,10 @@ def render_derivative(
     *,
     scale: float | None = None,
     crop: Crop | None = None,
-    max_pixels: int | None = None,
+    limits: Limits | None = None,
 ) -> npt.NDArray[np.float32]:
     """Return (height, width, channels) gradient magnitudes or Laplacians, per original pixel."""
-    crop, size = frame(field, size, scale=scale, crop=crop, max_pixels=max_pixels)
+    crop, size = frame(field, size, scale=scale, crop=crop, limits=limits)
     out = np.empty((size[1], size[0], field.channels), np.float32)
     sampler = _with_alpha(field, derivative_sampler(field, kind), 1 if kind == "gradient" else 2)
     _render_into(out, sampler, lambda samples: samples, crop, _block(field) // 4, None)
@@ -142,7 +140,7 @@ def frame(
     *,
     scale: float | None = None,
     crop: Crop | None = None,
-    max_pixels: int | None = None,
+    limits: Limits | None = None,
 ) -> tuple[Crop, Size]:
     """Return the crop and the output's size that a request means, or say what is wrong with it."""
     crop = (0, 0, field.width, field.height) if crop is None else _integers("crop", crop, 4)
@@ -165,15 +163,14 @@ def frame(
         size = (max(1, math.floor(width * scale + 0.5)), max(1, math.floor(height * scale + 0.5)))
     if min(size) < 1:
         raise UsageError(f"size {size[0]}x{size[1]}: expected at least 1x1")
-    if max(size) >= 1 << 31 or (max_pixels is not None and size[0] * size[1] > max_pixels):
-        most = f"{max_pixels} pixels" if max_pixels is not None else "2147483647 a side"
+    if max(size) >= 1 << 31 or (limits is not None and size[0] * size[1] > limits.pixels):
+        most = f"{limits.pixels} pixels" if limits is not None else "2147483647 a side"
         raise LimitError(f"{size[0]}x{size[1]}: expected at most {most}")
     over_x, over_y = _oversampling(crop, size)
-    per_sample = field.architecture.weight_count + CELLS_PER_SAMPLE * field.architecture.grids
-    work = over_x * size[0] * over_y * size[1] * per_sample
-    if max_pixels is not None and work > max_pixels * MULTIPLY_ADDS_PER_PIXEL:
+    work = over_x * size[0] * over_y * size[1] * field.architecture.multiply_adds
+    if limits is not None and work > limits.multiply_adds:
         raise LimitError(
-            f"{size[0]}x{size[1]}: expected at most {max_pixels * MULTIPLY_ADDS_PER_PIXEL:.2g} "
+            f"{size[0]}x{size[1]}: expected at most {limits.multiply_adds:.2g} "
             f"multiply-adds, found {work:.2g}"
         )
     return crop, size

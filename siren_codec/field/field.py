@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from siren_codec.field import evaluate
 from siren_codec.field.evaluate import Crop, Sampler, Size
+from siren_codec.field.kernel import TAPS
+from siren_codec.limits import Limits
 
 __all__ = ["Architecture", "Field", "Layer", "PriorName", "QuantisedTensor"]
 
@@ -84,6 +86,16 @@ class Architecture:
         """The number of the SIREN's weights, biases included."""
         return sum(n_out * (n_in + 1) for n_out, n_in in self.shapes)
 
+    @property
+    def multiply_adds(self) -> int:
+        """What a sample costs: the SIREN's weights, and the cells of each grid that it sees."""
+        return self.weight_count + TAPS**2 * self.grids
+
+    @property
+    def context_multiply_adds(self) -> int:
+        """What an integer of a latent grid costs: the context network's weights."""
+        return sum(n_out * (n_in + 1) for n_out, n_in in self.context_shapes)
+
 
 @dataclass(frozen=True, eq=False)
 class QuantisedTensor:
@@ -124,9 +136,9 @@ class Field:
     """A compressed picture: a continuous function of (x, y) and what is needed to sample it.
 
     `width` and `height` are in pixels, `depth` is 8 or 16 bits a sample; 1, 2, 3 or 4
-    channels are L, LA, RGB and RGBA. `latents[l]` are the integers of level l's grids,
-    (features, rows, columns) int32 as `kernel.level_shape` says, and `context` are the layers of
-    the context network; both are () without grids. `metadata` maps "icc", "exif" and "xmp" to raw
+    channels are L, LA, RGB and RGBA. `latents[l]` are the integers of level l's grids, (features,
+    rows, columns) int16 or int32 as `kernel.level_shape` says, and `context` are the layers of the
+    context network; both are () without grids. `metadata` maps "icc", "exif" and "xmp" to raw
     bytes. With a `prior` the file holds the tensors' differences from it; here they are whole.
     `alpha` is a (height, width) plane of samples that is stored apart, without loss; the network
     then has one channel less than the picture.
@@ -138,7 +150,7 @@ class Field:
     architecture: Architecture
     layers: tuple[Layer, ...]
     metadata: Mapping[str, bytes] = field(default_factory=dict)
-    latents: tuple[npt.NDArray[np.int32], ...] = ()
+    latents: tuple[npt.NDArray[np.int16 | np.int32], ...] = ()
     context: tuple[Layer, ...] = ()
     prior: PriorName | None = None
     alpha: npt.NDArray[Any] | None = None
@@ -178,12 +190,10 @@ class Field:
         scale: float | None = None,
         crop: Crop | None = None,
         sampler: Sampler | None = None,
-        max_pixels: int | None = None,
+        limits: Limits | None = None,
     ) -> npt.NDArray[Any]:
         """Return the picture, or a part of it, at any size: see `evaluate.render`."""
-        return evaluate.render(
-            self, size, scale=scale, crop=crop, sampler=sampler, max_pixels=max_pixels
-        )
+        return evaluate.render(self, size, scale=scale, crop=crop, sampler=sampler, limits=limits)
 
     def at(self, x: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the colour at points between pixels: see `evaluate.at`."""

@@ -17,16 +17,15 @@ import numpy.typing as npt
 
 from siren_codec.errors import FormatError, LimitError, UsageError
 from siren_codec.field import Architecture, Field, Layer, PriorName
+from siren_codec.limits import DEFAULT_LIMITS, Limits
 from siren_codec.stream import alpha, latents, prior, weights
 from siren_codec.stream.cursor import Cursor, pack_varint
 
 __all__ = [
     "CRC_LENGTH",
-    "DEFAULT_LIMITS",
     "MAGIC",
     "VERSION",
     "Header",
-    "Limits",
     "Section",
     "check",
     "parse",
@@ -46,8 +45,8 @@ _WITH_ALPHA = 0x10
 """The bit that says that alpha has a section of its own."""
 _QUALITIES = range(1, 101)
 _ANCILLARY = 0x80
-_CELLS_PER_PIXEL = 4
-"""A reader accepts as many cells of latent grids for each pixel that its limit allows."""
+_SYMBOLS_OF_ANY = 4096
+"""Integers of latent grids that a picture of any size may have."""
 
 
 class Section(IntEnum):
@@ -62,31 +61,6 @@ class Section(IntEnum):
 
 
 _METADATA = {Section.ICC: "icc", Section.EXIF: "exif", Section.XMP: "xmp"}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a reader accepts; the defaults bound its time and memory."""
-
-    pixels: int = 89_478_485
-    """Pixels of the stored picture and of what is decoded; as Pillow's own limit."""
-    side: int = 65_535
-    hidden_layers: int = 16
-    hidden_features: int = 512
-    omega_0: float = 4096.0
-    levels: int = 10
-    features: int = 16
-    """Latent grids of each level."""
-    grids: int = 64
-    """Latent grids of all levels."""
-    context_features: int = 64
-    metadata_bytes: int = 16 << 20
-    """Bytes of each metadata section."""
-    file_bytes: int = 64 << 20
-    """Bytes of a whole file: the largest network and three sections of metadata."""
-
-
-DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -105,6 +79,11 @@ class Header:
     def channels(self) -> int:
         """The number of channels of the picture."""
         return self.architecture.channels + self.alpha
+
+    @property
+    def symbols(self) -> int:
+        """The number of integers in the latent grids."""
+        return sum(map(math.prod, latents.shapes(self.architecture, self.width, self.height)))
 
 
 def write(field: Field) -> bytes:
@@ -159,7 +138,7 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Field:
         Layer(weight, bias) for weight, bias in zip(tensors[::2], tensors[1::2], strict=True)
     )
     layers, context = layers[: len(architecture.shapes)], layers[len(architecture.shapes) :]
-    grids: tuple[npt.NDArray[np.int32], ...] = ()
+    grids: tuple[npt.NDArray[np.int16 | np.int32], ...] = ()
     if Section.LATENTS in sections:
         grids = latents.unpack(sections[Section.LATENTS], context, architecture, width, height)
     metadata = {name: sections[id_] for id_, name in _METADATA.items() if id_ in sections}
@@ -188,6 +167,8 @@ def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Header, dict[in
     """Return the header and the payloads of the sections, checked but not yet unpacked."""
     if not data:
         raise FormatError("expected a .siren file, found an empty one")
+    if len(data) > limits.file_bytes:
+        raise LimitError(f"expected at most {limits.file_bytes} bytes, found {len(data)}")
     if data[: len(MAGIC)] != MAGIC:
         raise FormatError(f"expected a .siren file ({MAGIC!r}), found {data[: len(MAGIC)]!r}")
     if len(data) < len(MAGIC) + 1 + CRC_LENGTH:
@@ -325,10 +306,13 @@ def _check(header: Header, limits: Limits, *, pixels: bool = True) -> None:
         raise LimitError(f"depth: expected 8 or 16, found {header.depth}")
     if pixels and header.width * header.height > limits.pixels:
         raise LimitError(f"{header.width}x{header.height}: expected at most {limits.pixels} pixels")
-    cells = sum(map(math.prod, latents.shapes(architecture, header.width, header.height)))
-    if pixels and cells > _CELLS_PER_PIXEL * limits.pixels:
+    most = limits.symbols_per_pixel * header.width * header.height + _SYMBOLS_OF_ANY
+    if header.symbols > most:
+        raise LimitError(f"latents: expected at most {most} integers, found {header.symbols}")
+    work = header.symbols * architecture.context_multiply_adds
+    if pixels and work > limits.multiply_adds:
         raise LimitError(
-            f"latents: expected at most {_CELLS_PER_PIXEL * limits.pixels} cells, found {cells}"
+            f"latents: expected at most {limits.multiply_adds:.2g} multiply-adds, found {work:.2g}"
         )
 
 

@@ -7,6 +7,7 @@ in any order: every machine codes with the same probabilities. All grids are dec
 as a wavefront, whose symbols of one step do not depend on each other.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,7 +35,7 @@ from siren_codec.stream.weights import constriction_errors
 __all__ = ["NEIGHBOURS", "cost", "is_exact", "pack", "shapes", "unpack"]
 
 Float64 = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int32]
+Integers = npt.NDArray[np.int16 | np.int32]
 Indices = npt.NDArray[np.intp]
 Grids = Sequence[Integers]
 Shape = tuple[int, ...]
@@ -131,24 +132,22 @@ def unpack(
     model = _model(context, FormatError)
     cursor = Cursor(data)
     coded = _unpack_flags(cursor, architecture.grids)
-    levels = tuple(np.zeros(shape, np.int32) for shape in shapes(architecture, width, height))
+    wavefront = _Wavefront(shapes(architecture, width, height), coded, architecture.neighbours)
+    levels = tuple(wavefront.levels())
     if not any(coded):
         if cursor.left:
             raise FormatError(f"latents: expected no byte, for no grid, found {cursor.left}")
         return levels
     escapes = Cursor(cursor.take(cursor.varint()))
-    words = cursor.take(cursor.left)
-    if len(words) % 4:
-        raise FormatError(f"latents: expected words of 4 bytes, found {len(words)} bytes")
-    grids = [grid for level in levels for grid in level]
-    wavefront = _Wavefront([grid.shape for grid in grids], coded, architecture.neighbours)
+    if cursor.left % 4:
+        raise FormatError(f"latents: expected words of 4 bytes, found {cursor.left} bytes")
+    words = np.frombuffer(data, "<u4", offset=cursor.position).astype(np.uint32, copy=False)
     with one_blas_thread():
         _decode(wavefront, model, words, escapes)
     if escapes.left:
         raise FormatError(f"latents: expected no more escapes, found {escapes.left} bytes")
-    wavefront.store(grids)
-    for index in np.flatnonzero(coded).tolist():
-        if not grids[index].any():
+    for index, grid in enumerate(grid for level in levels for grid in level):
+        if coded[index] and not grid.any():
             raise FormatError(f"latents: expected grid {index} to hold anything but 0")
     return levels
 
@@ -171,8 +170,9 @@ def _filled(latents: Grids, architecture: Architecture) -> tuple["_Wavefront | N
     coded = [bool(grid.any()) for grid in grids]
     if not any(coded):
         return None, coded
-    wavefront = _Wavefront([grid.shape for grid in grids], coded, architecture.neighbours)
-    wavefront.load(grids)
+    wavefront = _Wavefront([level.shape for level in latents], coded, architecture.neighbours)
+    for view, level in zip(wavefront.levels(), latents, strict=True):
+        view[...] = level
     return wavefront, coded
 
 
@@ -192,7 +192,7 @@ class _Model:
     weights: tuple[Float64, Float64, Float64]
     biases: tuple[Float64, Float64, Float64]
 
-    def predict(self, contexts: npt.NDArray[np.int8], which: Indices) -> tuple[Indices, Indices]:
+    def predict(self, contexts: npt.NDArray[np.int16], which: Indices) -> tuple[Indices, Indices]:
         """Return the (symbols,) integer means and table rows, given (symbols, neighbours).
 
         `which` is the grid of each symbol.
@@ -265,21 +265,23 @@ def _predictions(
 ) -> Iterator[tuple[Indices, Indices, Indices]]:
     """Yield (grids, table rows, residuals) of a filled wavefront's cells, block by block."""
     for block in wavefront.blocks():
-        means, rows = model.predict(wavefront.contexts(block.cells), block.grids)
+        means, rows = model.predict(wavefront.contexts(block.cells, block.grids), block.grids)
         yield block.grids, rows, wavefront.plane[block.cells] - means
 
 
-def _decode(wavefront: "_Wavefront", model: _Model, words: bytes, escapes: Cursor) -> None:
+def _decode(
+    wavefront: "_Wavefront", model: _Model, words: npt.NDArray[np.uint32], escapes: Cursor
+) -> None:
     """Fill the wavefront, step by step. Raises FormatError for words that are not canonical."""
-    decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(words, "<u4").astype(np.uint32))
+    decoder = constriction.stream.queue.RangeDecoder(words)
     encoder = constriction.stream.queue.RangeEncoder()
     table = _probabilities()
     for block in wavefront.blocks():
         for start, stop in pairwise(block.steps):
             if start == stop:
                 continue
-            cells = block.cells[start:stop]
-            means, rows = model.predict(wavefront.contexts(cells), block.grids[start:stop])
+            cells, grids = block.cells[start:stop], block.grids[start:stop]
+            means, rows = model.predict(wavefront.contexts(cells, grids), grids)
             probabilities = table.take(rows, axis=0)
             with constriction_errors():
                 symbols = decoder.decode(_FAMILY, probabilities)
@@ -288,8 +290,11 @@ def _decode(wavefront: "_Wavefront", model: _Model, words: bytes, escapes: Curso
             values = means + (symbols >> 1 ^ -(symbols & 1))
             if symbols.max() == ESCAPE:
                 _take_escapes(values, means, symbols, escapes)
-            wavefront.put(cells, values)
-    if encoder.get_compressed().astype("<u4").tobytes() != words:
+            wavefront.plane[cells] = values
+        # Sealed, the message of a part may be a word longer than that of the whole.
+        if encoder.num_words() > len(words) + 1:
+            break
+    if not np.array_equal(encoder.get_compressed(), words):
         raise FormatError("latents: expected the words of the range coder, found others")
 
 
@@ -320,48 +325,47 @@ class _Block:
 
 
 class _Wavefront:
-    """The coded grids' cells in one flat plane, and the order in which they are coded.
+    """All grids' cells in one flat plane, and the order in which those of the coded ones come.
 
-    All rows are `stride` cells long, so that a neighbour lies at the same distance from any cell;
-    zeros are where neighbours may lie outside a grid.
+    A row is `strides[grid]` cells long; zeros are where neighbours may lie outside a grid.
     """
 
     def __init__(self, shapes: Sequence[Shape], coded: Sequence[bool], neighbours: int) -> None:
-        self.grids: list[int] = np.flatnonzero(coded).tolist()
-        self.shapes = [shapes[grid] for grid in self.grids]
-        self.stride = max(columns for _, columns in self.shapes) + _MARGIN
-        starts = np.cumsum([0] + [(rows + _MARGIN) * self.stride for rows, _ in self.shapes])
-        self.starts = starts[:-1].tolist()
-        self.plane = np.zeros(int(starts[-1]), np.int16)
-        self.clipped = np.zeros(int(starts[-1]), np.int8)
-        offsets = [row * self.stride + column for row, column in NEIGHBOURS[:neighbours]]
-        self.offsets = np.array(offsets, np.intp)
+        self.shapes = [*shapes]
+        self.coded = np.flatnonzero(coded)
+        grids = [shape for features, *shape in shapes for _ in range(features)]
+        self.rows, self.columns = np.array(grids, np.intp).T
+        self.strides = self.columns + _MARGIN
+        sizes = (self.rows + _MARGIN) * self.strides
+        self.starts = np.cumsum(sizes) - sizes
+        self.plane = np.zeros(int(sizes.sum()), np.int16)
+        down, across = np.array(NEIGHBOURS[:neighbours], np.intp).T
+        self.offsets = down * self.strides[:, None] + across
 
-    def load(self, grids: Sequence[Integers]) -> None:
-        """Fill the plane with the grids."""
-        for view, grid in zip(self._views(), self.grids, strict=True):
-            view[...] = grids[grid]
-        np.clip(self.plane, -_CLIP, _CLIP, out=self.clipped, casting="unsafe")
+    def levels(self) -> list[npt.NDArray[np.int16]]:
+        """Return the part of the plane that each level's grids have: (features, rows, columns)."""
+        found, start = [], 0
+        for features, rows, columns in self.shapes:
+            shape = features, rows + _MARGIN, columns + _MARGIN
+            whole = self.plane[start : start + math.prod(shape)].reshape(shape)
+            found.append(whole[:, _MARGIN:, _MARGIN:])
+            start += whole.size
+        return found
 
-    def store(self, grids: Sequence[Integers]) -> None:
-        """Fill the grids with the plane's."""
-        for view, grid in zip(self._views(), self.grids, strict=True):
-            grids[grid][...] = view
-
-    def contexts(self, cells: Indices) -> npt.NDArray[np.int8]:
+    def contexts(self, cells: Indices, grids: Indices) -> npt.NDArray[np.int16]:
         """Return the (cells, neighbours) clipped integers that cells are predicted from."""
-        return self.clipped.take(cells[:, None] + self.offsets)
-
-    def put(self, cells: Indices, values: Indices) -> None:
-        """Set cells to values."""
-        self.plane[cells] = values
-        self.clipped[cells] = np.minimum(np.maximum(values, -_CLIP), _CLIP)
+        places = self.offsets.take(grids, axis=0)
+        places += cells[:, None]
+        neighbours: npt.NDArray[np.int16] = self.plane.take(places)
+        np.clip(neighbours, -_CLIP, _CLIP, out=neighbours)
+        return neighbours
 
     def blocks(self) -> Iterator[_Block]:
         """Yield all cells: step t has those of row i, column t - 3 i, grid by grid, i ascending."""
-        rows, columns = np.array(self.shapes).T
-        down = self.stride - _SLOPE
-        corners = np.array(self.starts) + _MARGIN * (self.stride + 1)
+        rows, columns = self.rows[self.coded], self.columns[self.coded]
+        strides = self.strides[self.coded]
+        down = strides - _SLOPE
+        corners = self.starts[self.coded] + _MARGIN * (strides + 1)
         steps = int((columns + _SLOPE * (rows - 1)).max())
         span = max(1, _BLOCK // int(np.minimum(rows, -(-columns // _SLOPE)).sum()))
         for first in range(0, steps, span):
@@ -372,13 +376,8 @@ class _Wavefront:
             ends = np.cumsum(counts)
             before = ends.reshape(counts.shape) - counts
             starts = corners + t + (top - before) * down
+            which = np.repeat(np.tile(np.arange(len(rows)), len(t)), counts.ravel())
             cells = np.repeat(starts.ravel(), counts.ravel())
-            cells += np.arange(len(cells)) * down
-            grids = np.repeat(np.tile(self.grids, len(t)), counts.ravel())
-            yield _Block(cells, grids, [0, *ends[len(rows) - 1 :: len(rows)].tolist()])
-
-    def _views(self) -> Iterator[npt.NDArray[np.int16]]:
-        """Yield the part of the plane that each grid has, (rows, columns)."""
-        for start, (rows, columns) in zip(self.starts, self.shapes, strict=True):
-            whole = self.plane[start : start + (rows + _MARGIN) * self.stride]
-            yield whole.reshape(-1, self.stride)[_MARGIN:, _MARGIN : _MARGIN + columns]
+            cells += np.arange(len(cells)) * down[which]
+            steps_ends = ends[len(rows) - 1 :: len(rows)].tolist()
+            yield _Block(cells, self.coded[which], [0, *steps_ends])

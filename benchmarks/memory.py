@@ -1,0 +1,79 @@
+"""What reading and rendering a file takes beyond the pixels that come out.
+
+Each figure is the largest resident memory of a fresh process (Linux) that decodes a file of the
+given size, less the array that it returns. The files are made here: the default network and grids of sparse
+random integers, about as many bits as a photograph's.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+import numpy as np
+
+from siren_codec import stream
+from siren_codec.field import Field, Layer, PriorName
+from siren_codec.stream import prior
+from siren_codec.stream.latents import shapes
+
+__all__ = ["main"]
+
+_DECODE = """
+import sys
+import siren_codec
+data = open(sys.argv[1], "rb").read()
+pixels = siren_codec.decode(data, limits=siren_codec.Limits(pixels=1 << 32))
+# Not getrusage's, which begins with what the parent process had.
+peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM:"))
+print(int(peak) * 1024, pixels.nbytes, len(data))
+"""
+
+
+def make(width: int, height: int) -> bytes:
+    """Return a `.siren` file of the default model with sparse grids."""
+    name = PriorName(1, 50)
+    architecture = prior.load(1).architecture_for(3)
+    expected = prior.expected(name, 3)
+    assert architecture is not None
+    assert expected is not None
+    tensors = [x.tensor for x in expected]
+    layers = tuple(Layer(a, b) for a, b in zip(tensors[::2], tensors[1::2], strict=True))
+    rng = np.random.default_rng(0)
+    grids = tuple(
+        (rng.integers(-6, 7, shape, np.int8) / 5).astype(np.int16)
+        for shape in shapes(architecture, width, height)
+    )
+    depth = len(architecture.shapes)
+    return stream.write(
+        Field(
+            *(width, height, 8, architecture, layers[:depth]),
+            latents=grids,
+            context=layers[depth:],
+            prior=name,
+        )
+    )
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("megapixels", nargs=-1, type=float)
+def main(megapixels: tuple[float, ...]) -> None:
+    """Print what decoding takes for pictures of so many MEGAPIXELS [1 4 24 60]."""
+    with tempfile.TemporaryDirectory() as folder:
+        for size in megapixels or (1, 4, 24, 60):
+            height = round((size * 1e6 * 2 / 3) ** 0.5)
+            width = round(size * 1e6 / height)
+            path = Path(folder) / "a.siren"
+            path.write_bytes(make(width, height))
+            run = [sys.executable, "-c", _DECODE, str(path)]
+            out = subprocess.run(run, check=True, capture_output=True, text=True).stdout
+            peak, pixels, length = map(int, out.split())
+            click.echo(
+                f"{width}x{height}, {8 * length / (width * height):.2f} bpp: "
+                f"{(peak - pixels) / 2**20:.0f} MiB and {pixels / 2**20:.0f} MiB of pixels"
+            )
+
+
+if __name__ == "__main__":
+    main()
