@@ -1,8 +1,8 @@
 """What reading and rendering a file takes beyond the pixels that come out.
 
 Each figure is the largest resident memory of a fresh process (Linux) that decodes a file of the
-given size, less the array that it returns. The files are made here: the default network and grids of sparse
-random integers, about as many bits as a photograph's.
+given size, less the array that it returns. The files are made here: the default network, and grids
+of random integers that take more bits than a photograph's.
 """
 
 import subprocess
