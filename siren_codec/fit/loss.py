@@ -151,9 +151,7 @@ class Worker:
         error, of_siren_finite = _add_up(
             islice(results, len(tiles)), len(tiles), model.matrices[: model.depth], grids
         )
-        cost, of_context_finite = _add_up(
-            results, len(bands), model.matrices[model.depth :], grids
-        )
+        cost, of_context_finite = _add_up(results, len(bands), model.matrices[model.depth :], grids)
         return Loss(
             error if of_siren_finite and of_context_finite else math.nan,
             cost / grids.price if grids.price else 0.0,
