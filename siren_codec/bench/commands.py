@@ -19,7 +19,7 @@ from siren_codec.bench.fresh import PEAK
 from siren_codec.bench.pictures import Pixels
 from siren_codec.errors import SirenError
 
-__all__ = ["Process", "decode", "encode"]
+__all__ = ["Process", "decode", "encode", "run"]
 
 ENCODE = (sys.executable, "-m", "siren_codec.bench.fresh", "encode")
 DECODE = (sys.executable, "-m", "siren_codec.bench.fresh", "decode")
@@ -40,7 +40,7 @@ class Process:
 def encode(source: Path, target: Path, options: Sequence[str]) -> tuple[dict[str, Any], Process]:
     """Run siren-encode; return the JSON that it ends with, and the process. Raises SirenError."""
     extra = ("--force", "--json", "--quiet")
-    done = _run([*ENCODE, str(source.resolve()), str(target.resolve()), *options, *extra])
+    done = run([*ENCODE, str(source.resolve()), str(target.resolve()), *options, *extra])
     try:
         return dict(json.loads(done.said.splitlines()[-1])), done
     except (IndexError, TypeError, ValueError):
@@ -49,12 +49,13 @@ def encode(source: Path, target: Path, options: Sequence[str]) -> tuple[dict[str
 
 def decode(source: Path, target: Path, options: Sequence[str] = ()) -> tuple[Pixels, Process]:
     """Run siren-decode to a PNG; return its pixels, and the process. Raises SirenError."""
-    done = _run([*DECODE, str(source.resolve()), str(target.resolve()), "--force", *options])
+    done = run([*DECODE, str(source.resolve()), str(target.resolve()), "--force", *options])
     with Image.open(target) as image:
         return np.asarray(image), done
 
 
-def _run(command: Sequence[str]) -> Process:
+def run(command: Sequence[str]) -> Process:
+    """Run ENCODE or DECODE with its arguments. Raises SirenError with the last line it said."""
     with tempfile.TemporaryDirectory() as folder:
         peak = Path(folder) / "peak"
         environment = {**os.environ, PEAK: str(peak)}
