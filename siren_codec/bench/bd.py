@@ -7,7 +7,7 @@ in rate without being worse in PSNR are left out, for a curve must rise. The int
 """
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -15,7 +15,7 @@ from siren_codec import metrics
 from siren_codec.bench.results import Row
 from siren_codec.errors import UsageError
 
-__all__ = ["Curve", "Delta", "against", "curves", "delta", "deltas", "front", "label"]
+__all__ = ["Curve", "Delta", "curves", "delta", "deltas", "front", "label"]
 
 Curve = tuple[tuple[float, float], ...]
 """(bits per pixel, PSNR in dB), by rising rate and PSNR."""
@@ -101,12 +101,3 @@ def deltas(rows: Sequence[Row]) -> list[Delta]:
             numbers = delta(reference=named[reference], test=named[test])
             found.append(Delta(image, reference, test, *numbers))
     return found
-
-
-def against(named: Mapping[str, Curve], points: Iterable[tuple[float, float]]) -> dict[str, Delta]:
-    """Return the deltas of a curve from elsewhere, a published one, against those named."""
-    test = front(points)
-    return {
-        name: Delta(None, name, "", *delta(reference=curve, test=test))
-        for name, curve in named.items()
-    }

@@ -241,21 +241,29 @@ def _present(peers: "Sequence[Peer]", codecs: Sequence[str]) -> "list[Peer]":
 
 
 def _table(rows: "Sequence[Row]") -> list[str]:
-    """Return a line for each curve: what it takes against JPEG, and its times."""
+    """Return a line for each curve: what it takes against the libraries', and its times."""
     import statistics
 
     from siren_codec.bench import bd
 
-    means = bd.curves(rows)[None]
-    lines = [f"{'codec':15} files   against JPEG   PSNR, dB       encode, s  decode, s"]
-    for name, curve in means.items():
+    names = list(dict.fromkeys(map(bd.label, rows)))
+    peers = [name for name in names if name in CODECS]
+    found = {(one.test, one.reference): one for one in bd.deltas(rows) if one.image is None}
+    heads = "".join(f"{name:>10}" for name in peers)
+    lines = [
+        "bits at equal PSNR (BD-rates of mean curves), and the median time of a file",
+        f"{'against':13}{heads}   encode, s   decode, s",
+    ]
+    for name in names:
+        cells = []
+        for peer in peers:
+            one = found.get((name, peer))
+            percent = None if one is None else one.percent
+            cells.append(f"{'-' if percent is None else f'{percent:+.1f}%':>10}")
         ours = [row for row in rows if bd.label(row) == name]
-        percent, low, high = bd.delta(reference=means.get("jpeg", ()), test=curve)
-        rate = "-" if percent is None else f"{percent:+.1f}%"
-        covered = "-" if low is None else f"{low:.1f} to {high:.1f}"
         times = (
             statistics.median(row[which] for row in ours) for which in ("encode_s", "decode_s")
         )
-        seconds = "  ".join(f"{value:9.3f}" for value in times)
-        lines.append(f"{name:15} {len(ours):5}   {rate:>12}   {covered:13} {seconds}")
+        seconds = "  ".join(f"{value:10.3f}" for value in times)
+        lines.append(f"{name:13}{''.join(cells)} {seconds}")
     return lines
