@@ -196,7 +196,8 @@ def test_a_real_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mse = np.mean(np.square(decoded.astype(np.float64) - original.pixels))
     assert ours["psnr"] == pytest.approx(10 * math.log10(255**2 / mse), abs=1e-4)
     assert ours["timing"] == "fresh process"
-    assert 0 < ours["decode_s"] < ours["encode_s"]
+    assert ours["decode_s"] > 0
+    assert ours["encode_s"] > 0
     sections = {**ours["sections"]}
     grids = sections.pop("grids")
     assert sum(sections.values()) == ours["bytes"]
