@@ -7,6 +7,7 @@ those of libraries within this process, which flatters them by the start of an i
 
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ class _Coded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Job(ABC):
     """One measurement that is to be made."""
 
     original: Original
@@ -100,9 +101,9 @@ class Job:
         )
         return f"files/{self.original.name}/{self.codec}{text}.{self.extension}"
 
+    @abstractmethod
     def coded(self) -> _Coded:
-        """Encode and decode the picture."""
-        raise NotImplementedError
+        """Encode and decode the picture. Raises SirenError."""
 
     def run(self, out: Path) -> dict[str, Any]:
         """Measure, keep the file below `out`, and return the row. Raises SirenError."""
@@ -143,7 +144,7 @@ class PeerJob(Job):
     peer: Peer
 
     def coded(self) -> _Coded:
-        """Encode and decode the picture. Raises SirenError for whatever the library raises."""
+        """Encode and decode the picture; whatever the library raises is a SirenError."""
         try:
             data, encode_s = _timed(
                 lambda: self.peer.encode(self.original.pixels, self.settings["quality"])

@@ -117,8 +117,13 @@ def _is_done(job: Job, row: Row | None, out: Path) -> bool:
     """Tell whether a row is of this measurement and its file is there."""
     if row is None or any(row.get(name) != value for name, value in job.key.items()):
         return False
-    kept = out / job.file
-    return kept.is_file() and kept.stat().st_size == row["bytes"]
+    return _is_kept(row, out)
+
+
+def _is_kept(row: Row, out: Path) -> bool:
+    """Tell whether a row's file is there, and not that of another picture of the same name."""
+    file = out / row["file"]
+    return file.is_file() and file.stat().st_size == int(row["bytes"])
 
 
 def _name(job: Job) -> str:
@@ -162,5 +167,5 @@ def _attempt(job: Job, out: Path) -> dict[str, Any] | SirenError:
 def rows_of(originals: Sequence[Original], out: Path) -> list[Row]:
     """Return what OUT has of these pictures: of each codec the version measured last."""
     pictures = {(original.name, original.sha256) for original in originals}
-    rows = Results(out / "results.jsonl").rows
-    return [row for row in latest(rows) if (row["image"], row["sha256"]) in pictures]
+    rows = latest(Results(out / "results.jsonl").rows)
+    return [row for row in rows if (row["image"], row["sha256"]) in pictures and _is_kept(row, out)]
