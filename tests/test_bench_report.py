@@ -415,7 +415,7 @@ def findings(page: str, folder: Path) -> dict[str, str]:
 
 USE = """
 <script>
-addEventListener("load", () => setTimeout(() => {
+addEventListener("load", () => {
   const find = (selector) => document.querySelector(selector);
   const say = (name, value) => (document.documentElement.dataset[name] = value);
   const button = find('.legend button[data-series="s-jpeg"]');
@@ -439,7 +439,7 @@ addEventListener("load", () => setTimeout(() => {
   find(".stage").dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft" }));
   const pixels = find(".lenses canvas").getContext("2d").getImageData(0, 0, 1, 1).data;
   say("lens", pixels[3]);
-}, 500));
+});
 </script>
 """
 

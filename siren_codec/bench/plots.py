@@ -109,7 +109,7 @@ def _titles(axis: Any, *, x: str = "", y: str = "") -> None:
 
 
 def _svg(figure: Any, name: str, label: str) -> Markup:
-    """Return the figure as an <svg> with a label for those who cannot see it."""
+    """Return the figure as an <svg> with a label for those who cannot see it, or hidden to them."""
     import matplotlib as mpl
 
     text = io.StringIO()
@@ -127,8 +127,8 @@ def _svg(figure: Any, name: str, label: str) -> Markup:
     body = re.sub(r'(xlink:href="#|url\(#)', rf"\1{name}-", body)
     for index, variable in enumerate(_VARIABLES):
         body = body.replace(f"#fe{index:02x}fe", f"var({variable})")
-    head = f'<svg {box[0]} role="img" aria-label="{Markup.escape(label)}" class="plot">'
-    return Markup(head + body.strip())
+    said = f'role="img" aria-label="{Markup.escape(label)}"' if label else 'aria-hidden="true"'
+    return Markup(f'<svg {box[0]} {said} class="plot">{body.strip()}')
 
 
 def _log_ticks(axis: Any, name: str, ticks: Sequence[float], unit: str = "") -> None:
@@ -179,7 +179,7 @@ def swatch(series: Series, every: Sequence[Series]) -> Markup:
     axis.plot([-1, 1], [0, 0], linestyle=_dash(series, every), color=colour, linewidth=width)
     marker = MARKERS.get(series.codec, ".")
     axis.plot([0], [0], marker, color=colour, markersize=8, markeredgecolor=_colour("--paper"))
-    return _svg(figure, f"swatch-{series.key}", series.label)
+    return _svg(figure, f"swatch-{series.key}", "")
 
 
 def _decibel_ticks(axis: Any) -> None:

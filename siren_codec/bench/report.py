@@ -180,11 +180,11 @@ def _parts_present(found: Found) -> list[str]:
 
 
 def _part_plots(found: Found) -> list[tuple[str, list[tuple[str, Markup]]]]:
-    """Return the bars of each of our series, picture by picture, all of a series on one scale."""
+    """Return the bars of each of our series, picture by picture, all on one scale."""
+    most = max((row["bytes"] for row in _rows_with_sections(found)), default=0)
     made = []
     for series in found.ours:
         rows = [row for row in found.rows[series] if row["sections"]]
-        most = max((row["bytes"] for row in rows), default=0)
         bars = []
         for index, image in enumerate(found.images):
             files = [(setting(row), tables.parts(row)) for row in rows if row["image"] == image]

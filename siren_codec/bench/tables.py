@@ -35,7 +35,7 @@ Curve = list[tuple[float, float]]
 PARTS = (
     "header",
     "weights",
-    *(f"grid {level}" for level in range(7)),
+    *(f"grid {level}" for level in range(10)),
     "other latents",
     "alpha",
     "metadata",

@@ -11,9 +11,8 @@ root.dataset.errors = "";
 window.addEventListener("error", (event) => note(event.message || "resource failed"), true);
 window.addEventListener("unhandledrejection", (event) => note(String(event.reason)));
 document.addEventListener("securitypolicyviolation", (event) => note(`policy: ${event.blockedURI}`));
-window.addEventListener("load", async () => {
+window.addEventListener("load", () => {
   const images = [...document.images];
-  await Promise.allSettled(images.map((image) => image.decode()));
   root.dataset.images = images.length;
   root.dataset.broken = images.filter((image) => image.naturalWidth === 0).length;
 });

@@ -141,7 +141,7 @@
       event.preventDefault();
       look(centre[0] + step[0], centre[1] + step[1]);
     });
-    Promise.all(views.map(({ image }) => image.decode())).then(() => look(...centre), () => {});
+    addEventListener("load", () => look(...centre));
   }
   document.documentElement.dataset.ready = "yes";
 })();
