@@ -380,6 +380,19 @@ def test_what_cannot_be_shown_is_said(rows: list[Row], tmp_path: Path) -> None:
         report.write([], tmp_path, {})
 
 
+def test_a_run_that_was_cut_short_has_a_report(rows: list[Row], tmp_path: Path) -> None:
+    ours = next(row for row in rows if row["codec"] == "grid")
+    jpeg = [row for row in rows if row["codec"] == "jpeg"]
+    for few in (
+        [ours],
+        [{**ours, "image": "a"}, {**ours, "image": "b", "settings": {"quality": 7, "effort": 1}}],
+        [ours, jpeg[0]],
+        jpeg,
+    ):
+        text = report.write(few, tmp_path, {}).read_text(encoding="utf-8")
+        assert len(Page(text).table("PSNR, dB")) == 1 + len(few)
+
+
 def test_published_curves_stand_beside_all_of_kodak_only(
     page: str, rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -228,15 +228,20 @@ def rate_distortion(
 
 
 def small_rate_distortion(
-    name: str, image: str, curves: Mapping[Series, Curve], limits: tuple[float, ...]
+    name: str,
+    image: str,
+    curves: Mapping[Series, Curve],
+    every: Sequence[Series],
+    limits: tuple[float, ...],
 ) -> Markup:
     """Return a picture's curves, of a size and with axes that all pictures share.
 
-    `limits` are the least and the most bpp, and the least and the most PSNR.
+    `every` are the series of all pictures; `limits` are the least and the most bpp, and the least
+    and the most PSNR.
     """
     figure, axis = _figure(5, 3.7)
     for series, curve in curves.items():
-        _line(axis, series, curve, list(curves), 0.8)
+        _line(axis, series, curve, every, 0.8)
     axis.set_xlim(limits[0] / 1.15, limits[1] * 1.15)
     _log_ticks(axis, "x", [tick for tick in _TICKS if limits[0] / 1.15 <= tick <= limits[1] * 1.15])
     axis.set_ylim(limits[2] - 1, limits[3] + 1)

@@ -151,10 +151,13 @@ def _small_plots(found: Found) -> list[tuple[str, Markup]]:
     ]
     rates, psnrs = zip(*every, strict=True)
     limits = (min(rates), max(rates), min(psnrs), max(psnrs))
-    return [
-        (image, plots.small_rate_distortion(f"rd{index}", image, found.by_image[image], limits))
-        for index, image in enumerate(found.images)
-    ]
+    series = list(found.rows)
+    made = []
+    for index, image in enumerate(found.images):
+        curves = found.by_image[image]
+        svg = plots.small_rate_distortion(f"rd{index}", image, curves, series, limits)
+        made.append((image, svg))
+    return made
 
 
 def _time_plot(found: Found) -> Markup | None:
