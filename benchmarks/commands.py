@@ -9,12 +9,9 @@ measures all anew, and a change of the documentation nothing.
 import hashlib
 import json
 import math
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +19,13 @@ from typing import Any
 import click
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from tqdm import tqdm
 
 from siren_codec import metrics, output
+from siren_codec.bench import commands
+from siren_codec.bench.environment import code_key
+from siren_codec.bench.measure import MOST_PSNR, fidelity
+from siren_codec.errors import SirenError
 from siren_codec.image import load
 from siren_codec.stream import DEFAULT_LIMITS
 
@@ -54,16 +54,8 @@ __all__ = [
 Row = dict[str, Any]
 Pixels = npt.NDArray[np.uint8]
 
-ENCODE = (sys.executable, "-c", "from siren_codec.cli import encode_main; encode_main()")
-DECODE = (sys.executable, "-c", "from siren_codec.cli import decode_main; decode_main()")
-
 IDENTITY = ("image", "sha256", "quality", "effort", "model", "fit_on", "key")
 """What makes two rows the same measurement."""
-
-MOST_PSNR = 99.0
-"""dB that a lossless picture counts for: a mean needs a number, and JSON has no infinity."""
-
-_ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,17 +123,6 @@ def _without_grey_axis(pixels: Pixels) -> Pixels:
     return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
 
 
-def code_key() -> str:
-    """Return a digest of the codec's files: rows of the same key come from the same code."""
-    digest = hashlib.sha256()
-    package = _ROOT / "siren_codec"
-    for path in sorted(package.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(f"{path.relative_to(package)}\n".encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:12]
-
-
 def chosen_device(device: str) -> str:
     """Return what `auto` means to siren-encode, without importing any of it."""
     import torch
@@ -152,29 +133,20 @@ def chosen_device(device: str) -> str:
 def encode(source: Path, target: Path, settings: Settings) -> tuple[Row, float]:
     """Run siren-encode; return the JSON that it ends with, and the seconds of the process."""
     options = ["-q", f"{settings.quality:g}", "-e", str(settings.effort), "--model", settings.model]
-    options += ["--device", settings.fit_on, "--force", "--json", "--quiet"]
-    said, seconds = _run([*ENCODE, str(source), str(target), *options])
     try:
-        return dict(json.loads(said.splitlines()[-1])), seconds
-    except (IndexError, TypeError, ValueError):
-        raise click.ClickException(f"siren-encode: expected JSON, found {said[-200:]!r}") from None
+        said, done = commands.encode(source, target, [*options, "--device", settings.fit_on])
+    except SirenError as error:
+        raise click.ClickException(str(error)) from None
+    return said, done.seconds
 
 
 def decode(source: Path, target: Path, *options: str) -> tuple[Pixels, float]:
     """Run siren-decode; return the pixels of the PNG, and the seconds of the process."""
-    _, seconds = _run([*DECODE, str(source), str(target), "--force", *options])
-    with Image.open(target) as image:
-        return np.asarray(image), seconds
-
-
-def _run(command: Sequence[str]) -> tuple[str, float]:
-    began = time.perf_counter()
-    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - began
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise click.ClickException(last[0])
-    return done.stdout, seconds
+    try:
+        pixels, done = commands.decode(source, target, options)
+    except SirenError as error:
+        raise click.ClickException(str(error)) from None
+    return pixels, done.seconds
 
 
 def measure(original: Original, settings: Settings, keep: Path | None = None) -> Row:
@@ -205,16 +177,6 @@ def measure(original: Original, settings: Settings, keep: Path | None = None) ->
         "decode_s": round(decode_seconds, 3),
     }
     _compare(row, said)
-    return row
-
-
-def fidelity(reference: Pixels, decoded: Pixels) -> Row:
-    """Return PSNR and SSIM of integer pixels."""
-    value = min(metrics.psnr(reference=reference, decoded=decoded), MOST_PSNR)
-    row: Row = {"psnr": round(value, 4), "ssim": None}
-    with suppress(ImportError):
-        if min(reference.shape[:2]) >= 11:
-            row["ssim"] = round(metrics.ssim(reference=reference, decoded=decoded), 5)
     return row
 
 

@@ -17,10 +17,11 @@ from typing import Any
 import click
 
 from benchmarks import commands
-from benchmarks.anchors import JPEG_FOR_BD, KODAK, PUBLISHED, measure_anchors
+from benchmarks.anchors import JPEG_FOR_BD, measure_anchors
 from benchmarks.commands import Numbers, Row, Settings
 from benchmarks.environment import RESULTS, describe
 from siren_codec import metrics
+from siren_codec.bench import published
 from siren_codec.errors import UsageError
 
 __all__ = [
@@ -41,6 +42,7 @@ _TARGETS = {"JPEG": -100 / 3, "WEBP": 0.0}
 """Percent against a codec that every picture is to stay below: a third less than JPEG."""
 
 _OURS = "siren_codec"
+_PUBLISHED: dict[str, Curve] = {one.name: list(one.points) for one in published.PUBLISHED}
 _OTHERS = ("JPEG", "WEBP", "AVIF")
 
 
@@ -118,8 +120,8 @@ def report(name: str, images: Sequence[str], ours: list[Row], anchors: list[Row]
         for row in rows:
             points = by_image[row["image"]].setdefault(codec, [])
             points.append((row["bpp"], row["psnr"]))
-    if set(images) == KODAK:
-        curves |= PUBLISHED
+    if published.applies(Path(image).stem for image in images):
+        curves |= _PUBLISHED
     jpeg = [row for row in anchors if row["codec"] == "JPEG" and row["quality"] in JPEG_FOR_BD]
     curves[_JPEG_BD] = [(mean.bpp, mean.psnr) for mean in mean_curve(jpeg, images)]
     return Report(name, tuple(images), ours, means, curves, by_image)
@@ -252,7 +254,7 @@ def draw(found: Report, path: Path) -> None:
     for codec, curve in found.curves.items():
         if not curve or codec == _JPEG_BD:
             continue
-        ours, published = codec == _OURS, codec in PUBLISHED
+        ours, published = codec == _OURS, codec in _PUBLISHED
         axis.plot(
             *zip(*sorted(curve), strict=True),
             "--s" if published else "-o",

@@ -25,6 +25,7 @@ import torch
 
 from benchmarks.environment import RESULTS, describe
 from siren_codec import image, stream
+from siren_codec.bench import commands
 from siren_codec.codec import architecture_for, encode, open_field
 from siren_codec.field import Architecture
 from siren_codec.fit import choose_device, sampler, start
@@ -41,13 +42,6 @@ __all__ = ["main"]
 
 Row = dict[str, Any]
 Actions = dict[str, Callable[[], object]]
-
-DECODE = "from siren_codec.cli import decode_main; decode_main()"
-PEAK = """
-import resource, subprocess, sys
-subprocess.run(sys.argv[1:], check=True)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""
 
 
 def timed(action: Callable[[], object], runs: int) -> dict[str, float]:
@@ -185,10 +179,10 @@ def decode_rows(name: str, data: bytes, runs: int, device: str) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "a.siren"
         source.write_bytes(data)
-        command = [sys.executable, "-c", DECODE, str(source), "-f"]
+        command = [*commands.DECODE, str(source), "-f"]
 
         def decode(*options: str) -> Callable[[], object]:
-            return lambda: subprocess.run([*command, *options], check=True)
+            return lambda: commands.run([*command, *options])
 
         stages: Actions = {
             "siren-decode, fresh process, PNG written": decode(),
@@ -208,7 +202,9 @@ def decode_rows(name: str, data: bytes, runs: int, device: str) -> list[Row]:
         rows = all_timed(f"decode {name}", stages, runs)
         for options in ((), ("--scale", "4")):
             what = " ".join([f"decode {name}: siren-decode", *options])
-            rows.append({"what": f"{what}, peak memory", "mib": peak_mib([*command, *options])})
+            peak = commands.run([*command, *options]).peak_mib
+            if peak is not None:
+                rows.append({"what": f"{what}, peak memory", "mib": round(peak, 1)})
         return rows
 
 
@@ -221,15 +217,6 @@ def unpacking(data: bytes) -> Actions:
     section = sections[format.Section.LATENTS]
     shape = field.context, field.architecture, field.width, field.height
     return {f"of it, {len(section)} bytes of grids": lambda: latents.unpack(section, *shape)}
-
-
-def peak_mib(command: list[str]) -> float:
-    """Return the most memory, in MiB, that a command has had resident."""
-    said = subprocess.run(
-        [sys.executable, "-c", PEAK, *command], check=True, capture_output=True, text=True
-    )
-    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return round(int(said.stdout) / unit, 1)
 
 
 def synthetic_photo(width: int, height: int) -> npt.NDArray[np.uint8]:

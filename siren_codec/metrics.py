@@ -9,10 +9,17 @@ import numpy.typing as npt
 
 from siren_codec.errors import UsageError
 
-__all__ = ["bd_rate", "bpp", "psnr", "rate_at", "ssim"]
+__all__ = ["MS_SSIM_SIDE", "bd_rate", "bpp", "ms_ssim", "psnr", "rate_at", "ssim"]
 
 Points = Sequence[tuple[float, float]]
 """A codec's (bits per pixel, PSNR in dB), in any order."""
+
+MS_SSIM_SIDE = 176
+"""Pixels a side that MS-SSIM needs: its window of 11 at the coarsest of its five scales."""
+
+_MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+_WINDOW_SIGMA = 1.5
+_WINDOW_RADIUS = 5
 
 
 def psnr(*, reference: npt.NDArray[Any], decoded: npt.NDArray[Any]) -> float:
@@ -51,6 +58,61 @@ def ssim(*, reference: npt.NDArray[Any], decoded: npt.NDArray[Any]) -> float:
         data_range=np.iinfo(reference.dtype).max,
     )
     return float(value)
+
+
+def ms_ssim(*, reference: npt.NDArray[Any], decoded: npt.NDArray[Any]) -> float:
+    """Return the MS-SSIM (Wang et al. 2003): five scales, each half as large as the one before.
+
+    Pictures are (height, width) or (height, width, channels); of several channels, RGB's among
+    them, each has its own and the mean of these is returned. A negative mean of contrast and
+    structure counts as 0. scipy filters. Raises UsageError below MS_SSIM_SIDE pixels a side.
+    """
+    if min(reference.shape[:2]) < MS_SSIM_SIDE:
+        raise UsageError(
+            f"MS-SSIM: expected {MS_SSIM_SIDE} pixels a side or more, found {reference.shape}"
+        )
+    if reference.shape != decoded.shape:
+        raise UsageError(f"expected two pictures alike, found {reference.shape}, {decoded.shape}")
+    peak = np.iinfo(reference.dtype).max
+    a, b = (
+        np.moveaxis(np.atleast_3d(picture).astype(np.float64), 2, 0)
+        for picture in (reference, decoded)
+    )
+    product = np.ones(len(a))
+    for scale, weight in enumerate(_MS_SSIM_WEIGHTS):
+        whole, contrast = _similarity(a, b, peak)
+        last = scale == len(_MS_SSIM_WEIGHTS) - 1
+        product *= np.maximum(whole if last else contrast, 0) ** weight
+        a, b = _halved(a), _halved(b)
+    return float(product.mean())
+
+
+def _similarity(
+    a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], peak: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the mean SSIM of each channel, and the mean of its part without the luminance."""
+    from scipy.ndimage import gaussian_filter
+
+    def windowed(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        sigma = (0, _WINDOW_SIGMA, _WINDOW_SIGMA)
+        smooth = gaussian_filter(values, sigma, radius=(0, _WINDOW_RADIUS, _WINDOW_RADIUS))
+        inner = slice(_WINDOW_RADIUS, -_WINDOW_RADIUS)
+        return np.asarray(smooth[:, inner, inner])
+
+    of_luminance, of_contrast = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+    mean_a, mean_b = windowed(a), windowed(b)
+    variances = windowed(a * a) - mean_a**2 + windowed(b * b) - mean_b**2
+    covariance = windowed(a * b) - mean_a * mean_b
+    contrast = (2 * covariance + of_contrast) / (variances + of_contrast)
+    luminance = (2 * mean_a * mean_b + of_luminance) / (mean_a**2 + mean_b**2 + of_luminance)
+    return (luminance * contrast).mean((1, 2)), contrast.mean((1, 2))
+
+
+def _halved(channels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return means of 2 x 2 pixels; an odd last row or column is left out."""
+    height, width = (length // 2 * 2 for length in channels.shape[1:])
+    even = channels[:, :height, :width]
+    return np.asarray(even.reshape(len(even), height // 2, 2, width // 2, 2).mean((2, 4)))
 
 
 def bpp(*, file_bytes: int, width: int, height: int) -> float:

@@ -14,6 +14,7 @@ import click
 import pytest
 
 from siren_codec import cli
+from siren_codec.bench.cli import bench_command
 from siren_codec.cli.decode import decode_command
 from siren_codec.cli.encode import encode_command
 from siren_codec.cli.info import info_command
@@ -24,6 +25,7 @@ COMMANDS: dict[str, tuple[Command, Callable[[], NoReturn]]] = {
     "siren-encode": (encode_command, cli.encode_main),
     "siren-decode": (decode_command, cli.decode_main),
     "siren-info": (info_command, cli.info_main),
+    "siren-bench": (bench_command, cli.bench_main),
 }
 
 
@@ -60,6 +62,7 @@ def test_pages_are_good_roff(name: str) -> None:
         ("siren-encode", [TARGET, PICTURE, FIT, BATCH, SAID]),
         ("siren-decode", [PICTURE, BATCH, SAID]),
         ("siren-info", [PICTURE, SAID]),
+        ("siren-bench", [TARGET, PICTURE, FIT, BATCH, SAID]),
     ],
 )
 def test_every_option_has_a_help_and_a_group(name: str, groups: list[str]) -> None:
@@ -101,6 +104,7 @@ def test_completion_scripts(
         ("siren-encode --checkpoint x", ["file,x"]),
         ("siren-decode a.siren --show gr", ["plain,gradient"]),
         ("siren-info --js", ["plain,--json"]),
+        ("siren-bench --no-rep", ["plain,--no-report"]),
     ],
 )
 def test_completions(
@@ -134,7 +138,8 @@ def test_help_and_completion_import_nothing_heavy() -> None:
 import os, sys
 from siren_codec import cli
 os.environ.update(COMP_WORDS='siren-encode --', COMP_CWORD='1')
-for name, main in (('encode', cli.encode_main), ('decode', cli.decode_main)):
+mains = {'encode': cli.encode_main, 'decode': cli.decode_main, 'bench': cli.bench_main}
+for name, main in mains.items():
     for setting, argv in (('', ['--help']), ('bash_complete', [])):
         os.environ[f'_SIREN_{name.upper()}_COMPLETE'] = setting
         sys.argv = ['x', *argv]

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from siren_codec import metrics
 from siren_codec.errors import UsageError
-from siren_codec.metrics import bd_rate, bpp, psnr, rate_at, ssim
+from siren_codec.metrics import MS_SSIM_SIDE, bd_rate, bpp, ms_ssim, psnr, rate_at, ssim
 
 Pixels = npt.NDArray[Any]
 
@@ -114,6 +115,58 @@ def test_ssim_falls_as_noise_grows() -> None:
     assert values[0] == pytest.approx(1)
     assert values == sorted(values, reverse=True)
     assert values[-1] < 0.5
+
+
+def test_ms_ssim_falls_with_noise_and_is_1_for_equal_pictures() -> None:
+    data = pytest.importorskip("skimage.data")
+    picture = data.astronaut()[:200, 100:300]
+    assert ms_ssim(reference=picture, decoded=picture) == pytest.approx(1)
+    rng = np.random.default_rng(0)
+    found = [1.0]
+    for spread in (2, 8, 32):
+        noisy = np.clip(picture + rng.normal(0, spread, picture.shape), 0, 255).astype(np.uint8)
+        found.append(ms_ssim(reference=picture, decoded=noisy))
+    assert found == sorted(found, reverse=True)
+    assert found[-1] < 0.95
+    negative = ms_ssim(reference=picture, decoded=255 - picture)
+    assert negative == 0
+
+
+def test_ms_ssim_sees_coarse_errors_that_ssim_hardly_weighs() -> None:
+    """Its first scale, whose SSIM this is, has a twentieth of the weight."""
+    rng = np.random.default_rng(0)
+    smooth = np.add.outer(np.arange(192), np.arange(192)) / 2 + 30
+    picture = smooth.astype(np.uint8)
+    fine = np.clip(smooth + rng.normal(0, 10, picture.shape), 0, 255).astype(np.uint8)
+    assert ms_ssim(reference=picture, decoded=fine) > ssim(reference=picture, decoded=fine) + 0.2
+
+
+def test_the_similarity_of_a_scale_is_scikit_images() -> None:
+    pytest.importorskip("skimage")
+    a, b = noise(1, (40, 50, 3)), noise(2, (40, 50, 3))
+    b = (0.7 * a + 0.3 * b).astype(np.uint8)
+    first, second = (np.moveaxis(picture.astype(np.float64), 2, 0) for picture in (a, b))
+    whole, contrast = metrics._similarity(first, second, 255)
+    assert float(whole.mean()) == pytest.approx(ssim(reference=a, decoded=b), abs=1e-9)
+    assert (whole <= contrast).all()
+
+
+def test_the_ms_ssim_of_several_channels_is_their_mean() -> None:
+    a, b = noise(1, (176, 180, 3)), noise(2, (176, 180, 3))
+    b = (0.7 * a + 0.3 * b).astype(np.uint8)
+    each = [ms_ssim(reference=a[:, :, i], decoded=b[:, :, i]) for i in range(3)]
+    assert ms_ssim(reference=a, decoded=b) == pytest.approx(np.mean(each))
+
+
+@pytest.mark.parametrize("shape", [(MS_SSIM_SIDE - 1, 300, 3), (300, MS_SSIM_SIDE - 1)])
+def test_ms_ssim_refuses_small_pictures(shape: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match="expected 176 pixels a side or more"):
+        ms_ssim(reference=noise(1, shape), decoded=noise(2, shape))
+
+
+def test_ms_ssim_refuses_pictures_that_differ() -> None:
+    with pytest.raises(UsageError, match="alike"):
+        ms_ssim(reference=noise(1, (200, 200, 3)), decoded=noise(2, (200, 201, 3)))
 
 
 def test_bpp() -> None:

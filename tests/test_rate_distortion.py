@@ -14,6 +14,8 @@ from PIL import Image
 
 from benchmarks import anchors, commands, efforts, rate_distortion, zoom
 from benchmarks.commands import Numbers, Original, Row, Settings
+from siren_codec.bench import commands as processes
+from siren_codec.bench import published
 
 SETTINGS = Settings(quality=50, effort=4, model="grid", fit_on="cpu")
 STUB = """
@@ -49,8 +51,8 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Two pictures, and a stub that stores PNGs of so many colours as the quality says."""
     stub = tmp_path / "stub.py"
     stub.write_text(STUB, encoding="utf-8")
-    monkeypatch.setattr(commands, "ENCODE", (sys.executable, str(stub), "encode"))
-    monkeypatch.setattr(commands, "DECODE", (sys.executable, str(stub), "decode"))
+    monkeypatch.setattr(processes, "ENCODE", (sys.executable, str(stub), "encode"))
+    monkeypatch.setattr(processes, "DECODE", (sys.executable, str(stub), "decode"))
     monkeypatch.setattr(anchors, "CODECS", {"JPEG": anchors.CODECS["JPEG"]})
     return [make_picture(tmp_path / f"{seed}.png", seed) for seed in (1, 2)]
 
@@ -116,7 +118,7 @@ def test_a_report_judges_every_picture_and_the_means() -> None:
 
 
 def test_published_curves_stand_beside_all_of_kodak_alone() -> None:
-    names = sorted(anchors.KODAK)
+    names = sorted(f"{name}.png" for name in published.KODAK)
     others = [found for name in names for found in jpeg(name)]
     assert "COIN" in rate_distortion.report("x", names, [], others).curves
     assert "COIN" not in rate_distortion.report("x", names[1:], [], others).curves

@@ -12,13 +12,14 @@ from pathlib import Path
 import click
 
 from siren_codec import __version__
+from siren_codec.bench.cli import bench_command
 from siren_codec.cli.decode import decode_command
 from siren_codec.cli.encode import encode_command
 from siren_codec.cli.info import info_command
 from siren_codec.cli.usage import Command
 
 HERE = Path(__file__).parent
-COMMANDS = (encode_command, decode_command, info_command)
+COMMANDS = (encode_command, decode_command, info_command, bench_command)
 _COMPLETION = """\
 bash: eval "$({variable}=bash_source {name})" in ~/.bashrc; zsh: the same with zsh_source in \
 ~/.zshrc; fish: {variable}=fish_source {name} | source in ~/.config/fish/config.fish."""

@@ -1,4 +1,4 @@
-"""The commands: siren-encode, siren-decode, siren-info.
+"""The commands: siren-encode, siren-decode, siren-info, siren-bench.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 target missed, 130 interrupted. Every failure is one line
 on standard error. Torch is imported by siren-encode, once all that can be checked has been, and
@@ -14,7 +14,7 @@ import click
 
 from siren_codec.errors import SirenError, UsageError
 
-__all__ = ["decode_main", "encode_main", "info_main"]
+__all__ = ["bench_main", "decode_main", "encode_main", "info_main"]
 
 
 def encode_main() -> NoReturn:
@@ -36,6 +36,13 @@ def info_main() -> NoReturn:
     from siren_codec.cli.info import info_command
 
     _run(info_command)
+
+
+def bench_main() -> NoReturn:
+    """Run siren-bench."""
+    from siren_codec.bench.cli import bench_command
+
+    _run(bench_command)
 
 
 def _run(command: click.Command) -> NoReturn:

@@ -1,0 +1,1 @@
+"""siren-bench: this codec beside others, on real files; needs the extra `bench`."""

@@ -1,0 +1,71 @@
+"""siren-encode and siren-decode as a user runs them: fresh processes, real files, wall clock."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from siren_codec.bench.environment import ROOT
+from siren_codec.bench.fresh import PEAK
+from siren_codec.bench.pictures import Pixels
+from siren_codec.errors import SirenError
+
+__all__ = ["Process", "decode", "encode", "run"]
+
+ENCODE = (sys.executable, "-m", "siren_codec.bench.fresh", "encode")
+DECODE = (sys.executable, "-m", "siren_codec.bench.fresh", "decode")
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that has ended well."""
+
+    said: str
+    """Its standard output."""
+    seconds: float
+    """On the clock, from its start to its end."""
+    peak_mib: float | None
+    """The most memory that it held; None where the system does not tell."""
+
+
+def encode(source: Path, target: Path, options: Sequence[str]) -> tuple[dict[str, Any], Process]:
+    """Run siren-encode; return the JSON that it ends with, and the process. Raises SirenError."""
+    extra = ("--force", "--json", "--quiet")
+    done = run([*ENCODE, str(source.resolve()), str(target.resolve()), *options, *extra])
+    try:
+        return dict(json.loads(done.said.splitlines()[-1])), done
+    except (IndexError, TypeError, ValueError):
+        raise SirenError(f"siren-encode: expected JSON, found {done.said[-200:]!r}") from None
+
+
+def decode(source: Path, target: Path, options: Sequence[str] = ()) -> tuple[Pixels, Process]:
+    """Run siren-decode to a PNG; return its pixels, and the process. Raises SirenError."""
+    done = run([*DECODE, str(source.resolve()), str(target.resolve()), "--force", *options])
+    with Image.open(target) as image:
+        return np.asarray(image), done
+
+
+def run(command: Sequence[str]) -> Process:
+    """Run ENCODE or DECODE with its arguments. Raises SirenError with the last line it said."""
+    with tempfile.TemporaryDirectory() as folder:
+        peak = Path(folder) / "peak"
+        environment = {**os.environ, PEAK: str(peak)}
+        began = time.perf_counter()
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        seconds = time.perf_counter() - began
+        if done.returncode:
+            last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+            raise SirenError(last[0])
+        held = int(peak.read_text(encoding="ascii")) / 1024 if peak.exists() else None
+    return Process(done.stdout, seconds, held)

@@ -1,0 +1,77 @@
+"""Where, when and from what code a figure comes: what every record carries."""
+
+import hashlib
+import platform
+import shlex
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from siren_codec.field.threads import available_cores
+
+__all__ = ["ROOT", "code_key", "describe", "device_name"]
+
+ROOT = Path(__file__).parents[2]
+"""Of the checkout, or where the package is installed."""
+
+
+def describe(command: Sequence[str], device: str = "cpu") -> dict[str, str]:
+    """Return command, date, commit and device of a measurement."""
+    return {
+        "command": shlex.join(command),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": _commit(),
+        "device": device_name(device),
+    }
+
+
+def device_name(device: str) -> str:
+    """Return what `cpu` or `cuda` is on this machine."""
+    if device == "cuda":
+        import torch
+
+        return str(torch.cuda.get_device_name())
+    return f"CPU {_cpu_name()}, {available_cores()} cores"
+
+
+def code_key() -> str:
+    """Return a digest of the codec's files: rows of the same key come from the same code.
+
+    What measures, this package, is left out: it makes no file.
+    """
+    digest = hashlib.sha256()
+    package = ROOT / "siren_codec"
+    for path in sorted(package.rglob("*")):
+        inside = path.relative_to(package)
+        if path.is_file() and "__pycache__" not in inside.parts and inside.parts[0] != "bench":
+            digest.update(f"{inside}\n".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def _commit() -> str:
+    """Return the checkout's commit; `unknown` where the package is installed elsewhere."""
+    if not (ROOT / ".git").exists():
+        return "unknown"
+    changed = _git("status", "--porcelain", "siren_codec", "benchmarks/*.py")
+    return _git("rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    try:
+        found = subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return "unknown"
+    return found.stdout.strip() or ("" if found.returncode == 0 else "unknown")
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,234 @@
+"""The report of a benchmark: one HTML file that needs nothing else, made of rows and their files.
+
+jinja2 fills the page, matplotlib draws it, and Pillow encodes what our files are compared with at
+equal size. Every figure on the page is a row's, a mean or median of rows, or a BD-rate of curves.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from siren_codec import output
+from siren_codec.bench import comparison, plots, tables
+from siren_codec.bench.comparison import Comparison
+from siren_codec.bench.pictures import Pixels
+from siren_codec.bench.published import PUBLISHED, Published, applies
+from siren_codec.bench.results import Row
+from siren_codec.bench.series import series_of, setting
+from siren_codec.bench.tables import Found
+from siren_codec.errors import SirenError, UsageError
+
+__all__ = ["write"]
+
+_SHOWN_BPP = 0.4
+"""Of our files the one nearest to this rate is shown beside the others: differences can be seen."""
+
+_COLUMNS = (
+    ("bytes", "bytes", "{:,}"),
+    ("bpp", "bpp", "{:.4f}"),
+    ("psnr", "PSNR, dB", "{:.3f}"),
+    ("ssim", "SSIM", "{:.4f}"),
+    ("ms_ssim", "MS-SSIM", "{:.4f}"),
+    ("encode_s", "encode, s", "{:.4f}"),
+    ("decode_s", "decode, s", "{:.4f}"),
+    ("peak_mib", "encode, MiB", "{:,.0f}"),
+    ("decode_peak_mib", "decode, MiB", "{:,.0f}"),
+)
+"""The numbers of the table of every result: a row's key, the heading and the format."""
+
+_LEAST_SECONDS = 1e-4
+"""A clock may say 0, which has no place on a logarithmic axis."""
+
+
+def write(rows: Sequence[Row], out: Path, originals: Mapping[str, Pixels]) -> Path:
+    """Write OUT/report.html and return its path.
+
+    `rows` are results whose files are below `out`, `originals` the pictures by name, uint8
+    (height, width, 3): one that lacks is left out of the comparison at equal size. Raises
+    UsageError where there are no rows, and SirenError where the page cannot be written.
+    """
+    if not rows:
+        raise UsageError("expected results to report, found none")
+    found = tables.collect(rows)
+    others = PUBLISHED if applies(found.images) else ()
+    comparisons, missing = _comparisons(found, out, originals)
+    page = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            head=_head(rows, found),
+            legend=[(series, plots.swatch(series, list(found.rows))) for series in found.rows],
+            images=found.images,
+            findings=[
+                (series, tables.findings(found, series), tables.standings(found, series))
+                for series in found.ours
+            ],
+            rate_plots=_rate_plots(found, others),
+            small_plots=_small_plots(found),
+            published=others,
+            bd_mean=tables.mean_table(found, others),
+            bd_images=[tables.image_table(found, peer) for peer in found.peers],
+            times=tables.times(found),
+            time_plot=_time_plot(found),
+            parts=[(part, plots.PART_VARIABLES[part]) for part in _parts_present(found)],
+            part_plots=_part_plots(found),
+            part_rows=[(row, tables.parts(row)) for row in _rows_with_sections(found)],
+            comparisons=comparisons,
+            missing=missing,
+            shown_bpp=_SHOWN_BPP,
+            scale=comparison.SCALE,
+            results=[row for of_series in found.rows.values() for row in of_series],
+            columns=_COLUMNS,
+        )
+    )
+    path = out / "report.html"
+    output.write(path, page.encode(), force=True)
+    return path
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("siren_codec.bench"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["percent"] = tables.percent
+    environment.filters["series"] = series_of
+    environment.filters["setting"] = setting
+    return environment
+
+
+def _head(rows: Sequence[Row], found: Found) -> dict[str, Any]:
+    """Return what the page says of the run: each value once, in the order of the rows."""
+
+    def each(name: str) -> list[str]:
+        return list(dict.fromkeys(str(row[name]) for row in rows))
+
+    dates = sorted(each("date"))
+    return {
+        "dates": dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}",
+        "commits": each("commit"),
+        "devices": each("device"),
+        "commands": each("command"),
+        "sizes": list(dict.fromkeys(f"{row['width']} x {row['height']}" for row in rows)),
+        "versions": {
+            series.label: list(dict.fromkeys(str(row["version"]) for row in of_series))
+            for series, of_series in found.rows.items()
+        },
+        "files": sum(map(len, found.rows.values())),
+    }
+
+
+def _rate_plots(found: Found, others: Sequence[Published]) -> list[Markup]:
+    """Return the plots of PSNR and of MS-SSIM, or of SSIM where pictures are too small for it."""
+    published = {other.name: other.points for other in others}
+    made = [plots.rate_distortion("psnr", "PSNR, dB", found.curves, published)]
+    for name, title in (("ms_ssim", "MS-SSIM"), ("ssim", "SSIM")):
+        similar = {
+            series: [
+                (mean.bpp, plots.decibels(value))
+                for mean in means
+                if (value := getattr(mean, name)) is not None
+            ]
+            for series, means in found.means.items()
+        }
+        if any(similar.values()):
+            measure = f"{title} as \N{MINUS SIGN}10 log10(1 \N{MINUS SIGN} {title}), dB"
+            made.append(plots.rate_distortion(name, measure, similar))
+            break
+    return made
+
+
+def _small_plots(found: Found) -> list[tuple[str, Markup]]:
+    """Return each picture's plot, all on the same axes."""
+    every = [
+        point for curves in found.by_image.values() for curve in curves.values() for point in curve
+    ]
+    rates, psnrs = zip(*every, strict=True)
+    limits = (min(rates), max(rates), min(psnrs), max(psnrs))
+    series = list(found.rows)
+    made = []
+    for index, image in enumerate(found.images):
+        curves = found.by_image[image]
+        svg = plots.small_rate_distortion(f"rd{index}", image, curves, series, limits)
+        made.append((image, svg))
+    return made
+
+
+def _time_plot(found: Found) -> Markup | None:
+    """Return encode time against bits saved over JPEG; None where nothing can be compared to it."""
+    if found.jpeg is None:
+        return None
+    places = {
+        series: (max(seconds, _LEAST_SECONDS), percent)
+        for series, (seconds, percent) in tables.against_each(found, found.jpeg).items()
+    }
+    if len(places) < 2:
+        return None
+    return plots.time_against_saving("time", places, found.jpeg.label)
+
+
+def _rows_with_sections(found: Found) -> list[Row]:
+    return [row for series in found.ours for row in found.rows[series] if row["sections"]]
+
+
+def _parts_present(found: Found) -> list[str]:
+    present = {part for row in _rows_with_sections(found) for part in tables.parts(row)}
+    return [part for part in tables.PARTS if part in present]
+
+
+def _part_plots(found: Found) -> list[tuple[str, list[tuple[str, Markup]]]]:
+    """Return the bars of each of our series, picture by picture, all on one scale."""
+    most = max((row["bytes"] for row in _rows_with_sections(found)), default=0)
+    made = []
+    for series in found.ours:
+        rows = [row for row in found.rows[series] if row["sections"]]
+        bars = []
+        for index, image in enumerate(found.images):
+            files = [(setting(row), tables.parts(row)) for row in rows if row["image"] == image]
+            if files:
+                name = f"parts-{series.key}-{index}"
+                bars.append((image, plots.part_bars(name, image, files, most)))
+        if bars:
+            made.append((series.label, bars))
+    return made
+
+
+def _comparisons(
+    found: Found, out: Path, originals: Mapping[str, Pixels]
+) -> tuple[list[Comparison], list[str]]:
+    """Return the comparison of each picture, and why a picture has none, a line each."""
+    chosen, missing = [], []
+    for image in found.images:
+        row = _shown_row(found, image)
+        if row is None:
+            missing.append(f"{image}: no file of ours.")
+        elif image not in originals:
+            missing.append(f"{image}: the original is not at hand.")
+        else:
+            chosen.append(row)
+    side = comparison.side_for(len(chosen))
+    made = []
+    for row in chosen:
+        image = row["image"]
+        rows = [other for peer in found.peers for other in found.rows[peer]]
+        measured = [other for other in rows if other["image"] == image]
+        try:
+            made.append(comparison.compare(row, out, originals[image], side, measured))
+        except SirenError as error:
+            missing.append(f"{image}: {error}.")
+    return made, missing
+
+
+def _shown_row(found: Found, image: str) -> Row | None:
+    """Return the row of a picture that is shown: of our first series that has the picture."""
+    for series in found.ours:
+        rows = [row for row in found.rows[series] if row["image"] == image]
+        if rows:
+            return min(rows, key=lambda row: abs(float(row["bpp"]) - _SHOWN_BPP))
+    return None

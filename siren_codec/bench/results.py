@@ -1,0 +1,75 @@
+"""OUT/results.jsonl: a line of JSON for each measurement, added as it comes.
+
+A run that was ended at any moment can be taken up again: what the file has is not measured a second
+time, and half a line at its end is dropped. Nothing is ever rewritten; where two lines are of the
+same measurement the later one counts.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from siren_codec.errors import SirenError
+
+__all__ = ["Results", "Row", "identity", "latest"]
+
+Row = Mapping[str, Any]
+
+
+def identity(row: Row) -> tuple[Any, ...]:
+    """Return what makes two rows the same measurement, made anew or not."""
+    settings = json.dumps(row["settings"], sort_keys=True)
+    return row["image"], row["sha256"], row["codec"], settings
+
+
+def latest(rows: Iterable[Row]) -> list[Row]:
+    """Return the last row of each measurement, and of each codec only the version measured last.
+
+    So no curve has points of two versions.
+    """
+    found: dict[tuple[Any, ...], Row] = {}
+    versions = {}
+    for row in rows:
+        # Taken out first, so that the order is that of the last rows.
+        found.pop(identity(row), None)
+        found[identity(row)] = row
+        versions[row["codec"]] = row["version"]
+    return [row for row in found.values() if row["version"] == versions[row["codec"]]]
+
+
+class Results:
+    """The rows of a file, which may not exist yet."""
+
+    def __init__(self, path: Path) -> None:
+        """Read a file; half a line at its end is taken off it. Raises SirenError."""
+        self.path = path
+        self.rows: list[Row] = []
+        try:
+            data = path.read_bytes() if path.exists() else b""
+            whole = data.rfind(b"\n") + 1
+            if whole < len(data):
+                os.truncate(path, whole)
+        except OSError as error:
+            raise SirenError(f"{path}: {error.strerror}") from None
+        for number, line in enumerate(data[:whole].splitlines(), 1):
+            self.rows.append(self._parse(number, line))
+
+    def add(self, row: Row) -> None:
+        """Add a row to the file: one write of a whole line."""
+        line = json.dumps(row, allow_nan=False) + "\n"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "ab", buffering=0) as file:
+            file.write(line.encode())
+        self.rows.append(row)
+
+    def _parse(self, number: int, line: bytes) -> Row:
+        try:
+            row = json.loads(line)
+            identity(row)
+        except (ValueError, KeyError, TypeError):
+            raise SirenError(
+                f"{self.path}, line {number}: expected a result, found {line[:60]!r}"
+            ) from None
+        return dict(row)
