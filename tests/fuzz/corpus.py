@@ -1,0 +1,129 @@
+"""Small valid files of every kind, which mutants are made from."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from conftest import make_field, quantise
+
+from siren_codec import stream
+from siren_codec.field import Field, Layer, PriorName, QuantisedTensor
+from siren_codec.stream import latents, prior
+
+__all__ = ["GOLDEN", "corpus"]
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+METADATA = {"icc": bytes(range(40)), "exif": b"Exif\0\0II*\0\x08\0\0\0\0\0", "xmp": b"<x/>"}
+
+
+def corpus() -> dict[str, bytes]:
+    """Return the golden files and those of random Fields, by name."""
+    golden = {path.stem: path.read_bytes() for path in sorted(GOLDEN.glob("*.siren"))}
+    return golden | {name: stream.write(field) for name, field in _fields()}
+
+
+def _fields() -> Iterator[tuple[str, Field]]:
+    """Yield small Fields: each model, depth, number of channels and prior, with much and little."""
+    for channels in (1, 2, 3, 4):
+        for depth in (8, 16):
+            name = f"{channels}_{depth}"
+            # Repeated weights are what zstd is the better coder for.
+            coordinate = make_field(
+                channels, width=9, height=7, depth=depth, channels=channels, hidden_layers=2
+            )
+            yield f"coordinate_{name}", coordinate
+            yield f"zstd_{name}", replace(_repeated(coordinate), metadata=METADATA)
+            yield f"grid_{name}", _grids(channels, depth, features=(1, 0, 2), neighbours=7)
+            if channels in (1, 3):
+                apart = replace(coordinate, alpha=_plane(9, 7, depth, hard=channels == 1))
+                yield f"apart_{name}", apart
+    wide = _grids(3, 8, features=(2, 1, 1, 1), neighbours=24)
+    yield "grid_metadata", replace(wide, metadata=METADATA)
+    yield "grid_empty", replace(wide, latents=tuple(map(np.zeros_like, wide.latents)))
+    yield "one_pixel", make_field(5, width=1, height=1, hidden_layers=1, hidden_features=1)
+    yield "many_layers", make_field(6, width=3, height=20, hidden_layers=16, hidden_features=2)
+    for id_ in prior.IDS:
+        for channels in (1, 3):
+            moved = _of_prior(PriorName(id_, 20 * id_ + 9), channels)
+            yield f"prior_{id_}_{channels}", moved
+            yield f"prior_{id_}_{channels}_apart", replace(moved, alpha=_plane(10, 6, 8))
+
+
+def _plane(
+    width: int, height: int, depth: int, *, hard: bool = False
+) -> npt.NDArray[np.uint8 | np.uint16]:
+    """Return an alpha that rises to the right, or is 0 on the left and opaque on the right."""
+    y, x = np.mgrid[:height, :width]
+    peak = (1 << depth) - 1
+    plane = (x > 4) * peak if hard else (19 * x + 7 * y) * peak // 255
+    return np.asarray(plane, np.uint8 if depth == 8 else np.uint16)
+
+
+def _repeated(field: Field) -> Field:
+    """Return a Field whose weights come from few large integers, over and over."""
+    pattern = np.arange(-3000, 3000, 500, dtype=np.int32)
+    layers = (
+        Layer(*(_filled(tensor, pattern) for tensor in (layer.weight, layer.bias)))
+        for layer in field.layers
+    )
+    return replace(field, layers=tuple(layers))
+
+
+def _filled(tensor: QuantisedTensor, pattern: npt.NDArray[np.int32]) -> QuantisedTensor:
+    return QuantisedTensor(np.resize(pattern, tensor.values.shape), tensor.exponent)
+
+
+def _grids(channels: int, depth: int, *, features: tuple[int, ...], neighbours: int) -> Field:
+    """Return a Field of random grids, with escapes, and a random context network."""
+    rng = np.random.default_rng(channels)
+    plain = make_field(
+        channels,
+        width=11,
+        height=8,
+        depth=depth,
+        channels=channels,
+        hidden_layers=2,
+        hidden_features=6,
+        features=features,
+    )
+    architecture = replace(plain.architecture, neighbours=neighbours, context_features=3)
+    context = []
+    for index, (n_out, n_in) in enumerate(architecture.context_shapes):
+        biases = (architecture.grids, n_out) if index == 0 else (n_out,)
+        weight = rng.normal(0, 0.7 / math.sqrt(n_in), (n_out, n_in))
+        context.append(Layer(quantise(weight, -8), quantise(rng.normal(0, 0.5, biases), -9)))
+    levels = tuple(np.where(rng.uniform(size=x.shape) < 0.03, 300, x) for x in plain.latents)
+    return replace(
+        plain,
+        architecture=architecture,
+        context=tuple(context),
+        latents=tuple(level.astype(np.int32) for level in levels),
+    )
+
+
+def _of_prior(name: PriorName, channels: int) -> Field:
+    """Return a Field with a few differences from a prior in every third tensor."""
+    known = prior.load(name.id)
+    architecture = known.architecture_for(channels)
+    assert architecture is not None
+    rng = np.random.default_rng(channels)
+    tensors = []
+    for index, x in enumerate(known.expect(channels, name.quality)):
+        integers = np.rint(rng.laplace(0, 0.4, x.tensor.values.shape)).astype(np.int32)
+        octaves = 9 if index < 2 * len(architecture.shapes) else 3
+        values = x.tensor.values + (integers << octaves) * (index % 3 == 0)
+        tensors.append(QuantisedTensor(values, x.tensor.exponent))
+    layers = tuple(Layer(*pair) for pair in zip(tensors[::2], tensors[1::2], strict=True))
+    depth = len(architecture.shapes)
+    levels = tuple(
+        rng.integers(-1, 2, shape, np.int32) for shape in latents.shapes(architecture, 10, 6)
+    )
+    return Field(
+        *(10, 6, 8, architecture, layers[:depth]),
+        latents=levels,
+        context=layers[depth:],
+        prior=name,
+    )
