@@ -227,6 +227,6 @@ def _watch(count: int) -> int:
         if number in (count // 20, count // 4, count // 2, 3 * count // 4):
             print(f"{number:>6} decodes: {resident() / 2**20:.1f} MiB")
         codec.decode(files[number % len(files)])
-    print(f"{count:>6} decodes: {resident() / 2**20:.1f} MiB, peak {peak() / 2**20:.1f} MiB")
+    print(f"{count:>6} decodes: {resident() / 2**20:.1f} MiB")
     print(f"{time.perf_counter() - began:.1f} s")
     return 0

@@ -11,7 +11,7 @@ from hypothesis import strategies
 from fuzz import run as fuzzing
 from fuzz.corpus import corpus
 from fuzz.mutate import assembled, mutant, parts_of, seal, systematic
-from siren_codec import codec, stream
+from siren_codec import stream
 from siren_codec.errors import FormatError, SirenError
 from siren_codec.stream import Limits, format, weights
 
@@ -165,16 +165,3 @@ def test_a_process_that_grows_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert fuzzing.main(["40", "--seed", "5"]) == 0
     assert "40 mutants" in capsys.readouterr().out
-
-
-# Many decodes of one process
-
-
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
-def test_200_decodes_do_not_grow() -> None:
-    files = list(FILES.values())
-    for number in range(200):
-        if number == 50:
-            before = fuzzing.resident()
-        codec.decode(files[number % 50])
-    assert fuzzing.resident() - before < 32 << 20
