@@ -1,5 +1,6 @@
 """Decoding from many threads at once, and many times in one process."""
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from fuzz.run import resident
 from siren_codec import codec, stream
 from siren_codec.errors import FormatError
 from siren_codec.field import evaluate
+from siren_codec.field.threads import available_cores
 
 T = TypeVar("T")
 
@@ -104,3 +106,11 @@ def test_200_decodes_do_not_grow() -> None:
             before = resident()
         codec.decode(FILES[number % 50])
     assert resident() - before < 32 << 20
+
+
+def test_cores_where_the_system_does_not_say_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert available_cores() == 6
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert available_cores() == 1
