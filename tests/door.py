@@ -13,7 +13,7 @@ from pathlib import Path
 
 from siren_codec import image
 from siren_codec.errors import SirenError
-from siren_codec.stream import DEFAULT_LIMITS
+from siren_codec.limits import DEFAULT_LIMITS
 
 __all__ = ["knock", "main"]
 

@@ -20,7 +20,7 @@ from PIL import Image
 import siren_codec
 from siren_codec import cli, image
 from siren_codec.errors import LimitError, PictureError, UsageError
-from siren_codec.stream import DEFAULT_LIMITS
+from siren_codec.limits import DEFAULT_LIMITS
 
 MAX_PIXELS = 1 << 20
 Generator = np.random.Generator
