@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import zstandard
 from conftest import make_field, quantise
 
+from fuzz.mutate import seal, varint
 from siren_codec import stream
-from siren_codec.field import Field, Layer, PriorName, QuantisedTensor
+from siren_codec.field import Architecture, Field, Layer, PriorName, QuantisedTensor
 from siren_codec.stream import latents, prior
+from siren_codec.stream.frame import compress
 
-__all__ = ["GOLDEN", "corpus"]
+__all__ = ["GOLDEN", "bombs", "corpus"]
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 METADATA = {"icc": bytes(range(40)), "exif": b"Exif\0\0II*\0\x08\0\0\0\0\0", "xmp": b"<x/>"}
@@ -23,6 +26,54 @@ def corpus() -> dict[str, bytes]:
     """Return the golden files and those of random Fields, by name."""
     golden = {path.stem: path.read_bytes() for path in sorted(GOLDEN.glob("*.siren"))}
     return golden | {name: stream.write(field) for name, field in _fields()}
+
+
+def bombs() -> dict[str, bytes]:
+    """Return files of some hundred bytes that ask for as much as the format allows, by name."""
+    network = Architecture(4, 16, 512)
+    zeros = _zeros(network)
+    return {
+        "largest network": _file(1, 1, network, zeros),
+        "largest network, 1 megapixel": _file(1024, 1024, network, zeros),
+        "alpha of 1 megapixel": _file(1024, 1024, Architecture(1, 1, 1), None, bits=1024 * 128),
+        "a narrow strip": _file(65_535, 16, Architecture(3, 16, 16), None),
+        "grids, none coded": _file(
+            512, 512, Architecture(3, 1, 1, 30.0, 30.0, (4,), 24, 64), None, flags=b"\0"
+        ),
+    }
+
+
+def _file(
+    width: int,
+    height: int,
+    network: Architecture,
+    weights: bytes | None,
+    *,
+    bits: int = 0,
+    flags: bytes = b"",
+) -> bytes:
+    """Return a file of weights that are all 0, and of an alpha section of so many bytes."""
+    samples = network.channels - 1 + (0x11 if bits else 0)
+    body = b"\x89SRN\x01" + varint(width) + varint(height) + bytes([samples])
+    body += bytes([network.hidden_layers]) + varint(network.hidden_features) + varint(120) * 2
+    body += bytes([len(network.features), *network.features])
+    if network.features:
+        body += bytes([network.neighbours, network.context_features])
+    sections = {1: weights or _zeros(network)}
+    if network.features:
+        sections[2] = flags
+    if bits:
+        sections[3] = b"\3" + compress(bytes(bits))
+    for id_, payload in sections.items():
+        body += bytes([id_]) + varint(len(payload)) + payload
+    return seal(body)
+
+
+def _zeros(network: Architecture) -> bytes:
+    """Return a weights section of zeros."""
+    shapes = network.tensor_shapes
+    raw = bytes(sum(map(math.prod, shapes)))
+    return b"\1" + b"\x10" * len(shapes) + b"\1" + zstandard.ZstdCompressor().compress(raw)
 
 
 def _fields() -> Iterator[tuple[str, Field]]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies
 
 from fuzz import run as fuzzing
-from fuzz.corpus import corpus
+from fuzz.corpus import bombs, corpus
 from fuzz.mutate import assembled, mutant, parts_of, seal, systematic
 from siren_codec import stream
 from siren_codec.errors import FormatError, SirenError
@@ -69,6 +69,16 @@ def test_each_prefix_and_flipped_bit_and_extreme_field(name: str) -> None:
     report = fuzzing.run(mutants, LIMITS)
     assert not [(number, what, data.hex()) for number, what, data in report.failures]
     assert report.outcomes["FormatError"] > 100
+
+
+def test_few_bytes_that_ask_for_much() -> None:
+    """Within the limits they take little time and memory; a megapixel of the largest is refused."""
+    files = bombs()
+    report = fuzzing.run(files.items())
+    assert not [(name, what) for name, what, _ in report.failures]
+    assert max(map(len, files.values())) < 1000
+    assert report.outcomes == {"read": len(files) - 1, "LimitError": 1}
+    assert report.grown < 256 << 20
 
 
 def test_a_mutant_is_the_same_again_and_comes_with_both_checksums() -> None:
