@@ -31,49 +31,43 @@ def corpus() -> dict[str, bytes]:
 def bombs() -> dict[str, bytes]:
     """Return files of some hundred bytes that ask for as much as the format allows, by name."""
     network = Architecture(4, 16, 512)
-    zeros = _zeros(network)
+    grids = Architecture(3, 1, 1, features=(4,), neighbours=24, context_features=64)
+    likely = b"\x0f\0" + bytes(4)
     return {
-        "largest network": _file(1, 1, network, zeros),
-        "largest network, 1 megapixel": _file(1024, 1024, network, zeros),
-        "alpha of 1 megapixel": _file(1024, 1024, Architecture(1, 1, 1), None, bits=1024 * 128),
-        "a narrow strip": _file(65_535, 16, Architecture(3, 16, 16), None),
-        "grids, none coded": _file(
-            512, 512, Architecture(3, 1, 1, 30.0, 30.0, (4,), 24, 64), None, flags=b"\0"
-        ),
+        "largest network": _file(1, 1, network),
+        "largest network, 1 megapixel": _file(1024, 1024, network),
+        "alpha of 1 megapixel": _file(1024, 1024, Architecture(1, 1, 1), bits=1024 * 128),
+        "a narrow strip": _file(65_535, 16, Architecture(3, 16, 16)),
+        "grids, none coded": _file(512, 512, grids, latents=b"\0"),
+        "grids of integers that cost nothing": _file(256, 256, grids, latents=likely),
     }
 
 
 def _file(
-    width: int,
-    height: int,
-    network: Architecture,
-    weights: bytes | None,
-    *,
-    bits: int = 0,
-    flags: bytes = b"",
+    width: int, height: int, network: Architecture, *, bits: int = 0, latents: bytes = b""
 ) -> bytes:
-    """Return a file of weights that are all 0, and of an alpha section of so many bytes."""
+    """Return a file whose weights are 0, but for the last, which is -64.
+
+    With grids that is the logarithm of their integers' scale: a 0 then costs next to nothing.
+    `bits` are the bytes of an alpha of 0.
+    """
     samples = network.channels - 1 + (0x11 if bits else 0)
     body = b"\x89SRN\x01" + varint(width) + varint(height) + bytes([samples])
     body += bytes([network.hidden_layers]) + varint(network.hidden_features) + varint(120) * 2
     body += bytes([len(network.features), *network.features])
     if network.features:
         body += bytes([network.neighbours, network.context_features])
-    sections = {1: weights or _zeros(network)}
+    shapes = network.tensor_shapes
+    raw = bytes(sum(map(math.prod, shapes)) - 1) + b"\x7f"
+    frame = zstandard.ZstdCompressor().compress(raw)
+    sections = {1: b"\1" + b"\x18" * len(shapes) + b"\1" + frame}
     if network.features:
-        sections[2] = flags
+        sections[2] = latents
     if bits:
         sections[3] = b"\3" + compress(bytes(bits))
     for id_, payload in sections.items():
         body += bytes([id_]) + varint(len(payload)) + payload
     return seal(body)
-
-
-def _zeros(network: Architecture) -> bytes:
-    """Return a weights section of zeros."""
-    shapes = network.tensor_shapes
-    raw = bytes(sum(map(math.prod, shapes)))
-    return b"\1" + b"\x10" * len(shapes) + b"\1" + zstandard.ZstdCompressor().compress(raw)
 
 
 def _fields() -> Iterator[tuple[str, Field]]:
