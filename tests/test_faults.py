@@ -273,13 +273,8 @@ def running_out(
 @ARCHITECTURES
 @pytest.mark.parametrize(
     ("name", "call", "part"),
-    [
-        ("torch on a CPU", 0, 0),
-        ("Python", 0, 3),
-        ("torch on a GPU", 2, 2),
-        ("torch on a CPU", 7, 1),
-    ],
-    ids=["first", "within", "real", "rounded"],
+    [("Python", 0, 3), ("torch on a GPU", 2, 2), ("torch on a CPU", 7, 0)],
+    ids=["first step", "later", "rounded"],
 )
 @pytest.mark.usefixtures("small_tiles")
 def test_a_fit_goes_on_with_half_the_tile(
@@ -301,7 +296,7 @@ def test_a_fit_goes_on_with_half_the_tile(
         halving(patch, call)
         wanted = fit(pixels, architecture=architecture, schedule=schedule)
     assert stream.write(found.field) == stream.write(wanted.field)
-    if call == 0:
+    if call == 0 and not architecture.grids:
         # Sums of other parts are rounded otherwise, which a few steps of a SIREN magnify.
         whole = fit(pixels, architecture=architecture, schedule=schedule)
         assert found.quantised_psnr == pytest.approx(whole.quantised_psnr, abs=0.1)
