@@ -1,6 +1,7 @@
 """Picture files <-> Picture: pixels with their depth, and the metadata that goes with them."""
 
 import io
+import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -304,6 +305,25 @@ def _check_kind(image: Image.Image) -> None:
     tile = tags.get(ExifTags.Base.TileWidth, 1) * tags.get(ExifTags.Base.TileLength, 1)
     if tile > max(image.width * image.height, deep.LARGEST_TILE):
         raise PictureError(f"broken picture: tiles of {tile} pixels")
+    # Pillow leaves black what has none.
+    found, expected = np.size(tags.get(ExifTags.Base.TileOffsets, ())), _tiles(tags)
+    if found < expected:
+        raise PictureError(f"broken picture: expected {expected} tiles, found {found}")
+
+
+def _tiles(tags: Mapping[int, Any]) -> int:
+    """Return how many tiles a TIFF that has tiles must have, 0 for other pictures.
+
+    By its own width and height: Pillow swaps those of a picture that lies on its side.
+    """
+    width, height = tags.get(ExifTags.Base.TileWidth), tags.get(ExifTags.Base.TileLength)
+    if not width or not height:
+        return 0
+    across = math.ceil(tags[ExifTags.Base.ImageWidth] / width)
+    down = math.ceil(tags[ExifTags.Base.ImageLength] / height)
+    in_planes = tags.get(ExifTags.Base.PlanarConfiguration) == 2
+    planes: int = tags.get(ExifTags.Base.SamplesPerPixel, 1) if in_planes else 1
+    return across * down * planes
 
 
 def _what_pillow_drops(image: Image.Image) -> list[str]:

@@ -167,8 +167,8 @@ def test_a_size_that_is_only_declared_is_refused_before_it_is_allocated(name: st
         image.load(data, max_pixels=DEFAULT_LIMITS.pixels)
 
 
-FILLED_UP = ("jpeg", "gif", "tiff_tiles")
-"""What Pillow completes: with grey, with what lies behind a smaller frame, with black."""
+FILLED_UP = ("jpeg", "gif")
+"""What Pillow completes: with grey, and with what lies behind a smaller frame."""
 
 
 @pytest.mark.parametrize("name", [name for name in NO_WEBP if not name.startswith(FILLED_UP)])
@@ -176,6 +176,31 @@ def test_pixels_that_are_not_there_are_refused(name: str) -> None:
     outcome, message = knock(declaring(name, LARGE), LARGE**2)
     assert outcome == "refused", message
     assert f"{LARGE}x{LARGE}" not in message
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_tiff_has_all_of_its_tiles(orientation: int, planar: str, dtype: type) -> None:
+    """48 x 16 pixels, on their side or not, in three tiles, or in nine."""
+    pixels = np.random.default_rng(4).integers(0, 255, (16, 48, 3), dtype)
+    out = io.BytesIO()
+    tifffile.imwrite(
+        *(out, pixels if planar == "contig" else pixels.transpose(2, 0, 1)),
+        photometric="rgb",
+        planarconfig=planar,
+        tile=(16, 16),
+        metadata=None,
+        extratags=[(274, 3, 1, orientation, True)],
+    )
+    found = image.load(out.getvalue(), max_pixels=MAX_PIXELS).pixels
+    np.testing.assert_array_equal(found, pixels if orientation == 1 else np.rot90(pixels, -1))
+    fewer = bytearray(out.getvalue())
+    entry = next(at for at in range(len(fewer)) if struct.unpack_from("<H", fewer, at)[0] == 257)
+    assert struct.unpack_from("<HHI", fewer, entry) == (257, 4, 1)
+    struct.pack_into("<I", fewer, entry + 8, 17)
+    outcome, message = knock(bytes(fewer), MAX_PIXELS)
+    assert outcome == "refused", message
 
 
 @pytest.mark.parametrize("name", ["webp", "webp_lossless"])
