@@ -319,8 +319,8 @@ def _tiles(tags: Mapping[int, Any]) -> int:
     width, height = tags.get(ExifTags.Base.TileWidth), tags.get(ExifTags.Base.TileLength)
     if not width or not height:
         return 0
-    across = math.ceil(tags[ExifTags.Base.ImageWidth] / width)
-    down = math.ceil(tags[ExifTags.Base.ImageLength] / height)
+    across: int = math.ceil(tags[ExifTags.Base.ImageWidth] / width)
+    down: int = math.ceil(tags[ExifTags.Base.ImageLength] / height)
     in_planes = tags.get(ExifTags.Base.PlanarConfiguration) == 2
     planes: int = tags.get(ExifTags.Base.SamplesPerPixel, 1) if in_planes else 1
     return across * down * planes
