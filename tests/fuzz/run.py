@@ -39,6 +39,7 @@ __all__ = ["LIMITS", "MEMORY", "SECONDS", "Report", "examine", "main", "resident
 LIMITS = Limits(pixels=1 << 20, multiply_adds=1 << 36)
 """What a mutant may ask for: with the default it might rightly take minutes."""
 SECONDS = 5.0
+"""Of the processor's time that a mutant may take."""
 MEMORY = 512 << 20
 """Bytes by which the process may grow, whatever it reads within LIMITS."""
 SIDE = 64
@@ -55,6 +56,7 @@ class Report:
     failures: list[tuple[str, str, bytes]] = field(default_factory=list)
     """The name of a mutant, what it did, and its bytes."""
     slowest: tuple[float, str] = (0.0, "none")
+    """In seconds of the processor's time, which other processes do not lengthen."""
     grown: int = 0
     """Bytes by which the process's peak grew."""
 
@@ -99,12 +101,12 @@ def run(mutants: Iterable[tuple[str, bytes]], limits: Limits = LIMITS) -> Report
     """Examine mutants, given by name and bytes, in this process."""
     forget_peak()
     report, first = Report(), peak()
-    with warnings.catch_warnings(), _alarm() as within:
+    with warnings.catch_warnings(), _alarms():
         warnings.simplefilter("error")
         for name, data in mutants:
-            began = time.perf_counter()
+            began = time.process_time()
             try:
-                with within(SECONDS):
+                with _timed():
                     outcome = examine(data, limits)
             except KeyboardInterrupt:
                 raise
@@ -113,7 +115,7 @@ def run(mutants: Iterable[tuple[str, bytes]], limits: Limits = LIMITS) -> Report
                 outcome = "failed"
                 report.failures.append((name, f"{type(error).__name__}: {error}", data))
             report.outcomes[outcome] += 1
-            report.slowest = max(report.slowest, (time.perf_counter() - began, name))
+            report.slowest = max(report.slowest, (time.process_time() - began, name))
             grown = peak() - first
             if report.grown <= MEMORY < grown:
                 report.failures.append((name, f"grew by {grown >> 20} MiB", data))
@@ -121,32 +123,37 @@ def run(mutants: Iterable[tuple[str, bytes]], limits: Limits = LIMITS) -> Report
     return report
 
 
+_TIMERS = ((signal.ITIMER_PROF, signal.SIGPROF, 1), (signal.ITIMER_REAL, signal.SIGALRM, 12))
+"""Timers, their signals, and after how many SECONDS they ring: of the processor's time, and of any,
+for a reader that waits for ever.
+"""
+
+
 @contextmanager
-def _alarm() -> Iterator["_Within"]:
-    """Let SIGALRM raise _HangError."""
+def _alarms() -> Iterator[None]:
+    """Let the timers raise _HangError."""
 
     def ring(number: int, frame: FrameType | None) -> None:
         raise _HangError(f"more than {SECONDS:g} s")
 
-    before = signal.signal(signal.SIGALRM, ring)
+    before = [signal.signal(number, ring) for _, number, _ in _TIMERS]
     try:
-        yield _Within()
+        yield
     finally:
-        signal.signal(signal.SIGALRM, before)
+        for (_, number, _), handler in zip(_TIMERS, before, strict=True):
+            signal.signal(number, handler)
 
 
-class _Within:
-    """`with within(seconds):` an alarm rings after so many seconds, unless it has ended."""
-
-    def __call__(self, seconds: float) -> "_Within":
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        return self
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+@contextmanager
+def _timed() -> Iterator[None]:
+    """Set the timers, and stop them."""
+    for timer, _, share in _TIMERS:
+        signal.setitimer(timer, share * SECONDS)
+    try:
+        yield
+    finally:
+        for timer, _, _ in _TIMERS:
+            signal.setitimer(timer, 0)
 
 
 def peak() -> int:
@@ -225,7 +232,7 @@ def _print(report: Report, seconds: float) -> None:
     print(f"{total} mutants in {seconds:.0f} s")
     for outcome, count in report.outcomes.most_common():
         print(f"  {outcome:<12} {count:>9} {count / max(total, 1):7.2%}")
-    print(f"slowest: {report.slowest[0]:.2f} s, {report.slowest[1]}")
+    print(f"slowest: {report.slowest[0]:.2f} s of the processor's time, {report.slowest[1]}")
     print(f"the process's peak grew by {report.grown / 2**20:.0f} MiB")
     for name, what, data in report.failures:
         FAILURES.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """Hostile files: a mutant is read, or refused with one line, and nothing else happens."""
 
+import threading
 from pathlib import Path
 from typing import NoReturn
 
@@ -133,6 +134,8 @@ def test_whatever_follows_the_magic_is_refused(data: bytes) -> None:
 
 # The fuzzer itself
 
+BAD = ("slow", "waiting", "warning", "bug")
+
 
 def test_what_is_neither_read_nor_refused_is_a_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -142,6 +145,8 @@ def test_what_is_neither_read_nor_refused_is_a_failure(
             case b"slow":
                 while True:
                     pass
+            case b"waiting":
+                threading.Event().wait()
             case b"warning":
                 np.float32(1e38) * np.float32(1e38)
             case b"bug":
@@ -149,20 +154,21 @@ def test_what_is_neither_read_nor_refused_is_a_failure(
         raise FormatError("expected a .siren file")
 
     monkeypatch.setattr(stream, "read", broken)
-    monkeypatch.setattr(fuzzing, "SECONDS", 0.1)
+    monkeypatch.setattr(fuzzing, "SECONDS", 0.05)
     monkeypatch.setattr(fuzzing, "FAILURES", tmp_path)
-    mutants = [(name, name.encode()) for name in ("refused", "slow", "warning", "bug", "other")]
+    mutants = [(name, name.encode()) for name in ("refused", *BAD, "other")]
     report = fuzzing.run(mutants)
-    assert report.outcomes == {"FormatError": 2, "failed": 3}
+    assert report.outcomes == {"FormatError": 2, "failed": 4}
     assert [(name, what.split(":")[0]) for name, what, _ in report.failures] == [
         ("slow", "_HangError"),
+        ("waiting", "_HangError"),
         ("warning", "RuntimeWarning"),
         ("bug", "IndexError"),
     ]
     fuzzing._print(report, 1.0)
-    assert "5 mutants" in capsys.readouterr().out
+    assert "6 mutants" in capsys.readouterr().out
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
-        f"{name}.siren": name.encode() for name in ("slow", "warning", "bug")
+        f"{name}.siren": name.encode() for name in BAD
     }
 
 
