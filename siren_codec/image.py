@@ -1,9 +1,10 @@
 """Picture files <-> Picture: pixels with their depth, and the metadata that goes with them."""
 
 import io
+import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import IO, Any
@@ -63,18 +64,22 @@ class Picture:
 
 
 def load(source: str | os.PathLike[str] | bytes, *, max_pixels: int) -> Picture:
-    """Read a picture file, or its bytes. Raises PictureError or LimitError."""
+    """Read a picture file, or its bytes. Raises PictureError or LimitError.
+
+    What Pillow warns of is among the notices.
+    """
     name = "standard input" if isinstance(source, bytes) else os.fspath(source)
     try:
-        with _pillow_errors(), _bomb_limit(max_pixels), _opened(source) as file:
+        with _pillow_errors(), _bomb_limit(max_pixels) as said, _opened(source) as file:
             try:
                 _check_png(file)
                 with Image.open(file) as image:
-                    return from_pil(image, max_pixels=max_pixels)
+                    picture = from_pil(image, max_pixels=max_pixels)
             except UnidentifiedImageError:
-                return _from_odd_tiff(file, max_pixels)
+                picture = _from_odd_tiff(file, max_pixels)
     except (LimitError, PictureError) as error:
         raise type(error)(f"{name}: {error}") from None
+    return replace(picture, notices=picture.notices + _notices_of(said))
 
 
 def from_pil(image: Image.Image, *, max_pixels: int) -> Picture:
@@ -227,18 +232,30 @@ def _pillow_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _bomb_limit(max_pixels: int) -> Iterator[None]:
-    """Put our limit in the place of Pillow's own, which is a global, and silence its warning.
+def _bomb_limit(max_pixels: int) -> Iterator[list[warnings.WarningMessage]]:
+    """Put our limit in the place of Pillow's own, which is a global, and collect its warnings.
 
-    `from_pil` checks the limit before a pixel is decoded, and says more than the warning does.
+    That of the limit is left out: `from_pil` checks it before a pixel is decoded, and says more.
     """
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            yield
+            yield said
     finally:
         Image.MAX_IMAGE_PIXELS = before
+
+
+def _notices_of(said: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
+    """Return what Pillow says of broken tags, each once and in a line; other warnings go on."""
+    notices: dict[str, None] = {}
+    for each in said:
+        if each.category is UserWarning:
+            notices[f"Pillow: {' '.join(str(each.message).split())}"] = None
+        else:
+            warnings.warn(each.message, each.category, stacklevel=3)
+    return tuple(notices)
 
 
 def _check_png(file: IO[bytes]) -> None:
@@ -288,6 +305,25 @@ def _check_kind(image: Image.Image) -> None:
     tile = tags.get(ExifTags.Base.TileWidth, 1) * tags.get(ExifTags.Base.TileLength, 1)
     if tile > max(image.width * image.height, deep.LARGEST_TILE):
         raise PictureError(f"broken picture: tiles of {tile} pixels")
+    # Pillow leaves black what has none.
+    found, expected = np.size(tags.get(ExifTags.Base.TileOffsets, ())), _tiles(tags)
+    if found < expected:
+        raise PictureError(f"broken picture: expected {expected} tiles, found {found}")
+
+
+def _tiles(tags: Mapping[int, Any]) -> int:
+    """Return how many tiles a TIFF that has tiles must have, 0 for other pictures.
+
+    By its own width and height: Pillow swaps those of a picture that lies on its side.
+    """
+    width, height = tags.get(ExifTags.Base.TileWidth), tags.get(ExifTags.Base.TileLength)
+    if not width or not height:
+        return 0
+    across: int = math.ceil(tags[ExifTags.Base.ImageWidth] / width)
+    down: int = math.ceil(tags[ExifTags.Base.ImageLength] / height)
+    in_planes = tags.get(ExifTags.Base.PlanarConfiguration) == 2
+    planes: int = tags.get(ExifTags.Base.SamplesPerPixel, 1) if in_planes else 1
+    return across * down * planes
 
 
 def _what_pillow_drops(image: Image.Image) -> list[str]:

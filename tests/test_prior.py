@@ -293,6 +293,15 @@ def test_a_broken_prior_is_an_error(grids: Prior, data: bytes, folder: Path) -> 
         stream.read(data)
 
 
+def test_a_prior_that_cannot_be_read_is_an_error(grids: Prior, data: bytes, folder: Path) -> None:
+    path = folder / f"prior-{ID}.npz"
+    path.unlink()
+    path.mkdir()
+    prior.load.cache_clear()
+    with pytest.raises(SirenError, match=f"prior-{ID}.npz: Is a directory"):
+        stream.read(data)
+
+
 def sealed(data: bytes) -> bytes:
     """Return a file with its checksum made right."""
     return data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "little")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from siren_codec import __version__, codec, metrics, output
+from siren_codec import __version__, metrics, output, summary
 from siren_codec.bench import commands
 from siren_codec.bench.environment import code_key
 from siren_codec.bench.peers import Peer
@@ -191,7 +191,7 @@ class OurJob(Job):
             _, encoded = commands.encode(source, target, self.options)
             decoded, decoding = commands.decode(target, back)
             data = target.read_bytes()
-        found = codec.info(data)
+        found = summary.info(data)
         grids = [{"level": grid["level"], "bytes": grid["bytes"]} for grid in found["latents"]]
         return _Coded(
             data,

@@ -1,0 +1,1 @@
+"""Hostile files: mutants of `.siren` files, and what reading them may do."""
