@@ -122,8 +122,8 @@ def _is_done(job: Job, row: Row | None, out: Path) -> bool:
 
 def _is_kept(row: Row, out: Path) -> bool:
     """Tell whether a row's file is there, and not that of another picture of the same name."""
-    file = out / row["file"]
-    return file.is_file() and file.stat().st_size == int(row["bytes"])
+    file = out / str(row["file"])
+    return file.is_file() and file.stat().st_size == row["bytes"]
 
 
 def _name(job: Job) -> str:
