@@ -51,6 +51,8 @@ LARGEST_TILE = 1 << 22
 """Pixels of a TIFF's tile, in a picture that is no larger."""
 
 _PLANAR, _EXIF_IFD, _GPS_IFD = 2, ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo
+_HORIZONTAL = 2
+"""The predictor by which a sample is stored as its difference from the one before."""
 _DEFLATE = (8, 32946)
 _HEAD = 1 << 20
 _BLOCK = 1 << 22
@@ -330,8 +332,7 @@ def _tiff_pixels(page: Any, size: tuple[int, int], notices: list[str]) -> Pixels
             f"expected a TIFF of this layout with no or deflate compression, "
             f"found {getattr(page.compression, 'name', page.compression)}"
         )
-    _check_segments(page, size)
-    pixels = page.asarray(squeeze=False, maxworkers=1)[:, 0]
+    pixels = _unpacked(page, size)
     # (planes, height, width, samples)
     pixels = np.concatenate(list(pixels), axis=2) if len(pixels) > 1 else pixels[0]
     if photometric == 0:
@@ -358,34 +359,47 @@ def _with_extra(pixels: Pixels, colours: int, extra: Sequence[int], notices: lis
     return pixels[:, :, :kept]
 
 
-def _check_segments(page: Any, size: tuple[int, int]) -> None:
-    """Check that the strips or tiles of a page hold its pixels, and unpack to no more than those.
+def _unpacked(page: Any, size: tuple[int, int]) -> Pixels:
+    """Return the (planes, height, width, samples) that the strips or tiles of a page hold.
 
-    tifffile leaves what is missing as it finds it in memory, and bounds nothing.
+    tifffile leaves what is missing as it finds it in memory, bounds nothing, and what it takes
+    depends on the libraries that it finds.
     """
     width, height = page.imagewidth, page.imagelength
-    samples = page.samplesperpixel
-    planes = samples if page.planarconfig == _PLANAR else 1
+    planes = page.samplesperpixel if page.planarconfig == _PLANAR else 1
+    samples = page.samplesperpixel // planes
     rows, columns = min(page.rowsperstrip, height), width
     if page.is_tiled:
         rows, columns = page.tilelength, page.tilewidth
     down, across = -(-height // rows), -(-width // columns)
-    sizes = page.dataoffsets, page.databytecounts
+    places = page.dataoffsets, page.databytecounts
     if (width, height) != size or rows * columns > max(width * height, LARGEST_TILE):
         raise PictureError("broken picture: the size of its tiles")
-    if any(len(numbers) != planes * down * across for numbers in sizes):
+    if any(len(numbers) != planes * down * across for numbers in places):
         raise PictureError("broken picture: the number of its strips")
-    row = columns * page.dtype.itemsize * samples // planes
-    for index, (offset, count) in enumerate(zip(*sizes, strict=True)):
+    if page.fillorder != 1:
+        raise PictureError("expected a TIFF of this layout with the high bit first")
+    stored = page.dtype.newbyteorder(page.parent.byteorder)
+    pixels = np.empty((planes, height, width, samples), page.dtype)
+    row = columns * samples * stored.itemsize
+    for index, (offset, count) in enumerate(zip(*places, strict=True)):
+        plane, place = divmod(index, down * across)
+        top, left = place // across * rows, place % across * columns
         # The last strip has fewer rows, or is filled up.
-        last = not page.is_tiled and index % down == down - 1
-        least = (height - (down - 1) * rows if last else rows) * row
+        least = (rows if page.is_tiled else min(rows, height - top)) * row
         page.parent.filehandle.seek(offset)
         found = page.parent.filehandle.read(count)
         if page.compression in _DEFLATE:
             found = zlib.decompressobj().decompress(found, rows * row + 1)
         if not least <= len(found) <= rows * row:
             raise PictureError(f"expected strips of {rows * row} bytes, found {len(found)}")
+        out = pixels[plane, top : top + rows, left : left + columns]
+        part = np.frombuffer(found, stored, least // stored.itemsize).reshape(-1, columns, samples)
+        part = part[: out.shape[0]].astype(page.dtype)
+        if page.predictor == _HORIZONTAL:
+            np.add.accumulate(part, axis=1, dtype=part.dtype, out=part)
+        out[...] = part[:, : out.shape[1]]
+    return pixels
 
 
 def _filtered(pixels: Pixels) -> Iterator[bytes]:

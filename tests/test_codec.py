@@ -236,6 +236,29 @@ def test_import_is_lazy() -> None:
     assert _run(f"import sys, siren_codec; print({heavy} & set(sys.modules))") == "set()\n"
 
 
+def test_reading_runs_no_code_opens_no_other_file_and_reaches_no_network(tmp_path: Path) -> None:
+    golden = Path(__file__).parent / "golden"
+    script = f"""
+import sys
+from pathlib import Path
+import siren_codec
+files = [path.read_bytes() for path in sorted(Path({str(golden)!r}).glob("*.siren"))]
+def read_all():
+    for data in files:
+        siren_codec.decode(data, scale=1.5)
+        siren_codec.info(data)
+read_all()  # Imports, and the package's own priors.
+seen, watching = [], True
+sys.addaudithook(lambda event, arguments: watching and seen.append((event, *arguments[:1])))
+read_all()
+watching = False
+# threadpoolctl looks for BLAS in the process's own map.
+usual = {{("open", "/proc/self/maps"), ("_thread.start_new_thread",)}}
+print(len(files) > 10, {{each for each in seen if not each[0].startswith("object.")}} - usual)
+"""
+    assert _run(script) == "True set()\n"
+
+
 def test_decoding_never_imports_torch(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.siren"
     path.write_bytes(data)

@@ -579,6 +579,11 @@ def test_the_last_strip_may_be_filled_up(rows: int, compression: int) -> None:
     np.testing.assert_array_equal(read(data).pixels, pixels[:rows])
 
 
+def test_a_tiff_with_the_low_bit_first_is_refused() -> None:
+    data = noise((5, 6, 2), np.uint16).tobytes()
+    assert "the high bit first" in refused(tiff(data, 6, 5, **GREY_AND_ALPHA, _266=2))
+
+
 def test_a_tiff_that_unpacks_to_more_than_its_pixels_is_refused() -> None:
     bomb = zlib.compress(bytes(10_000_000))
     message = refused(tiff(bomb, 6, 5, compression=8, **GREY_AND_ALPHA))
