@@ -1,10 +1,10 @@
-"""What lies between the pixels: decoding at twice the size, against enlarging what was decoded.
+"""What lies between the pixels: decoding at 2 and 4 times the size, beside enlarging.
 
-A picture is halved by the mean of each 2 x 2 pixels, rounded, and that half is encoded at a high
-quality. `siren-decode --scale 2` of the file is compared with the picture itself; beside it stand
-Pillow's bicubic and Lanczos enlargements of what the same file decodes to at its own size. All are
-PSNRs of integer pixels; an odd last row or column is left out. The plot shows, for each picture,
-the tile where ours and bicubic differ most.
+A picture is made smaller by the mean of each 2 x 2 or 4 x 4 pixels, rounded, and that is encoded at
+a high quality. `siren-decode --scale 2` (4) of the file is compared with the picture itself; beside
+it stand Pillow's bicubic and Lanczos enlargements of what the same file decodes to at its own size.
+All are PSNRs of integer pixels; odd last rows and columns are left out. The plot shows, for each
+picture, the tile where ours and bicubic differ most.
 """
 
 import tempfile
@@ -20,18 +20,18 @@ from PIL import Image
 from tqdm import tqdm
 
 from benchmarks import commands
-from benchmarks.commands import Original, Row, Settings
+from benchmarks.commands import Numbers, Original, Row, Settings
 from benchmarks.environment import RESULTS, describe
 from siren_codec import metrics
 
-__all__ = ["Zoomed", "draw", "even", "halve", "main", "markdown", "most_different", "zoom"]
+__all__ = ["Zoomed", "draw", "main", "markdown", "most_different", "shrink", "whole", "zoom"]
 
 Pixels = npt.NDArray[np.uint8]
 
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
 _TILE = 96
-_DRAWN = 6
-"""Pictures in the plot."""
+_DRAWN = 8
+"""Rows of the plot."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,42 +43,44 @@ class Zoomed:
     enlarged: dict[str, Pixels]
 
 
-def even(pixels: Pixels) -> Pixels:
-    """Return the picture without an odd last row and column."""
+def whole(pixels: Pixels, scale: int) -> Pixels:
+    """Return the picture without the last rows and columns that are no whole cell."""
     height, width = pixels.shape[:2]
-    return pixels[: height // 2 * 2, : width // 2 * 2]
+    return pixels[: height // scale * scale, : width // scale * scale]
 
 
-def halve(pixels: Pixels) -> Pixels:
-    """Return a picture of even sides at half its size: means of 2 x 2 pixels, halves rounded up."""
-    wide = pixels.astype(np.uint16)
-    total = wide[::2, ::2] + wide[1::2, ::2] + wide[::2, 1::2] + wide[1::2, 1::2]
-    return ((total + 2) // 4).astype(np.uint8)
+def shrink(pixels: Pixels, scale: int) -> Pixels:
+    """Return a `whole` picture at 1/scale of its size: means of its cells, halves rounded up."""
+    height, width = (length // scale for length in pixels.shape[:2])
+    cells = pixels.reshape(height, scale, width, scale, -1).sum((1, 3), dtype=np.uint32)
+    means: Pixels = ((cells + scale**2 // 2) // scale**2).astype(np.uint8)
+    return means.reshape(height, width, *pixels.shape[2:])
 
 
-def zoom(original: Original, settings: Settings) -> Zoomed:
-    """Halve, encode, decode at twice the size, and compare with the original."""
-    pixels = even(original.pixels)
-    half = halve(pixels)
+def zoom(original: Original, settings: Settings, scale: int) -> Zoomed:
+    """Shrink, encode, decode at `scale` times the size, and compare with the original."""
+    pixels = whole(original.pixels, scale)
+    small = shrink(pixels, scale)
     with tempfile.TemporaryDirectory() as folder:
         source, file, target = (Path(folder) / name for name in ("a.png", "a.siren", "b.png"))
-        Image.fromarray(half).save(source)
+        Image.fromarray(small).save(source)
         _, encode_seconds = commands.encode(source, file, settings)
         decoded, _ = commands.decode(file, target)
-        ours, decode_seconds = commands.decode(file, target, "--scale", "2")
+        ours, decode_seconds = commands.decode(file, target, "--scale", str(scale))
         length = file.stat().st_size
-    height, width = half.shape[:2]
+    height, width = small.shape[:2]
     enlarged = {"ours": ours}
     for name, resampling in _FILTERS.items():
-        larger = Image.fromarray(decoded).resize((2 * width, 2 * height), resampling)
+        larger = Image.fromarray(decoded).resize((scale * width, scale * height), resampling)
         enlarged[name] = np.asarray(larger)
     row = {
         "image": original.name,
         "sha256": original.sha256,
         **vars(settings),
+        "scale": scale,
         "bytes": length,
         "bpp": round(metrics.bpp(file_bytes=length, width=width, height=height), 5),
-        "psnr_half": _psnr(half, decoded),
+        "psnr_small": _psnr(small, decoded),
         **{f"psnr_{name}": _psnr(pixels, found) for name, found in enlarged.items()},
         "encode_s": round(encode_seconds, 2),
         "decode_s": round(decode_seconds, 3),
@@ -106,21 +108,24 @@ def most_different(a: Pixels, b: Pixels, size: int) -> tuple[slice, slice]:
 
 def markdown(rows: Sequence[Row]) -> str:
     """Return the results as a page of Markdown."""
-    names = ("psnr_half", "psnr_ours", "psnr_bicubic", "psnr_lanczos")
+    scales = sorted({row["scale"] for row in rows})
+    tables = [
+        f"## {scale} times the size\n\n{_table([r for r in rows if r['scale'] == scale])}"
+        for scale in scales
+    ]
+    about = (__doc__ or "").partition("\n\n")[2]
+    return "\n".join(["# Between the pixels\n", about, commands.origin(rows) + "\n", *tables])
+
+
+def _table(rows: Sequence[Row]) -> str:
+    names = ("psnr_small", "psnr_ours", "psnr_bicubic", "psnr_lanczos")
     lines = [
         [row["image"], f"{row['bpp']:.3f}", *(f"{row[name]:.2f}" for name in names)] for row in rows
     ]
     means = {name: float(np.mean([row[name] for row in rows])) for name in ("bpp", *names)}
     lines.append(["mean", f"{means['bpp']:.3f}", *(f"{means[name]:.2f}" for name in names)])
-    headings = ["picture", "bpp of the half", "the half itself, dB", "decoded at scale 2, dB"]
-    return "\n".join(
-        [
-            "# Twice the size\n",
-            (__doc__ or "").partition("\n\n")[2],
-            commands.origin(rows) + "\n",
-            commands.table([*headings, "bicubic, dB", "Lanczos, dB"], lines),
-        ]
-    )
+    headings = ["picture", "bpp of the small one", "the small one itself, dB"]
+    return commands.table([*headings, "decoded larger, dB", "bicubic, dB", "Lanczos, dB"], lines)
 
 
 def draw(found: Sequence[Zoomed], path: Path) -> None:
@@ -136,7 +141,7 @@ def draw(found: Sequence[Zoomed], path: Path) -> None:
             _show(axis, pixels[tile])
             psnr = zoomed.row.get(f"psnr_{name}")
             axis.set_title(name if psnr is None else f"{name}, {psnr:.2f} dB")
-        line[0].set_ylabel(zoomed.row["image"])
+        line[0].set_ylabel(f"{zoomed.row['image']}, x{zoomed.row['scale']}")
     figure.savefig(path)
 
 
@@ -147,15 +152,22 @@ def _show(axis: Any, pixels: Pixels) -> None:
 
 @click.command(context_settings={"show_default": True})
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--scales", type=Numbers(2, 16), default="2,4", metavar="S,S,...")
 @click.option("--quality", type=click.FloatRange(1, 100), default=80)
 @click.option("--effort", type=click.IntRange(1, 9), default=4)
 @click.option("--model", default="grid")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "zoom.json")
 def main(
-    images: tuple[Path, ...], quality: float, effort: int, model: str, device: str, out: Path
+    images: tuple[Path, ...],
+    scales: tuple[float, ...],
+    quality: float,
+    effort: int,
+    model: str,
+    device: str,
+    out: Path,
 ) -> None:
-    """Encode halves of IMAGES, decode at twice the size; write OUT, and .md and .png beside it.
+    """Encode small versions of IMAGES, decode them larger; write OUT, and .md and .png beside it.
 
     OUT is replaced: it holds the pictures of one run.
     """
@@ -164,8 +176,9 @@ def main(
     settings = Settings(quality=quality, effort=effort, model=model, fit_on=fit_on)
     found: list[Zoomed] = []
     rows: list[Row] = []
-    for original in tqdm(commands.originals(images), unit="image", leave=False):
-        zoomed = zoom(original, settings)
+    jobs = [(original, int(scale)) for scale in scales for original in commands.originals(images)]
+    for original, scale in tqdm(jobs, unit="image", leave=False):
+        zoomed = zoom(original, settings, scale)
         rows.append({**zoomed.row, **about})
         found = [*found, zoomed][:_DRAWN]
         commands.write_rows(out, rows)

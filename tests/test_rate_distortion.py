@@ -259,23 +259,30 @@ def test_the_cost_of_a_file() -> None:
 def test_a_zoom_run(pictures: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "zoom.json"
     arguments = [*map(str, pictures), "--out", str(out), "--device", "cpu", "--quality", "99"]
+    arguments += ["--scales", "2,3"]
     result = CliRunner().invoke(zoom.main, arguments)
     assert result.exit_code == 0, result.output
     rows = json.loads(out.read_text(encoding="utf-8"))["results"]
-    assert [found["image"] for found in rows] == ["1.png", "2.png"]
-    assert rows[0]["psnr_half"] == commands.MOST_PSNR
+    found = [(row["image"], row["scale"]) for row in rows]
+    assert found == [("1.png", 2), ("2.png", 2), ("1.png", 3), ("2.png", 3)]
+    assert rows[0]["psnr_small"] == commands.MOST_PSNR
     # The stub enlarges by repeating pixels.
-    pixels = zoom.even(commands.originals(pictures[:1])[0].pixels)
-    nearest = zoom.halve(pixels).repeat(2, axis=0).repeat(2, axis=1).astype(np.float64)
-    expected = 10 * math.log10(255**2 / np.mean((nearest - pixels) ** 2))
-    assert rows[0]["psnr_ours"] == pytest.approx(expected, abs=1e-4)
+    for row in (rows[0], rows[2]):
+        scale = row["scale"]
+        pixels = zoom.whole(commands.originals(pictures[:1])[0].pixels, scale)
+        small = zoom.shrink(pixels, scale)
+        nearest = small.repeat(scale, axis=0).repeat(scale, axis=1).astype(np.float64)
+        expected = 10 * math.log10(255**2 / np.mean((nearest - pixels) ** 2))
+        assert row["psnr_ours"] == pytest.approx(expected, abs=1e-4)
     assert out.with_suffix(".png").exists()
-    assert "| mean |" in out.with_suffix(".md").read_text(encoding="utf-8")
+    page = out.with_suffix(".md").read_text(encoding="utf-8")
+    assert page.count("| mean |") == 2
+    assert "## 3 times the size" in page
 
 
-def test_halves_are_rounded_means() -> None:
+def test_what_is_shrunk_is_rounded_means() -> None:
     pixels = np.array([[0, 1, 255, 255], [1, 0, 255, 255], [0, 0, 9, 9]], np.uint8)
-    np.testing.assert_array_equal(zoom.halve(zoom.even(pixels)), [[1, 255]])
+    np.testing.assert_array_equal(zoom.shrink(zoom.whole(pixels, 2), 2), [[1, 255]])
 
 
 def test_the_tile_that_differs_most() -> None:
