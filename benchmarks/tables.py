@@ -19,6 +19,8 @@ from benchmarks import commands, rate_distortion
 from benchmarks.commands import Row
 from benchmarks.environment import RESULTS
 from siren_codec import metrics
+from siren_codec.bench import bd
+from siren_codec.bench.results import Results, latest
 from siren_codec.codec import architecture_for
 from siren_codec.fit import Schedule
 from siren_codec.image import Picture
@@ -30,6 +32,16 @@ README = Path(__file__).parents[1] / "README.md"
 
 _MARKED = re.compile(r"(?s)(<!-- table: (\S+) -->\n).*?(<!-- end -->\n)")
 _JPEG = "JPEG, qualities 10 to 90"
+RECORD = RESULTS / "kodak7-cpu.jsonl"
+"""`siren-bench` over Kodak 03 05 08 13 15 19 23, as it wrote it."""
+PEER_NAMES = ("jpeg", "jxl", "jpeg2000", "webp", "avif")
+_TITLES = {
+    "jpeg": "JPEG (optimised, progressive)",
+    "jxl": "JPEG XL",
+    "jpeg2000": "JPEG 2000",
+    "webp": "WebP (method 6)",
+    "avif": "AVIF (4:4:4, speed 4)",
+}
 _LEAST_QUALITY = 14
 """Below what JPEG reaches well; the BD-rate is given without it too."""
 
@@ -56,7 +68,7 @@ def _table(headings: Sequence[str], alignment: str, rows: Iterable[Sequence[str]
 
 
 def _quality() -> str:
-    found = _kodak4()
+    found = _kodak7()
     means = found.means
     rows = []
     for mean in means:
@@ -79,13 +91,47 @@ def _quality() -> str:
     return _table(headings, "rrrrrr", rows)
 
 
-def _kodak4() -> rate_distortion.Report:
-    """Return the report of the rows that were measured last."""
-    rows = commands.read_rows(RESULTS / "kodak4-cpu.json")
-    ours = [row for row in rows if row["key"] == rows[-1]["key"]]
-    images = list(dict.fromkeys(row["image"] for row in ours))
-    anchors = commands.read_rows(RESULTS / "anchors.json")
-    return rate_distortion.report("kodak4-cpu", images, ours, anchors)
+def _kodak7() -> rate_distortion.Report:
+    """Return the report of siren-bench's record over seven Kodak pictures."""
+    rows = _record()
+    ours = [_as_row(row, "siren_codec") for row in rows if row["codec"] == "grid"]
+    others = [
+        _as_row(row, row["codec"].upper())
+        for row in rows
+        if row["codec"] in ("jpeg", "webp", "avif")
+    ]
+    images = sorted({row["image"] for row in ours})
+    return rate_distortion.report("Kodak 03 05 08 13 15 19 23", images, ours, others)
+
+
+def _record() -> list[Row]:
+    return [dict(row) for row in latest(Results(RECORD).rows)]
+
+
+def _as_row(row: Mapping[str, Any], codec: str) -> Row:
+    return {**row, "codec": codec, "quality": row["settings"]["quality"]}
+
+
+def _peers() -> str:
+    """Return our BD-rates against every codec, of the mean curves and of single pictures."""
+    found = [delta for delta in bd.deltas(_record()) if delta.test == "grid e4"]
+    rows = []
+    for name in PEER_NAMES:
+        ours = [delta for delta in found if delta.reference == name and delta.percent is not None]
+        mean = next(delta for delta in ours if delta.image is None)
+        by_image = sorted((x.percent or 0.0, x.image or "") for x in ours if x.image)
+        best, worst = by_image[0], by_image[-1]
+        rows.append(
+            [
+                _TITLES[name],
+                f"{mean.percent:+.1f}%",
+                f"{mean.low:.1f} to {mean.high:.1f} dB",
+                f"{best[0]:+.1f}% ({best[1]})",
+                f"{worst[0]:+.1f}% ({worst[1]})",
+            ]
+        )
+    headings = ["BD-rate against", "mean curve", "over", "best picture", "worst picture"]
+    return _table(headings, "lrrrr", rows)
 
 
 def _efforts() -> str:
@@ -196,6 +242,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 TABLES: dict[str, Callable[[], str]] = {
     "quality": _quality,
+    "peers": _peers,
     "efforts": _efforts,
     "coordinate": _coordinate,
     "times": _times,
@@ -206,7 +253,7 @@ TABLES: dict[str, Callable[[], str]] = {
 @click.command()
 @click.option("--check", is_flag=True, help="Change nothing; fail where README.md would change.")
 def main(check: bool) -> None:
-    """Make the tables of README.md anew from benchmarks/results."""
+    """Make the tables of README.md, and its curve, anew from benchmarks/results."""
     before = README.read_text(encoding="utf-8")
     after = rewritten(before, TABLES)
     if check and after != before:
@@ -214,8 +261,10 @@ def main(check: bool) -> None:
             "README.md: expected the tables of benchmarks/results, found others; "
             "python -m benchmarks.tables"
         )
-    if not check and after != before:
-        README.write_text(after, encoding="utf-8")
+    if not check:
+        if after != before:
+            README.write_text(after, encoding="utf-8")
+        rate_distortion.draw(_kodak7(), RECORD.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -280,7 +280,7 @@ def constriction_errors() -> Iterator[None]:
         raise
     except BaseException as error:
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise FormatError(f"range coder: {error}") from None
+            raise FormatError(f"range coder: {' '.join(str(error).split())}") from None
         raise
 
 
