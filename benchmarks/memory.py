@@ -8,6 +8,7 @@ of random integers that take more bits than a photograph's.
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -18,7 +19,7 @@ from siren_codec.field import Field, Layer, PriorName
 from siren_codec.stream import prior
 from siren_codec.stream.latents import shapes
 
-__all__ = ["main"]
+__all__ = ["Held", "main", "make", "measure"]
 
 _DECODE = """
 import sys
@@ -27,8 +28,33 @@ data = open(sys.argv[1], "rb").read()
 pixels = siren_codec.decode(data, limits=siren_codec.Limits(pixels=1 << 32))
 # Not getrusage's, which begins with what the parent process had.
 peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM:"))
-print(int(peak) * 1024, pixels.nbytes, len(data))
+print(int(peak) * 1024, pixels.nbytes)
 """
+
+
+@dataclass(frozen=True)
+class Held:
+    """The bytes of memory that a decode held at most, and what of these it returned."""
+
+    peak: int
+    pixels: int
+
+    @property
+    def beyond(self) -> int:
+        """The bytes beyond the pixels."""
+        return self.peak - self.pixels
+
+
+def measure(data: bytes) -> Held | None:
+    """Return what a fresh process holds that decodes a file; None where it is not Linux."""
+    if sys.platform != "linux":
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.siren"
+        path.write_bytes(data)
+        run = [sys.executable, "-c", _DECODE, str(path)]
+        out = subprocess.run(run, check=True, capture_output=True, text=True).stdout
+    return Held(*map(int, out.split()))
 
 
 def make(width: int, height: int) -> bytes:
@@ -60,19 +86,17 @@ def make(width: int, height: int) -> bytes:
 @click.argument("megapixels", nargs=-1, type=float)
 def main(megapixels: tuple[float, ...]) -> None:
     """Print what decoding takes for pictures of so many MEGAPIXELS [1 4 24 60]."""
-    with tempfile.TemporaryDirectory() as folder:
-        for size in megapixels or (1, 4, 24, 60):
-            height = round((size * 1e6 * 2 / 3) ** 0.5)
-            width = round(size * 1e6 / height)
-            path = Path(folder) / "a.siren"
-            path.write_bytes(make(width, height))
-            run = [sys.executable, "-c", _DECODE, str(path)]
-            out = subprocess.run(run, check=True, capture_output=True, text=True).stdout
-            peak, pixels, length = map(int, out.split())
-            click.echo(
-                f"{width}x{height}, {8 * length / (width * height):.2f} bpp: "
-                f"{(peak - pixels) / 2**20:.0f} MiB and {pixels / 2**20:.0f} MiB of pixels"
-            )
+    for size in megapixels or (1, 4, 24, 60):
+        height = round((size * 1e6 * 2 / 3) ** 0.5)
+        width = round(size * 1e6 / height)
+        data = make(width, height)
+        held = measure(data)
+        if held is None:
+            raise click.ClickException("expected Linux, which tells a process's peak memory")
+        click.echo(
+            f"{width}x{height}, {8 * len(data) / (width * height):.2f} bpp: "
+            f"{held.beyond / 2**20:.0f} MiB and {held.pixels / 2**20:.0f} MiB of pixels"
+        )
 
 
 if __name__ == "__main__":

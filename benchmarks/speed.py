@@ -1,175 +1,58 @@
 """How long things take: a step of the fit, its parts, and a decode by stage, of both models.
 
+Then how that grows with the picture, of the grid model: see `benchmarks.scaling`.
+
 Each figure is the median of several runs; beside it stands the fastest. `siren-decode` is timed as
 a whole fresh process, its stages within this one; peak memory is the largest of a fresh process.
-Grids are decoded from a real file: `--file`, or a quick encode of a synthetic picture, whose
-spectrum and edges are about a photograph's. Timings on a shared machine are noisy: compare the
-figures of one run.
+Grids are decoded from a real file: `--file`, or a quick encode, of a synthetic picture whose
+spectrum and edges are about a photograph's, and for the growth of samples/astronaut.png. Timings on
+a shared machine are noisy: compare the figures of one run.
 """
 
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from benchmarks import scaling
+from benchmarks.commands import Numbers
 from benchmarks.environment import RESULTS, describe
+from benchmarks.steps import coordinate_step, grid_step
+from benchmarks.timing import Actions, Row, all_timed
 from siren_codec import image, stream
 from siren_codec.bench import commands
-from siren_codec.codec import architecture_for, encode, open_field
+from siren_codec.codec import encode, open_field
 from siren_codec.field import Architecture
-from siren_codec.fit import choose_device, sampler, start
-from siren_codec.fit.latents import Latents, Noise, Softener
-from siren_codec.fit.lattice import Lattice, averaged
-from siren_codec.fit.loss import Grids, Worker, worker
-from siren_codec.fit.optimiser import SOAP, Adam
-from siren_codec.fit.rate import quality_lambda
+from siren_codec.fit import choose_device, sampler
 from siren_codec.image import Picture
-from siren_codec.options import Options
 from siren_codec.stream import format, latents
 
 __all__ = ["main"]
 
-Row = dict[str, Any]
-Actions = dict[str, Callable[[], object]]
 
-
-def timed(action: Callable[[], object], runs: int) -> dict[str, float]:
-    """Return the median and the least of the seconds that an action takes, after one run more."""
-    action()
-    seconds = []
-    for _ in range(runs):
-        began = time.perf_counter()
-        action()
-        seconds.append(time.perf_counter() - began)
-    return {"median": round(statistics.median(seconds), 4), "least": round(min(seconds), 4)}
-
-
-def all_timed(name: str, actions: Actions, runs: int, device: str = "cpu") -> list[Row]:
-    """Return a row for each action, named after `name`; on a GPU, with what it has queued."""
-
-    def whole(action: Callable[[], object]) -> Callable[[], object]:
-        def run() -> None:
-            action()
-            if device == "cuda":
-                torch.cuda.synchronize()
-
-        return run
-
-    return [
-        {"what": f"{name}: {what}", **timed(whole(action), runs)}
-        for what, action in actions.items()
-    ]
-
-
-def pixel_lattice(width: int, height: int, levels: int, device: str) -> Lattice:
-    """Return the points of a picture of noise."""
-    return averaged(torch.rand(3, height, width).to(device) * 2 - 1, 0, levels=levels)
-
-
-def coordinate_step(
-    architecture: Architecture, width: int, height: int, device: str, runs: int
+def parts(
+    width: int, height: int, device: str, runs: int, data: bytes | None, steps: int, model: str
 ) -> list[Row]:
-    """Time a step of the fit over all points, and its parts."""
-    network = start.siren(architecture, seed=0, device=device)
-    points = pixel_lattice(width, height, 0, device)
-    optimiser = SOAP(network.matrices)
-    name = f"fit {architecture.hidden_layers}x{architecture.hidden_features}"
-    with worker(device) as work:
-
-        def step() -> None:
-            work.backward(network, points)
-            optimiser.step(1e-4)
-
-        parts: Actions = {
-            "step": step,
-            "of it, loss and gradients": lambda: work.backward(network, points),
-            "of it, SOAP": lambda: optimiser.step(1e-4),
-            "loss alone": lambda: work.loss(network, points),
-        }
-        return all_timed(name, parts, runs, device)
-
-
-def grid_step(width: int, height: int, device: str, runs: int) -> list[Row]:
-    """Time a step of the grid model's fit on the picture itself, with all grids, and its parts."""
-    picture = Picture(np.broadcast_to(np.uint8(0), (height, width, 3)))
-    architecture = architecture_for(picture, Options(quality=50))
-    network = start.siren(architecture, seed=0, device=device)
-    grids = Latents(architecture, width, height, device)
-    rng = np.random.default_rng(0)
-    grids.flat.copy_(torch.from_numpy(rng.laplace(0, 0.7, grids.flat.shape).astype(np.float32)))
-    with worker(device) as work:
-        points = pixel_lattice(width, height, len(architecture.features), device)
-        parts = _GridStep(network, grids, points, work, device)
-        name = f"fit grid {architecture.hidden_layers}x{architecture.hidden_features}"
-        return all_timed(name, parts.actions(), runs, device)
-
-
-class _GridStep:
-    """One step of the grid model's fit, whole and in parts."""
-
-    def __init__(
-        self, network: Any, grids: Latents, points: Lattice, work: Worker, device: str
-    ) -> None:
-        self.network, self.points, self.work = network, points, work
-        self.soften = Softener(grids, Noise(seed=0, device=device))
-        self.soften(work.map, 0.2, 1.5, 0)
-        gradient = torch.zeros_like(grids.flat)
-        levels, gradients = grids.levels(self.soften.soft), grids.levels(gradient)
-        price = 4 * quality_lambda(50) / (points.width * points.height)
-        self.grids = Grids(levels, 0, price, gradients)
-        self.siren = SOAP(network.matrices[: network.depth])
-        self.context = Adam(network.matrices[network.depth :])
-        parts = [part for _, part in grids.chunks()]
-        self.of_latents = Adam([grids.flat[part] for part in parts])
-        self.gradients = [gradient[part] for part in parts]
-
-    def actions(self) -> Actions:
-        """Return what to time."""
-        network, points, grids, work = self.network, self.points, self.grids, self.work
-        coarse = Grids(grids.levels, 1, grids.price, grids.gradients)
-        unpriced = replace(grids, price=0.0)
-        return {
-            "step": self.step,
-            "of it, soft rounding and noise": lambda: self.soften(work.map, 0.2, 1.5, 0),
-            "of it, loss and gradients": lambda: work.backward(network, points, grids),
-            "the same without rate": lambda: work.backward(network, points, unpriced),
-            "the same with the weights' gradients alone": lambda: work.backward(
-                network, points, replace(grids, gradients=None)
-            ),
-            "the same without level 0": lambda: work.backward(network, points, coarse),
-            "of it, SOAP and the context network's Adam": self.step_networks,
-            "of it, the grids' Adam": self.step_latents,
-            "loss alone": lambda: work.loss(network, points, grids),
-        }
-
-    def step(self) -> None:
-        """Take a step."""
-        self.soften(self.work.map, 0.2, 1.5, 0)
-        self.work.backward(self.network, self.points, self.grids)
-        self.step_networks()
-        self.step_latents()
-
-    def step_networks(self) -> None:
-        """Move the weights, hardly."""
-        self.siren.step(1e-6)
-        matrices = self.network.matrices[self.network.depth :]
-        self.context.step([matrix.grad for matrix in matrices], [1e-6] * len(matrices))
-
-    def step_latents(self) -> None:
-        """Move the grids, hardly."""
-        rates = [1e-6] * len(self.gradients)
-        self.of_latents.step(self.gradients, rates, self.work.map)
+    """Time steps of the fit and decodes by part; `data` is the grid model's file, if there is."""
+    rows: list[Row] = []
+    if model != "grid":
+        rows += decode_rows("10x28", coordinate_file(width, height), runs, device)
+        for architecture in (Architecture(3, 10, 28), Architecture(3, 5, 30)):
+            rows += coordinate_step(architecture, width, height, device, runs)
+    if model != "coordinate":
+        rows += grid_step(width, height, device, runs)
+        if data is None:
+            data = encode(synthetic_photo(width, height), steps=steps, device=device)
+        field = open_field(data)
+        name = f"grid {field.width}x{field.height}, {len(data)} bytes"
+        rows += decode_rows(name, data, runs, device)
+    return rows
 
 
 def decode_rows(name: str, data: bytes, runs: int, device: str) -> list[Row]:
@@ -257,8 +140,9 @@ def print_rows(rows: list[Row]) -> None:
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--width", type=click.IntRange(1), default=768)
-@click.option("--height", type=click.IntRange(1), default=512)
+@click.option("--only", type=click.Choice(["parts", "scaling"]), help="Time one of both. [both]")
+@click.option("--width", type=click.IntRange(1), default=768, help="Of the parts' picture.")
+@click.option("--height", type=click.IntRange(1), default=512, help="Of the parts' picture.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
 @click.option("--runs", type=click.IntRange(1), default=7)
 @click.option(
@@ -268,9 +152,34 @@ def print_rows(rows: list[Row]) -> None:
     help="A .siren file of the grid model to decode. [a quick encode]",
 )
 @click.option("--steps", type=click.IntRange(1), default=60, help="Of the quick encode.")
-@click.option("--model", type=click.Choice(["both", "grid", "coordinate"]), default="both")
+@click.option(
+    "--model",
+    type=click.Choice(["both", "grid", "coordinate"]),
+    default="both",
+    help="Of the parts; scaling is the grid model's.",
+)
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "speed.jsonl")
+@click.option(
+    "--sizes",
+    type=Numbers(8, 8192),
+    default=",".join(map(str, scaling.SIZES)),
+    metavar="N,N,...",
+    help="Pixels of a side, for the scaling.",
+)
+@click.option(
+    "--fit-sizes",
+    type=Numbers(8, 8192),
+    metavar="N,N,...",
+    help=f"Of these, where a step of the fit is timed too. [up to {scaling.LARGEST_FIT}]",
+)
+@click.option(
+    "--scaling-out",
+    type=click.Path(path_type=Path),
+    default=RESULTS / "speed-scaling.jsonl",
+    help="Rows are appended; the .md and the .png beside it are of this run alone.",
+)
 def main(
+    only: str | None,
     width: int,
     height: int,
     device: str,
@@ -279,28 +188,38 @@ def main(
     steps: int,
     model: str,
     out: Path,
+    sizes: tuple[float, ...],
+    fit_sizes: tuple[float, ...] | None,
+    scaling_out: Path,
 ) -> None:
-    """Time fit steps and decodes of a WIDTH x HEIGHT picture; append JSON lines to OUT."""
+    """Time fit steps and decodes of a WIDTH x HEIGHT picture, and of squares of all SIZES.
+
+    JSON lines are appended to OUT and to SCALING_OUT.
+    """
     device = choose_device(device)
-    rows: list[Row] = []
-    if model != "grid":
-        rows += decode_rows("10x28", coordinate_file(width, height), runs, device)
-        for architecture in (Architecture(3, 10, 28), Architecture(3, 5, 30)):
-            rows += coordinate_step(architecture, width, height, device, runs)
-    if model != "coordinate":
-        rows += grid_step(width, height, device, runs)
-        if path is None:
-            data = encode(synthetic_photo(width, height), steps=steps, device=device)
-        else:
-            data = path.read_bytes()
-        field = open_field(data)
-        name = f"grid {field.width}x{field.height}, {len(data)} bytes"
-        rows += decode_rows(name, data, runs, device)
-    print_rows(rows)
-    environment = {"width": width, "height": height, **describe("speed", device)}
-    with out.open("a", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps({**row, **environment}) + "\n")
+    if fit_sizes is None:
+        fit_sizes = tuple(size for size in sizes if size <= scaling.LARGEST_FIT)
+    elif not set(fit_sizes) <= set(sizes):
+        raise click.UsageError("--fit-sizes: expected some of --sizes")
+    data = None if path is None else path.read_bytes()
+    if only != "scaling":
+        rows = parts(width, height, device, runs, data, steps, model)
+        print_rows(rows)
+        environment = {"width": width, "height": height, **describe("speed", device)}
+        with out.open("a", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps({**row, **environment}) + "\n")
+    if only != "parts":
+        sides = [round(size) for size in sizes]
+        page = scaling.run(
+            stream.read(data or scaling.sample(sides, steps, device)),
+            sizes=sides,
+            fit_sizes=[round(size) for size in fit_sizes],
+            runs=runs,
+            device=device,
+            out=scaling_out,
+        )
+        click.echo(page, nl=False)
 
 
 if __name__ == "__main__":
