@@ -309,10 +309,11 @@ def _render_into(
         out[top:bottom, left:right] = finish(mean).transpose(1, 2, 0)
 
     corners = list(product(range(0, out_height, rows), range(0, out_width, columns)))
-    if len(corners) == 1:
-        fill(corners[0])
-        return
     # A thread for each tile, not a BLAS of many threads for each small product in it.
+    if len(corners) == 1:
+        with one_blas_thread():
+            fill(corners[0])
+        return
     with one_blas_thread(), ThreadPoolExecutor(available_cores()) as pool:
         for _ in pool.map(fill, corners):
             pass
