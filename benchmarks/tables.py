@@ -125,13 +125,21 @@ def _peers() -> str:
             [
                 _TITLES[name],
                 f"{mean.percent:+.1f}%",
+                f"{statistics.fmean(percent for percent, _ in by_image):+.1f}%",
                 f"{mean.low:.1f} to {mean.high:.1f} dB",
                 f"{best[0]:+.1f}% ({best[1]})",
                 f"{worst[0]:+.1f}% ({worst[1]})",
             ]
         )
-    headings = ["BD-rate against", "mean curve", "over", "best picture", "worst picture"]
-    return _table(headings, "lrrrr", rows)
+    headings = [
+        "BD-rate against",
+        "mean curve",
+        "mean of the pictures",
+        "over",
+        "best picture",
+        "worst picture",
+    ]
+    return _table(headings, "lrrrrr", rows)
 
 
 def _efforts() -> str:

@@ -215,7 +215,7 @@ def test_bd_rates_are_those_of_the_curves(page: str, rows: list[Row]) -> None:
         assert percent == f"{expected:+.1f}%".replace("-", "\N{MINUS SIGN}")
         assert re.fullmatch(r"\d+\.\d to \d+\.\d dB", covered)
         assert ("less" if expected < 0 else "more") in attributes["class"].split()
-    assert [line[0][0] for line in against_jpeg[1:]] == [*PICTURES, "mean curve"]
+    assert [line[0][0] for line in against_jpeg[1:]] == [*PICTURES, "mean of these", "mean curve"]
 
 
 def test_bytes_by_section_are_those_of_the_files(page: str, rows: list[Row]) -> None:

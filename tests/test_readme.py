@@ -1,5 +1,7 @@
 """The README's tables are those of benchmarks/results."""
 
+import re
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -15,8 +17,8 @@ def test_tables_are_up_to_date() -> None:
 
 def test_a_figure_that_was_typed_is_found() -> None:
     text = tables.README.read_text(encoding="utf-8")
-    assert "| 50 (default) | 0.836 |" in text
-    typed = text.replace("| 50 (default) | 0.836 |", "| 50 (default) | 0.736 |")
+    typed, count = re.subn(r"(\| 50 \(default\) \| )\d\.", r"\g<1>9.", text)
+    assert count == 1
     assert tables.rewritten(typed, tables.TABLES) == text
 
 

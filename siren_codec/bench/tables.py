@@ -240,7 +240,7 @@ def mean_table(found: Found, others: Iterable[Published]) -> BdTable:
 
 
 def image_table(found: Found, reference: Series) -> BdTable:
-    """Return the BD-rates of every picture against one codec, and of the mean curve."""
+    """Return the BD-rates of every picture against one codec, their mean, and the mean curve's."""
     series = [other for other in found.rows if other != reference]
 
     def cells(curves: Mapping[Series, Curve]) -> list[Cell]:
@@ -250,7 +250,30 @@ def image_table(found: Found, reference: Series) -> BdTable:
         ]
 
     lines = [(image, cells(found.by_image[image])) for image in found.images]
-    return BdTable(reference.label, series, [*lines, ("mean curve", cells(found.curves))])
+    means = [
+        _mean_cell(
+            [
+                compare(
+                    reference=found.by_image[image].get(reference, []),
+                    test=found.by_image[image].get(other, []),
+                )
+                for image in found.images
+            ]
+        )
+        for other in series
+    ]
+    lines += [("mean of these", means), ("mean curve", cells(found.curves))]
+    return BdTable(reference.label, series, lines)
+
+
+def _mean_cell(found: Sequence[Difference | None]) -> Cell:
+    """Return the mean over all pictures; a dash if one has none."""
+    known = [each.percent for each in found if each is not None]
+    if not known or len(known) < len(found):
+        return _cell(None)
+    mean = statistics.fmean(known)
+    kind = "less" if mean < 0 else "more"
+    return Cell(percent(mean), f"{len(known)} pictures", kind, min(abs(mean) / _FULL_TINT, 1))
 
 
 def against_each(found: Found, reference: Series) -> dict[Series, tuple[float, float]]:
