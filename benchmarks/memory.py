@@ -24,11 +24,10 @@ __all__ = ["Held", "main", "make", "measure"]
 _DECODE = """
 import sys
 import siren_codec
+from siren_codec.bench.fresh import peak_kib
 data = open(sys.argv[1], "rb").read()
 pixels = siren_codec.decode(data, limits=siren_codec.Limits(pixels=1 << 32))
-# Not getrusage's, which begins with what the parent process had.
-peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM:"))
-print(int(peak) * 1024, pixels.nbytes)
+print(peak_kib() * 1024, pixels.nbytes)
 """
 
 

@@ -4,7 +4,6 @@ import io
 import struct
 import sys
 import warnings
-import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
+from conftest import with_checksums
 from door import knock, main
 from PIL import Image
 
@@ -102,18 +102,6 @@ def damaged(data: bytes, rng: Generator) -> bytes:
             case _:
                 del out[at : at + int(rng.integers(1, 5))]
     return with_checksums(bytes(out)) if rng.integers(2) else bytes(out)
-
-
-def with_checksums(data: bytes) -> bytes:
-    """Return a PNG with its checksums made right again; others as they are."""
-    if not data.startswith(b"\x89PNG"):
-        return data
-    out, at = data[:8], 8
-    while at + 12 <= len(data):
-        end = at + 8 + int.from_bytes(data[at : at + 4], "big")
-        out += data[at:end] + struct.pack(">I", zlib.crc32(data[at + 4 : end]))
-        at = end + 4
-    return out
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import png as pypng
 import pytest
 import tifffile
+from conftest import with_checksums
 from PIL import Image, ImageCms, features
 from PIL.PngImagePlugin import PngInfo
 
@@ -1100,18 +1101,6 @@ def test_broken_bytes_of_16_bits_give_a_picture_or_a_siren_error(data: bytes) ->
             messages.append(str(error))
     assert messages
     assert not any("\n" in message for message in messages)
-
-
-def with_checksums(data: bytes) -> bytes:
-    """Return a PNG with the checksums made right again."""
-    if not data.startswith(b"\x89PNG"):
-        return data
-    out, at = data[:8], 8
-    while at + 12 <= len(data):
-        end = at + 8 + int.from_bytes(data[at : at + 4], "big")
-        out += data[at:end] + struct.pack(">I", zlib.crc32(data[at + 4 : end]))
-        at = end + 4
-    return out
 
 
 # Limits

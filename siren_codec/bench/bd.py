@@ -13,6 +13,7 @@ from itertools import permutations
 
 from siren_codec import metrics
 from siren_codec.bench.results import Row
+from siren_codec.bench.series import by_quality, images_of, points
 from siren_codec.errors import UsageError
 
 __all__ = ["Curve", "Delta", "curves", "delta", "deltas", "front", "label"]
@@ -56,31 +57,22 @@ def front(points: Iterable[tuple[float, float]]) -> Curve:
 
 def curves(rows: Sequence[Row]) -> dict[str | None, dict[str, Curve]]:
     """Return each picture's curves by label, and the mean ones, whose picture is None."""
-    images = list(dict.fromkeys(row["image"] for row in rows))
+    images = images_of(rows)
     labels = list(dict.fromkeys(label(row) for row in rows))
     found: dict[str | None, dict[str, Curve]] = {None: {}}
     for name in labels:
         ours = [row for row in rows if label(row) == name]
-        found[None][name] = front(_means(ours, images))
+        found[None][name] = front(_mean(of_quality) for _, of_quality in by_quality(ours, images))
         for image in images:
-            points = [(row["bpp"], row["psnr"]) for row in ours if row["image"] == image]
-            if points:
-                found.setdefault(image, {})[name] = front(points)
+            of_image = points(row for row in ours if row["image"] == image)
+            if of_image:
+                found.setdefault(image, {})[name] = front(of_image)
     return found
 
 
-def _means(rows: Sequence[Row], images: Sequence[str]) -> list[tuple[float, float]]:
-    by_quality: dict[float, dict[str, Row]] = {}
-    for row in rows:
-        by_quality.setdefault(row["settings"]["quality"], {})[row["image"]] = row
-    return [
-        (
-            statistics.fmean(row["bpp"] for row in found.values()),
-            statistics.fmean(row["psnr"] for row in found.values()),
-        )
-        for found in by_quality.values()
-        if len(found) == len(images)
-    ]
+def _mean(rows: Sequence[Row]) -> tuple[float, float]:
+    rate, psnr = (statistics.fmean(row[name] for row in rows) for name in ("bpp", "psnr"))
+    return rate, psnr
 
 
 def delta(*, reference: Curve, test: Curve) -> tuple[float | None, float | None, float | None]:

@@ -11,7 +11,7 @@ import os
 import sys
 from contextlib import suppress
 
-__all__ = ["PEAK", "main"]
+__all__ = ["PEAK", "main", "peak_kib"]
 
 PEAK = "SIREN_BENCH_PEAK"
 
@@ -24,17 +24,22 @@ def main() -> None:
     try:
         command()
     finally:
-        if path := os.environ.get(PEAK):
-            _note_peak(path)
+        path, held = os.environ.get(PEAK), peak_kib()
+        if path and held is not None:
+            with suppress(OSError), open(path, "w", encoding="ascii") as file:
+                file.write(str(held))
 
 
-def _note_peak(path: str) -> None:
-    with suppress(OSError):
-        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-            lines = [line for line in file if line.startswith("VmHWM:")]
-        if lines:
-            with open(path, "w", encoding="ascii") as file:
-                file.write(lines[0].split()[1])
+def peak_kib() -> int | None:
+    """Return the most memory that this process has held, in KiB; None where it is not Linux."""
+    with (
+        suppress(OSError),
+        open("/proc/self/status", encoding="ascii", errors="replace") as file,
+    ):
+        for line in file:
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1])
+    return None
 
 
 if __name__ == "__main__":

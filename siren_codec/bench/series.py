@@ -11,6 +11,7 @@ __all__ = [
     "OURS",
     "Mean",
     "Series",
+    "by_quality",
     "group",
     "images_of",
     "mean_curve",
@@ -103,13 +104,18 @@ def images_of(rows: Iterable[Row]) -> list[str]:
 
 def mean_curve(rows: Sequence[Row], images: Sequence[str]) -> list[Mean]:
     """Return the means at every quality that all `images` have, by rising quality."""
-    by_quality: dict[float, dict[str, Row]] = {}
+    return [_mean(quality, found) for quality, found in by_quality(rows, images)]
+
+
+def by_quality(rows: Iterable[Row], images: Sequence[str]) -> list[tuple[float, list[Row]]]:
+    """Return every quality that all `images` have, rising, with their rows."""
+    found: dict[float, dict[str, Row]] = {}
     for row in rows:
-        by_quality.setdefault(row["settings"]["quality"], {})[row["image"]] = row
+        found.setdefault(row["settings"]["quality"], {})[row["image"]] = row
     return [
-        _mean(quality, [found[image] for image in images])
-        for quality, found in sorted(by_quality.items())
-        if set(images) <= set(found)
+        (quality, [of_images[image] for image in images])
+        for quality, of_images in sorted(found.items())
+        if set(images) <= set(of_images)
     ]
 
 

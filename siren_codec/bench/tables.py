@@ -212,9 +212,12 @@ def median(rows: Iterable[Row], name: str) -> float:
 def _cell(found: Difference | None) -> Cell:
     if found is None:
         return Cell("\N{EN DASH}", "no shared PSNR")
-    kind = "less" if found.percent < 0 else "more"
-    detail = f"{found.low:.1f} to {found.high:.1f} dB"
-    return Cell(percent(found.percent), detail, kind, min(abs(found.percent) / _FULL_TINT, 1))
+    return _tinted(found.percent, f"{found.low:.1f} to {found.high:.1f} dB")
+
+
+def _tinted(value: float, detail: str) -> Cell:
+    kind = "less" if value < 0 else "more"
+    return Cell(percent(value), detail, kind, min(abs(value) / _FULL_TINT, 1))
 
 
 def mean_table(found: Found, others: Iterable[Published]) -> BdTable:
@@ -243,26 +246,17 @@ def image_table(found: Found, reference: Series) -> BdTable:
     """Return the BD-rates of every picture against one codec, their mean, and the mean curve's."""
     series = [other for other in found.rows if other != reference]
 
-    def cells(curves: Mapping[Series, Curve]) -> list[Cell]:
+    def differences(curves: Mapping[Series, Curve]) -> list[Difference | None]:
         return [
-            _cell(compare(reference=curves.get(reference, []), test=curves.get(other, [])))
+            compare(reference=curves.get(reference, []), test=curves.get(other, []))
             for other in series
         ]
 
-    lines = [(image, cells(found.by_image[image])) for image in found.images]
-    means = [
-        _mean_cell(
-            [
-                compare(
-                    reference=found.by_image[image].get(reference, []),
-                    test=found.by_image[image].get(other, []),
-                )
-                for image in found.images
-            ]
-        )
-        for other in series
-    ]
-    lines += [("mean of these", means), ("mean curve", cells(found.curves))]
+    by_image = {image: differences(found.by_image[image]) for image in found.images}
+    lines = [(image, [_cell(each) for each in line]) for image, line in by_image.items()]
+    means = [_mean_cell(column) for column in zip(*by_image.values(), strict=True)]
+    lines.append(("mean of these", means))
+    lines.append(("mean curve", [_cell(each) for each in differences(found.curves)]))
     return BdTable(reference.label, series, lines)
 
 
@@ -271,9 +265,7 @@ def _mean_cell(found: Sequence[Difference | None]) -> Cell:
     known = [each.percent for each in found if each is not None]
     if not known or len(known) < len(found):
         return _cell(None)
-    mean = statistics.fmean(known)
-    kind = "less" if mean < 0 else "more"
-    return Cell(percent(mean), f"{len(known)} pictures", kind, min(abs(mean) / _FULL_TINT, 1))
+    return _tinted(statistics.fmean(known), f"{len(known)} pictures")
 
 
 def against_each(found: Found, reference: Series) -> dict[Series, tuple[float, float]]:
