@@ -25,11 +25,10 @@ import numpy.typing as npt
 from PIL import Image, features
 from tqdm import tqdm
 
-from benchmarks import memory
+from benchmarks import memory, steps
 from benchmarks.commands import origin, table
 from benchmarks.environment import describe
-from benchmarks.steps import GridStep
-from benchmarks.timing import Actions, Row, finished, in_turn
+from benchmarks.timing import Actions, Row, in_turn
 from siren_codec import image, stream
 from siren_codec.bench.environment import ROOT
 from siren_codec.codec import decode, encode
@@ -103,8 +102,8 @@ def measure(field: Field, size: int, *, runs: int, fit_on: Sequence[str]) -> Row
     seconds, least = in_turn({**_decoding(data, read, rendered), **others}, fewer)
     for device in fit_on:
         by_torch = _by_torch(read, device)
-        with GridStep.begun(size, size, device) as step:
-            by_torch[f"fit step, {device}"] = finished(step.step, device)
+        with steps.begun(field.architecture, size, size, device) as actions:
+            by_torch[f"fit step, {device}"] = actions[steps.STEP]
             medians, fastest = in_turn(by_torch, fewer)
         seconds |= medians
         least |= fastest

@@ -16,11 +16,12 @@ import torch
 from PIL import Image
 
 from siren_codec.errors import FitError
-from siren_codec.field import Architecture, PriorName
+from siren_codec.field import Architecture, Field, PriorName
 from siren_codec.field.threads import available_cores
-from siren_codec.fit import Schedule, Stage, trainer
-from siren_codec.fit.loss import worker
+from siren_codec.fit import Control, Schedule, Stage
+from siren_codec.fit.engine import engine
 from siren_codec.fit.model import Model
+from siren_codec.fit.trainer import Run
 from siren_codec.options import Options
 
 __all__ = ["Moved", "pool", "reptile", "spreads_of"]
@@ -75,11 +76,11 @@ def fit_one(task: Task) -> Moved | None:
         warmup_steps=10,
     )
     model = Model(architecture, [torch.tensor(matrix) for matrix in task.networks])
+    height, width, _ = task.pixels.shape
+    blank = Field(width, height, 8, architecture, ())
     try:
-        with worker("cpu") as work:
-            run = trainer.Run(
-                model, task.pixels, schedule, task.seed, "cpu", work, trainer.Control()
-            )
+        with engine("cpu") as computing:
+            run = Run(model, task.pixels, schedule, blank, computing, Control(), task.seed)
             if grid:
                 run.begin(task.prior, refine=True)
             loss = run.fit_real()
@@ -94,7 +95,7 @@ def fit_one(task: Task) -> Moved | None:
         for part in (0, 1)
     ]
     matrices = [matrix.detach().numpy().copy() for matrix in model.matrices]
-    return Moved(quality, 250 * loss.objective, matrices, tensors)
+    return Moved(quality, loss.j, matrices, tensors)
 
 
 def reptile(

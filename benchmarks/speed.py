@@ -1,9 +1,11 @@
-"""How long things take: a step of the fit, its parts, and a decode by stage, of both models.
+"""How long things take: steps of the fit and decodes, of both models, and a whole encode.
 
 Then how that grows with the picture, of the grid model: see `benchmarks.scaling`.
 
-Each figure is the median of several runs; beside it stands the fastest. `siren-decode` is timed as
-a whole fresh process, its stages within this one; peak memory is the largest of a fresh process.
+Each figure is the median of several runs; beside it stands the fastest. On a CPU steps and encodes
+are timed by torch and by the compiled kernels in turn, and the ratio is that of the medians; in an
+encode NUMBA_DISABLE_JIT makes the difference. `siren-encode` and `siren-decode` are timed as
+whole fresh processes, the latter's stages within this one; peak memory is a fresh process's.
 Grids are decoded from a real file: `--file`, or a quick encode, of a synthetic picture whose
 spectrum and edges are about a photograph's, and for the growth of samples/astronaut.png. Timings on
 a shared machine are noisy: compare the figures of one run.
@@ -13,46 +15,91 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks import scaling
+from benchmarks import scaling, steps
 from benchmarks.commands import Numbers
 from benchmarks.environment import RESULTS, describe
-from benchmarks.steps import coordinate_step, grid_step
-from benchmarks.timing import Actions, Row, all_timed
+from benchmarks.timing import Actions, Row, all_timed, in_turn
 from siren_codec import image, stream
 from siren_codec.bench import commands
-from siren_codec.codec import encode, open_field
+from siren_codec.bench.environment import ROOT
+from siren_codec.codec import architecture_for, encode, open_field
 from siren_codec.field import Architecture
-from siren_codec.fit import choose_device, sampler
+from siren_codec.fit import choose_device, quality_lambda, sampler
 from siren_codec.image import Picture
+from siren_codec.options import DEFAULT_QUALITY, MODELS, Options
 from siren_codec.stream import format, latents
 
 __all__ = ["main"]
 
 
-def parts(
-    width: int, height: int, device: str, runs: int, data: bytes | None, steps: int, model: str
+PARTS = ("steps", "encode", "decode", "scaling")
+_SMALL = 64
+"""Pixels of a side of the small picture whose steps are timed too."""
+
+
+def step_rows(width: int, height: int, device: str, runs: int, model: str) -> list[Row]:
+    """Time steps of the fit, by torch and by the kernels; on a GPU by torch alone."""
+    grid = architecture_for(Picture(np.zeros((height, width, 3), np.uint8)), Options())
+    cases = []
+    if model != "coordinate":
+        cases += [(grid, width, height), (grid, _SMALL, _SMALL)]
+    if model != "grid":
+        cases += [(Architecture(3, layers, n), width, height) for layers, n in ((10, 28), (5, 30))]
+    rows: list[Row] = []
+    for case in cases:
+        if device == "cpu":
+            rows += steps.compared(*case, runs)
+        else:
+            with steps.begun(*case, device) as actions:
+                rows += all_timed(f"fit {steps.name(*case)}", actions, runs)
+    return rows
+
+
+def decoding_rows(
+    width: int, height: int, device: str, runs: int, data: bytes | None, count: int, model: str
 ) -> list[Row]:
-    """Time steps of the fit and decodes by part; `data` is the grid model's file, if there is."""
+    """Time decodes by part; `data` is the grid model's file, if there is."""
     rows: list[Row] = []
     if model != "grid":
         rows += decode_rows("10x28", coordinate_file(width, height), runs, device)
-        for architecture in (Architecture(3, 10, 28), Architecture(3, 5, 30)):
-            rows += coordinate_step(architecture, width, height, device, runs)
     if model != "coordinate":
-        rows += grid_step(width, height, device, runs)
         if data is None:
-            data = encode(synthetic_photo(width, height), steps=steps, device=device)
+            data = encode(synthetic_photo(width, height), steps=count, device=device)
         field = open_field(data)
         name = f"grid {field.width}x{field.height}, {len(data)} bytes"
         rows += decode_rows(name, data, runs, device)
     return rows
+
+
+def encode_rows(picture: Path, options: Sequence[str], runs: int) -> list[Row]:
+    """Time whole encodes of a picture with and without kernels; J is of the files."""
+    objectives: dict[str, float] = {}
+
+    def run(by: str) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "a.siren"
+            facts, _ = commands.encode(picture, out, options, _ENVIRONMENTS[by])
+        lambda_ = quality_lambda(DEFAULT_QUALITY)
+        objectives[by] = 1000 * (10 ** (-facts["psnr"] / 10) + lambda_ * facts["bpp"])
+
+    medians, least = in_turn({by: partial(run, by) for by in _ENVIRONMENTS}, runs)
+    name = " ".join(["siren-encode", picture.name, *options])
+    rows: list[Row] = [
+        {"what": f"{name}: {by}", "median": medians[by], "least": least[by], "j": objectives[by]}
+        for by in medians
+    ]
+    return [*rows, {"what": name, "ratio": round(medians["torch"] / medians["kernels"], 2)}]
+
+
+_ENVIRONMENTS = {"torch": {"NUMBA_DISABLE_JIT": "1"}, "kernels": {}}
 
 
 def decode_rows(name: str, data: bytes, runs: int, device: str) -> list[Row]:
@@ -128,11 +175,16 @@ def coordinate_file(width: int, height: int) -> bytes:
 
 
 def print_rows(rows: list[Row]) -> None:
-    """Print tables of seconds and of memory."""
+    """Print tables of seconds, of ratios and of memory."""
     print("| what | median s | least s |\n|---|---:|---:|")
     for row in rows:
         if "median" in row:
-            print(f"| {row['what']} | {row['median']:.4f} | {row['least']:.4f} |")
+            j = f", J {row['j']:.4f}" if "j" in row else ""
+            print(f"| {row['what']}{j} | {row['median']:.4f} | {row['least']:.4f} |")
+    print("\n| torch / kernels | ratio |\n|---|---:|")
+    for row in rows:
+        if "ratio" in row:
+            print(f"| {row['what']} | {row['ratio']:.2f} |")
     print("\n| what | MiB |\n|---|---:|")
     for row in rows:
         if "mib" in row:
@@ -140,23 +192,31 @@ def print_rows(rows: list[Row]) -> None:
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--only", type=click.Choice(["parts", "scaling"]), help="Time one of both. [both]")
-@click.option("--width", type=click.IntRange(1), default=768, help="Of the parts' picture.")
-@click.option("--height", type=click.IntRange(1), default=512, help="Of the parts' picture.")
+@click.option("--only", type=click.Choice(PARTS), multiple=True, help="Time only this. [all]")
+@click.option("--width", type=click.IntRange(1), default=768, help="Of what is stepped, decoded.")
+@click.option("--height", type=click.IntRange(1), default=512, help="The same.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
 @click.option("--runs", type=click.IntRange(1), default=7)
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, exists=True),
+    default=ROOT / "samples" / "astronaut.png",
+    help="To encode, once more than --encode-runs.",
+)
+@click.option("--encode-runs", type=click.IntRange(1), default=1)
+@click.option("--effort", type=click.IntRange(1, 9), default=Options().effort, help="Of encodes.")
 @click.option(
     "--file",
     "path",
     type=click.Path(path_type=Path, exists=True),
     help="A .siren file of the grid model to decode. [a quick encode]",
 )
-@click.option("--steps", type=click.IntRange(1), default=60, help="Of the quick encode.")
+@click.option("--steps", "count", type=click.IntRange(1), default=60, help="Of the quick encode.")
 @click.option(
     "--model",
-    type=click.Choice(["both", "grid", "coordinate"]),
+    type=click.Choice(["both", *MODELS]),
     default="both",
-    help="Of the parts; scaling is the grid model's.",
+    help="Of what is stepped and decoded; the rest is the grid model's.",
 )
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "speed.jsonl")
 @click.option(
@@ -179,20 +239,23 @@ def print_rows(rows: list[Row]) -> None:
     help="Rows are appended; the .md and the .png beside it are of this run alone.",
 )
 def main(
-    only: str | None,
+    only: tuple[str, ...],
     width: int,
     height: int,
     device: str,
     runs: int,
+    picture: Path,
+    encode_runs: int,
+    effort: int,
     path: Path | None,
-    steps: int,
+    count: int,
     model: str,
     out: Path,
     sizes: tuple[float, ...],
     fit_sizes: tuple[float, ...] | None,
     scaling_out: Path,
 ) -> None:
-    """Time fit steps and decodes of a WIDTH x HEIGHT picture, and of squares of all SIZES.
+    """Time fit steps, encodes and decodes of WIDTH x HEIGHT pixels, and of squares of all SIZES.
 
     JSON lines are appended to OUT and to SCALING_OUT.
     """
@@ -202,17 +265,24 @@ def main(
     elif not set(fit_sizes) <= set(sizes):
         raise click.UsageError("--fit-sizes: expected some of --sizes")
     data = None if path is None else path.read_bytes()
-    if only != "scaling":
-        rows = parts(width, height, device, runs, data, steps, model)
+    wanted = only or PARTS
+    rows: list[Row] = []
+    if "steps" in wanted:
+        rows += step_rows(width, height, device, runs, model)
+    if "encode" in wanted and device == "cpu":
+        rows += encode_rows(picture, ("--effort", str(effort)), encode_runs)
+    if "decode" in wanted:
+        rows += decoding_rows(width, height, device, runs, data, count, model)
+    if rows:
         print_rows(rows)
         environment = {"width": width, "height": height, **describe("speed", device)}
         with out.open("a", encoding="utf-8") as file:
             for row in rows:
                 file.write(json.dumps({**row, **environment}) + "\n")
-    if only != "parts":
+    if "scaling" in wanted:
         sides = [round(size) for size in sizes]
         page = scaling.run(
-            stream.read(data or scaling.sample(sides, steps, device)),
+            stream.read(data or scaling.sample(sides, count, device)),
             sizes=sides,
             fit_sizes=[round(size) for size in fit_sizes],
             runs=runs,

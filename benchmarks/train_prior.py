@@ -32,12 +32,15 @@ from siren_codec.field import Architecture
 from siren_codec.fit import start
 from siren_codec.fit.analysis import KNOTS, Analysis, base_steps, between, pyramid
 from siren_codec.fit.analysis import path_of as analysis_path_of
-from siren_codec.fit.latents import Latents, Noise, Softener
+from siren_codec.fit.course import Settings
+from siren_codec.fit.engine import Engine, Grids, engine
+from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.lattice import averaged, samples_of
-from siren_codec.fit.loss import Grids, Worker, worker
 from siren_codec.fit.model import Model, columns_of
 from siren_codec.fit.optimiser import SOAP, Adam
-from siren_codec.fit.rate import quality_lambda
+from siren_codec.fit.rate import quality_lambda, to_signed, to_unit
+from siren_codec.fit.state import State
+from siren_codec.fit.step import Step
 from siren_codec.image import Picture
 from siren_codec.options import MODELS, Options
 from siren_codec.stream import prior
@@ -46,6 +49,7 @@ from siren_codec.stream.prior import SPREAD_OF_ONE
 CROP = 192
 SIREN_RATE, CONTEXT_RATE, ANALYSIS_RATE = 6e-4, 1.2e-3, 3e-4
 """Peaks: SOAP's on the SIREN, Adam's on the others."""
+BETAS = (0.9, 0.99)
 SIREN_EXPONENT = -20
 CONTEXT_EXPONENT = -10
 """The steps to which the prior's weights are rounded."""
@@ -64,7 +68,7 @@ class Learned:
         model = start.siren(architecture, seed=seed, device="cpu")
         if architecture.grids:
             with torch.no_grad():
-                steps = torch.tensor(base_steps(architecture.features, 4 * quality_lambda(50)))
+                steps = torch.tensor(base_steps(architecture.features, quality_lambda(50)))
                 model.matrices[0][:, 2:-1] *= steps
         # (outputs, knots, columns): together a layer with more inputs, as SOAP sees it.
         self.knots = [
@@ -194,9 +198,9 @@ def crops(paths: list[Path], generator: random.Random) -> Iterator[Tensor]:
 class Task:
     """Computes the objective of a picture and the gradients of everything learned."""
 
-    def __init__(self, learned: Learned, work: Worker, seed: int) -> None:
+    def __init__(self, learned: Learned, computing: Engine, seed: int) -> None:
         self.learned = learned
-        self.work = work
+        self.computing = computing
         self.noise = Noise(seed=seed, device="cpu")
 
     def __call__(
@@ -207,34 +211,30 @@ class Task:
         A temperature of 0 is hard rounding, straight through; `weigh` maps J to the weight.
         """
         learned = self.learned
-        architecture = learned.architecture
-        _, height, width = samples.shape
-        lambda_ = 4 * quality_lambda(quality)
-        price = lambda_ / (width * height)
         real = learned.latents(samples, quality)
         matrices = learned.networks(quality)
-        latents = Latents(architecture, width, height, "cpu")
-        flat = torch.cat([level.reshape(-1) for level in real])
-        latents.flat.copy_(flat.detach())
-        softener = Softener(latents, self.noise)
-        if temperature:
-            softener(self.work.map, temperature, shape, 0)
-        else:
-            softener.soft.copy_(latents.flat.round())
-            softener.slope.fill_(1.0)
-        gradient = torch.zeros_like(latents.flat)
-        grids = Grids(latents.levels(softener.soft), 0, price, latents.levels(gradient))
-        model = Model(architecture, matrices)
-        lattice = averaged(samples, 0, levels=len(architecture.features))
-        loss = self.work.backward(model, lattice, grids)
-        j = 1000 * loss.objective / 4
+        state = State(
+            Model(learned.architecture, matrices),
+            Latents.of([level.detach() for level in real]),
+            betas=BETAS,
+            quality=quality,
+            price=price_of(quality, samples),
+            noise=self.noise if temperature else None,
+        )
+        step = Step(state, self.computing)
+        lattice = averaged(samples, 0, levels=len(real))
+        loss = step.loss(step.gradients(lattice, Settings(temperature=temperature, noise=shape)))
         if math.isfinite(loss.objective):
-            weight = 1000 / 4 * weigh(j)
-            torch.autograd.backward(
-                [flat, *matrices],
-                [weight * gradient * softener.slope, *(weight * m.grad for m in model.matrices)],
-            )
-        return j
+            weight = to_unit(1000) * weigh(loss.j)
+            found = [step.latent_gradient(), *(m.grad for m in state.model.matrices)]
+            flat = torch.cat([level.reshape(-1) for level in real])
+            torch.autograd.backward([flat, *matrices], [weight * gradient for gradient in found])
+        return loss.j
+
+
+def price_of(quality: float, samples: Tensor) -> float:
+    """Return what a bit is worth in a picture of (channels, height, width) samples."""
+    return to_signed(quality_lambda(quality)) / samples[0].numel()
 
 
 def _weight(quality: float, average: float) -> Any:
@@ -254,7 +254,7 @@ def _network(model: str) -> Architecture:
 
 
 @torch.no_grad()
-def assess(learned: Learned, paths: list[Path], work: Worker) -> list[float]:
+def assess(learned: Learned, paths: list[Path], computing: Engine) -> list[float]:
     """Return the geometric mean of J, hard-rounded, of pictures held out, at qualities 20 40 60."""
     logs = []
     for quality in (20, 40, 60):
@@ -263,13 +263,12 @@ def assess(learned: Learned, paths: list[Path], work: Worker) -> list[float]:
             pixels = np.asarray(Image.open(path).convert("RGB"))
             top, left = (pixels.shape[0] - 256) // 2, (pixels.shape[1] - 256) // 2
             samples = samples_of(pixels[top : top + 256, left : left + 256])
-            architecture = learned.architecture
-            lambda_ = 4 * quality_lambda(quality)
             levels = learned.latents(samples, quality)
-            model = Model(architecture, learned.networks(quality))
-            grids = Grids([level.round() for level in levels], 0, lambda_ / 65536)
+            model = Model(learned.architecture, learned.networks(quality))
+            price = price_of(quality, samples)
+            grids = Grids.of([level.round() for level in levels], price=price)
             lattice = averaged(samples, 0, levels=len(levels))
-            found.append(math.log(250 * work.loss(model, lattice, grids).objective))
+            found.append(math.log(computing.loss(model, lattice, grids).j))
         logs.append(math.exp(sum(found) / len(found)))
     return logs
 
@@ -300,8 +299,8 @@ def learn(
     began, done, average = time.monotonic(), 0.0, 2.0
     recent: list[float] = []
     next_report = 0.0
-    with worker("cpu") as work:
-        task = Task(learned, work, seed + rank)
+    with engine("cpu") as computing:
+        task = Task(learned, computing, seed + rank)
         while done < 1:
             quality = generator.uniform(2, 85)
             temperature = 0.3 - 0.2 * done / 0.85 if done < 0.85 else 0.0
@@ -315,7 +314,7 @@ def learn(
             recent.append(usual)
             if rank == 0 and (share >= next_report or done >= 1):
                 next_report = share + max(0.02, 30 / seconds)
-                scores = " ".join(f"{score:.3f}" for score in assess(learned, held_out, work))
+                scores = " ".join(f"{score:.3f}" for score in assess(learned, held_out, computing))
                 train = f"train {np.mean(recent):.3f}, held out {scores}"
                 click.echo(f"{share:.1%} {optimisers.count} steps, {train}")
                 np.savez(out, **learned.state())  # type: ignore[arg-type]
@@ -350,10 +349,9 @@ class Optimisers:
         self.knots = len(learned.knots)
         # (outputs, knots * columns), of the same memory.
         flat = [knots.detach().view(len(knots), -1) for knots in learned.knots[: self.depth]]
-        betas = (0.9, 0.99)
-        self.siren = SOAP(flat, betas=betas)
-        self.context = Adam(learned.knots[self.depth :], betas=betas)
-        self.analysis = Adam(list(learned.analysis.parameters.values()), betas=betas)
+        self.siren = SOAP(flat, betas=BETAS)
+        self.context = Adam(learned.knots[self.depth :], betas=BETAS)
+        self.analysis = Adam(list(learned.analysis.parameters.values()), betas=BETAS)
         self.count = 0
 
     def step(self, gradients: Sequence[Tensor], done: float) -> None:
@@ -364,8 +362,8 @@ class Optimisers:
             matrix.grad = part.reshape(matrix.shape)
         self.siren.step(SIREN_RATE * rate)
         of_context, others = gradients[self.depth : self.knots], gradients[self.knots :]
-        self.context.step(of_context, [CONTEXT_RATE * rate] * len(of_context))
-        self.analysis.step(others, [ANALYSIS_RATE * rate] * len(others))
+        self.context.step(of_context, CONTEXT_RATE * rate)
+        self.analysis.step(others, ANALYSIS_RATE * rate)
 
 
 def polish(learned: Learned, paths: list[Path], id_: int, seconds: float) -> None:

@@ -6,9 +6,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,10 +38,16 @@ class Process:
     """The most memory that it held; None where the system does not tell."""
 
 
-def encode(source: Path, target: Path, options: Sequence[str]) -> tuple[dict[str, Any], Process]:
+def encode(
+    source: Path,
+    target: Path,
+    options: Sequence[str],
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[dict[str, Any], Process]:
     """Run siren-encode; return the JSON that it ends with, and the process. Raises SirenError."""
     extra = ("--force", "--json", "--quiet")
-    done = run([*ENCODE, str(source.resolve()), str(target.resolve()), *options, *extra])
+    command = [*ENCODE, str(source.resolve()), str(target.resolve()), *options, *extra]
+    done = run(command, environment)
     try:
         return dict(json.loads(done.said.splitlines()[-1])), done
     except (IndexError, TypeError, ValueError):
@@ -54,14 +61,17 @@ def decode(source: Path, target: Path, options: Sequence[str] = ()) -> tuple[Pix
         return np.asarray(image), done
 
 
-def run(command: Sequence[str]) -> Process:
-    """Run ENCODE or DECODE with its arguments. Raises SirenError with the last line it said."""
+def run(command: Sequence[str], environment: Mapping[str, str] = MappingProxyType({})) -> Process:
+    """Run ENCODE or DECODE with its arguments, and variables beyond this process's own.
+
+    Raises SirenError with the last line it said.
+    """
     with tempfile.TemporaryDirectory() as folder:
         peak = Path(folder) / "peak"
-        environment = {**os.environ, PEAK: str(peak)}
+        variables = {**os.environ, PEAK: str(peak), **environment}
         began = time.perf_counter()
         done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+            command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False
         )
         seconds = time.perf_counter() - began
         if done.returncode:

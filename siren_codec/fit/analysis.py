@@ -12,7 +12,7 @@ from torch.nn.functional import conv2d, interpolate, pad, pixel_shuffle, pixel_u
 
 from siren_codec.errors import FitError
 from siren_codec.field.kernel import cell_centres, level_shape, spline_matrix
-from siren_codec.fit.rate import quality_lambda
+from siren_codec.fit.rate import quality_lambda, to_signed
 from siren_codec.stream import prior
 from siren_codec.stream.prior import SPACING
 
@@ -80,12 +80,12 @@ def between(knots: Tensor, quality: float) -> Tensor:
 def base_steps(features: Sequence[int], lambda_: float) -> list[float]:
     """Return each grid's quantisation step, in units of colour, that theory puts near the optimum.
 
-    That of level 0 is an orthonormal transform's at high rates, where d error / d bpp = -lambda
-    (error = step^2 / (12 * 3 channels), and it falls by a factor of 4 for a bit; over [-1, 1]). A
-    coarser level's falls by the square root of its scale, half as fast as in such a transform, for
-    the finer levels see its errors too.
+    `lambda_` is over [0, 1]. The step of level 0 is an orthonormal transform's at high rates, where
+    d error / d bpp = -lambda (error = step^2 / (12 * 3 channels), and it falls by a factor of 4 for
+    a bit; over [-1, 1]). A coarser level's falls by the square root of its scale, half as fast as
+    in such a transform, for the finer levels see its errors too.
     """
-    orthonormal = math.sqrt(12 * 3 * lambda_ / (2 * math.log(2)))
+    orthonormal = math.sqrt(12 * 3 * to_signed(lambda_) / (2 * math.log(2)))
     steps = []
     for level, count in enumerate(features):
         ((_, _, matrix),) = _spline(8 << level, level)
@@ -141,7 +141,7 @@ class Analysis:
     def scaled(self, coefficients: Sequence[Tensor], quality: float) -> list[Tensor]:
         """Return a `pyramid` in the quantisation steps of a quality."""
         gains = between(self.parameters["scale"], quality).exp2()
-        steps = base_steps(self.features, 4 * quality_lambda(quality))
+        steps = base_steps(self.features, quality_lambda(quality))
         return scaled(coefficients, gains / torch.tensor(steps).to(gains))
 
     def __call__(self, colours: Tensor, latents: Sequence[Tensor], quality: float) -> list[Tensor]:

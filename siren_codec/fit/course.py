@@ -2,25 +2,32 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from siren_codec.fit.schedule import Schedule
 
-__all__ = ["Now", "course_of", "rounded_course", "settling_course"]
+__all__ = ["Settings", "course_of", "rounded_course", "settling_course"]
 
 
-@dataclass(frozen=True)
-class Now:
+class Settings(NamedTuple):
     """The settings of one step."""
 
-    weight_rate: float
-    context_rate: float
+    weight_rate: float = 0.0
+    context_rate: float = 0.0
     latent_rate: float = 0.0
     temperature: float = 0.0
     noise: float = 0.0
 
+    def damped(self, factor: float) -> "Settings":
+        """Return these with all rates multiplied by a factor."""
+        return self._replace(
+            weight_rate=self.weight_rate * factor,
+            context_rate=self.context_rate * factor,
+            latent_rate=self.latent_rate * factor,
+        )
 
-def course_of(schedule: Schedule) -> Iterator[Now]:
+
+def course_of(schedule: Schedule) -> Iterator[Settings]:
     """Yield the settings of all steps of the stages with real weights.
 
     The networks' rates fall over all stages; the grids', whose finest levels join last, and the
@@ -33,7 +40,7 @@ def course_of(schedule: Schedule) -> Iterator[Now]:
         for step, share in enumerate(grids):
             done = step / max(1, stage.steps - 1)
             of_networks = next(networks)
-            yield Now(
+            yield Settings(
                 schedule.learning_rate * of_networks,
                 schedule.context_rate * of_networks,
                 schedule.latent_rate * share,
@@ -42,17 +49,17 @@ def course_of(schedule: Schedule) -> Iterator[Now]:
             )
 
 
-def rounded_course(schedule: Schedule) -> Iterator[Now]:
+def rounded_course(schedule: Schedule) -> Iterator[Settings]:
     """Yield the settings of all steps of the stages with rounded weights."""
     count = sum(stage.steps for stage in schedule.rounded_stages)
     for rate_ in _cosine(schedule.rounded_learning_rate, count, schedule.warmup_steps):
-        yield Now(rate_, 2 * rate_)
+        yield Settings(rate_, 2 * rate_)
 
 
-def settling_course(schedule: Schedule, steps: int) -> Iterator[Now]:
+def settling_course(schedule: Schedule, steps: int) -> Iterator[Settings]:
     """Yield the settings of a few steps that end as the others did."""
     for share in _cosine(1.0, steps, 0):
-        yield Now(
+        yield Settings(
             schedule.rounded_learning_rate * share,
             2 * schedule.rounded_learning_rate * share,
             schedule.latent_rate * share,

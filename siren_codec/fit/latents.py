@@ -1,7 +1,12 @@
-"""The latent grids while they are fitted: soft rounding and noise."""
+"""The latent grids while they are fitted: real numbers, noise, and what the loss sees of them.
+
+They are rounded softly, s(y) = floor(y) + 1/2 + tanh((y - floor(y) - 1/2) / T) / (2 tanh(1 / 2 T))
+(Agustsson and Theis 2020, arXiv 2006.09952); the loss sees s(s(y) + noise), as in C3 (arXiv
+2312.02753).
+"""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -9,22 +14,37 @@ from torch import Tensor
 from siren_codec.field import Architecture
 from siren_codec.stream.latents import shapes
 
-__all__ = ["Latents", "Noise", "Softener"]
+__all__ = ["Latents", "Noise"]
 
 _CHUNK = 1 << 17
 _POOL = 1 << 20
-
-Map = Callable[[Callable[[slice], object], Iterable[slice]], Iterable[object]]
 
 
 class Latents:
     """All grids in one flat tensor, finest level first, and each level's view of it."""
 
-    def __init__(self, architecture: Architecture, width: int, height: int, device: str) -> None:
-        self.shapes = shapes(architecture, width, height)
+    def __init__(self, shapes_: Sequence[tuple[int, int, int]], device: str) -> None:
+        """Begin with zeros, given each level's (features, rows, columns)."""
+        self.shapes = tuple(shapes_)
         sizes = [math.prod(shape) for shape in self.shapes]
         self.starts = [sum(sizes[:level]) for level in range(len(sizes) + 1)]
         self.flat = torch.zeros(self.starts[-1], device=device)
+
+    @classmethod
+    def of_picture(
+        cls, architecture: Architecture, width: int, height: int, device: str
+    ) -> "Latents":
+        """Return the grids of a picture, all 0."""
+        return cls(shapes(architecture, width, height), device)
+
+    @classmethod
+    def of(cls, levels: Sequence[Tensor]) -> "Latents":
+        """Return the grids of each level's (features, rows, columns) values."""
+        device = levels[0].device.type if levels else "cpu"
+        found = cls([(len(x), x.shape[1], x.shape[2]) for x in levels], device)
+        for level, values in zip(found.levels(), levels, strict=True):
+            level.copy_(values)
+        return found
 
     def levels(self, flat: Tensor | None = None) -> list[Tensor]:
         """Return each level's (features, rows, columns), of another flat tensor if given."""
@@ -54,7 +74,10 @@ class Noise:
         self.generator = torch.Generator().manual_seed(seed)
         ranks = torch.randperm(_POOL, generator=self.generator)
         self._uniform = ((ranks + 0.5) / _POOL).to(device)
-        self._pool = self._uniform
+        self._range = torch.arange(_CHUNK, device=device)
+        self.pool = self._uniform - 0.5
+        self.places = torch.zeros(0, dtype=torch.int64, device=device)
+        """Where in the pool each chunk begins that takes part in a step."""
         self.now = math.nan
         """The shape that was chosen last."""
 
@@ -64,54 +87,15 @@ class Noise:
             return
         self.now = a
         b = (2**a * (a - 1) + 1) / a
-        self._pool = (1 - (1 - self._uniform) ** (1 / b)) ** (1 / a) - 0.5
+        self.pool.copy_((1 - (1 - self._uniform) ** (1 / b)) ** (1 / a) - 0.5)
 
-    def places(self, count: int) -> list[int]:
-        """Draw where in the pool to begin, `count` times."""
-        places: list[int] = torch.randint(
-            _POOL - _CHUNK, (count,), generator=self.generator
-        ).tolist()
-        return places
+    def draw(self, count: int) -> None:
+        """Draw `count` places in the pool to begin at: see `places`."""
+        drawn = torch.randint(_POOL - _CHUNK, (count,), generator=self.generator)
+        if len(self.places) < count:
+            self.places = torch.zeros(count, dtype=torch.int64, device=self.pool.device)
+        self.places[:count].copy_(drawn)
 
-    def take(self, place: int, count: int) -> Tensor:
-        """Return so many numbers from a place on."""
-        return self._pool[place : place + count]
-
-
-class Softener:
-    """Makes of the real latents what the fit sees: rounded softly, with noise, and once more.
-
-    s(y) = floor(y) + 1/2 + tanh((y - floor(y) - 1/2) / T) / (2 tanh(1 / (2 T))) (Agustsson and
-    Theis 2020, arXiv 2006.09952); the fit sees s(s(y) + noise), as in C3 (arXiv 2312.02753).
-    """
-
-    def __init__(self, latents: Latents, noise: Noise) -> None:
-        self.latents = latents
-        self.noise = noise
-        self.soft = torch.zeros_like(latents.flat)
-        self.slope = torch.zeros_like(latents.flat)
-
-    def __call__(self, map_: Map, temperature: float, shape: float, first_level: int) -> None:
-        """Set `soft` and its derivative `slope` from a level on."""
-        self.noise.shape(shape)
-        chunks = [part for _, part in self.latents.chunks(first_level)]
-        places = dict(zip((c.start for c in chunks), self.noise.places(len(chunks)), strict=True))
-
-        @torch.no_grad()
-        def soften(part: slice) -> None:
-            noise = self.noise.take(places[part.start], part.stop - part.start)
-            once, slope_once = _soft_round(self.latents.flat[part], temperature)
-            twice, slope = _soft_round(once.add_(noise), temperature)
-            self.soft[part] = twice
-            torch.mul(slope_once, slope, out=self.slope[part])
-
-        list(map_(soften, chunks))
-
-
-def _soft_round(values: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Return the softly rounded values and the derivative."""
-    gain = 0.5 / math.tanh(0.5 / temperature)
-    base = values.floor()
-    curve = (values - base).sub_(0.5).mul_(1 / temperature).tanh_()
-    slope = curve.square().neg_().add_(1).mul_(gain / temperature)
-    return curve.mul_(gain).add_(base).add_(0.5), slope
+    def take(self, index: int, count: int) -> Tensor:
+        """Return so many numbers, of a chunk at most, from a place on, which is not read back."""
+        return torch.take(self.pool, self.places[index] + self._range[:count])

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -18,6 +17,7 @@ __all__ = [
     "Lattice",
     "Tile",
     "averaged",
+    "cut",
     "filled",
     "samples_of",
     "tile_shape",
@@ -94,8 +94,7 @@ class Lattice:
     """Points at the crossings of columns and rows, given in pixel coordinates, and their samples.
 
     `target` is (channels, rows, columns) in [-1, 1], or None where a picture is only evaluated;
-    `weights`, of the same shape, say how much each sample's error counts. A `tile` has at most so
-    many rows and columns.
+    `weights`, of the same shape, say how much each sample's error counts.
     """
 
     def __init__(
@@ -109,7 +108,6 @@ class Lattice:
         device: str,
         target: Tensor | None = None,
         weights: Tensor | None = None,
-        tile: tuple[int, int] | None = None,
     ) -> None:
         self.xs, self.ys = xs, ys
         self.width, self.height = width, height
@@ -117,20 +115,38 @@ class Lattice:
         self.device = device
         self.target = target
         self.weights = weights
-        self.tile = tile or (_CPU_TILE if device == "cpu" else _GPU_TILE)
+        self._tiles: dict[tuple[int, int], list[Tile]] = {}
 
     @property
     def points(self) -> int:
         """The number of points."""
         return len(self.xs) * len(self.ys)
 
-    @cached_property
-    def tiles(self) -> list[Tile]:
-        """The tiles that the lattice is cut into, row by row."""
-        most_rows, most_columns = self.tile
+    @property
+    def channels(self) -> int:
+        """The channels of its samples."""
+        return 0 if self.target is None else len(self.target)
+
+    @property
+    def samples(self) -> int:
+        """The number of its samples, at least 1."""
+        return max(1, self.channels * self.points)
+
+    def tile_shape(self, tile: tuple[int, int] | None = None) -> tuple[int, int]:
+        """Return the most rows and columns of a tile: those asked for, or the device's."""
+        return tile or (_CPU_TILE if self.device == "cpu" else _GPU_TILE)
+
+    def tiles(self, tile: tuple[int, int] | None = None) -> list[Tile]:
+        """Return the tiles that the lattice is cut into, row by row: see `tile_shape`."""
+        shape = self.tile_shape(tile)
+        if shape not in self._tiles:
+            self._tiles = {shape: self._cut(*shape)}
+        return self._tiles[shape]
+
+    def _cut(self, most_rows: int, most_columns: int) -> list[Tile]:
         shapes = [level_shape(self.width, self.height, level) for level in range(self.levels)]
-        rows = _parts(len(self.ys), most_rows)
-        columns = _parts(len(self.xs), most_columns)
+        rows = cut(len(self.ys), most_rows)
+        columns = cut(len(self.xs), most_columns)
         down = [
             [self._matrix(self.ys[part], level, shapes[level][0]) for level in range(self.levels)]
             for part in rows
@@ -222,7 +238,6 @@ def averaged(
     *,
     levels: int,
     weights: Tensor | None = None,
-    tile: tuple[int, int] | None = None,
 ) -> Lattice:
     """Return the lattice of a picture averaged over areas of 2**level x 2**level pixels.
 
@@ -244,11 +259,10 @@ def averaged(
         device=samples.device.type,
         target=samples,
         weights=weights,
-        tile=tile,
     )
 
 
-def _parts(length: int, most: int) -> list[slice]:
+def cut(length: int, most: int) -> list[slice]:
     """Cut a length into as few nearly equal parts as keep to `most`."""
     count = -(-length // most)
     edges = [length * index // count for index in range(count + 1)]

@@ -103,7 +103,7 @@ class Model:
             for part in self.parts(index):
                 spread = self._spreads[index][:, part]
                 relative = (matrix[:, part] - origin[:, part]) / spread
-                scale = max(float(relative.abs().mean()), _LEAST_SCALE)
+                scale = relative.abs().mean().clamp_min_(_LEAST_SCALE)
                 relative /= scale
                 slope = relative / (relative.square() + _ROUNDNESS**2).sqrt_()
                 matrix.grad[:, part] += slope.div_(spread * scale * math.log(2)).mul_(price)
@@ -214,7 +214,7 @@ def sampler(field: Field, device: str) -> Sampler:
             device=device,
         )
         out = torch.empty(field.architecture.channels, len(ys), len(xs))
-        for tile in lattice.tiles:
+        for tile in lattice.tiles():
             outputs = siren(field.architecture, model.matrices, tile.inputs(latents))
             planes = outputs.view(len(out), len(tile.y), len(tile.x))
             out[:, tile.rows, tile.columns] = planes.cpu()
@@ -231,14 +231,16 @@ class _NumpySine(torch.autograd.Function):
     def forward(ctx: torch.autograd.function.FunctionCtx, angle: Tensor) -> Tensor:
         ctx.save_for_backward(angle)
         out = torch.empty_like(angle)
-        np.sin(angle.detach().numpy(), out=out.numpy())
+        with np.errstate(invalid="ignore"):  # What is not finite is told by the loss.
+            np.sin(angle.detach().numpy(), out=out.numpy())
         return out
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> Tensor:
         (angle,) = ctx.saved_tensors  # type: ignore[attr-defined]
         slope = torch.empty_like(angle)
-        np.cos(angle.detach().numpy(), out=slope.numpy())
+        with np.errstate(invalid="ignore"):
+            np.cos(angle.detach().numpy(), out=slope.numpy())
         return slope.mul_(gradients[0])
 
 

@@ -3,7 +3,7 @@
 Neither is a `torch.optim.Optimizer`: to make one imports torch._dynamo, which takes seconds.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ __all__ = ["SOAP", "Adam"]
 class Adam:
     """Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1) for a list of tensors.
 
-    A tensor whose rate is 0 is left alone, its moments too.
+    Each tensor counts its own steps: some may begin later than others.
     """
 
     def __init__(
@@ -28,19 +28,19 @@ class Adam:
         """Forget all moments, as after a step that was taken back."""
         self._means = [torch.zeros_like(parameter) for parameter in self.parameters]
         self._squares = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self._steps = [0] * len(self.parameters)
+        self._steps = _zeros(self.parameters, len(self.parameters))
 
     def state(self) -> dict[str, Tensor]:
         """Return everything that is remembered, by name."""
         return {
-            "steps": torch.tensor(self._steps),
+            "steps": self._steps,
             **{f"mean{index}": tensor for index, tensor in enumerate(self._means)},
             **{f"square{index}": tensor for index, tensor in enumerate(self._squares)},
         }
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state` returned."""
-        self._steps = state["steps"].tolist()
+        self._steps = state["steps"]
         self._means = [state[f"mean{index}"] for index in range(len(self._means))]
         self._squares = [state[f"square{index}"] for index in range(len(self._squares))]
 
@@ -51,26 +51,32 @@ class Adam:
             mean *= factor
             square *= factor**2
 
-    def step(
-        self,
-        gradients: Sequence[Tensor],
-        rates: Sequence[float],
-        map_: Callable[[Callable[[int], None], Iterable[int]], object] = map,
-    ) -> None:
-        """Take one step along the gradients; `map_` may share the tensors out to threads."""
+    def step(self, gradients: Sequence[Tensor], rate: float | Tensor) -> None:
+        """Take one step along the gradients of all tensors."""
+        for index, gradient in enumerate(gradients):
+            self.move(index, gradient, rate)
+
+    @torch.no_grad()
+    def move(self, index: int, gradient: Tensor, rate: float | Tensor) -> None:
+        """Take one step of one tensor. The rate may be a tensor, so that nothing is read back."""
         beta1, beta2 = self.betas
+        self._steps[index] += 1
+        count, (mean, square) = self._steps[index], self.moments(index)
+        mean.lerp_(gradient, 1 - beta1)
+        square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        root = (square / (1 - beta2**count)).sqrt_().add_(_TINY)
+        self.parameters[index].sub_(mean / root * (rate / (1 - beta1**count)))
 
-        @torch.no_grad()
-        def move(index: int) -> None:
-            self._steps[index] += 1
-            count, gradient = self._steps[index], gradients[index]
-            mean, square = self._means[index], self._squares[index]
-            mean.lerp_(gradient, 1 - beta1)
-            square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-            root = (square / (1 - beta2**count)).sqrt_().add_(_TINY)
-            self.parameters[index].addcdiv_(mean, root, value=-rates[index] / (1 - beta1**count))
+    def advance(self, index: int) -> tuple[float, float]:
+        """Count a step of one tensor, that is taken elsewhere; return what corrects its moments."""
+        self._steps[index] += 1
+        count = int(self._steps[index])
+        beta1, beta2 = self.betas
+        return 1 - beta1**count, 1 - beta2**count
 
-        list(map_(move, [index for index, rate in enumerate(rates) if rate > 0]))  # type: ignore[call-overload]
+    def moments(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return the running means of a tensor's gradients and of their squares."""
+        return self._means[index], self._squares[index]
 
 
 class SOAP:
@@ -96,34 +102,39 @@ class SOAP:
         self.shampoo_beta = shampoo_beta
         self.frequency = frequency
         self.floor = floor
-        self._steps = 0
         self._states: list[_State] = []
+        self.forget()
 
     @torch.no_grad()
-    def step(self, learning_rate: float) -> None:
-        """Take one step along the gradients that the parameters hold."""
+    def step(self, learning_rate: float | Tensor) -> None:
+        """Take one step along the gradients that the parameters hold.
+
+        The rate may be a tensor: nothing is read back but when eigenvectors are found.
+        """
         gradients = [parameter.grad for parameter in self.parameters]
         if not self._states:
             self._states = [_State(gradient) for gradient in gradients if gradient is not None]
+        self._taken += 1
         self._steps += 1
         for parameter, gradient, state in zip(
             self.parameters, gradients, self._states, strict=True
         ):
             assert gradient is not None
-            parameter.sub_(self._direction(gradient, state), alpha=learning_rate)
+            parameter.sub_(self._direction(gradient, state) * learning_rate)
             state.average(gradient, 1 - self.shampoo_beta)
-            if self._steps % self.frequency == 0:
+            if self._taken % self.frequency == 0:
                 state.turn()
 
     def forget(self) -> None:
         """Forget all moments and averages, as after a step that was taken back."""
-        self._steps = 0
+        self._taken = 0
+        self._steps = _zeros(self.parameters)
         self._states = []
 
     def state(self) -> dict[str, Tensor]:
         """Return everything that is remembered, by name."""
         return {
-            "steps": torch.tensor(self._steps),
+            "steps": self._steps,
             **{
                 f"{name}{i}": t
                 for i, state in enumerate(self._states)
@@ -133,7 +144,8 @@ class SOAP:
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state` returned."""
-        self._steps = int(state["steps"])
+        self._steps = state["steps"]
+        self._taken = int(self._steps)
         self._states = [
             _State.of({name: state[f"{name}{index}"] for name in _REMEMBERED})
             for index in range(len(self.parameters))
@@ -194,6 +206,12 @@ class _State:
         mix_right = (self.basis_right.T @ new_right).square()
         self.square = mix_left.T @ self.square @ mix_right
         self.basis_left, self.basis_right = new_left, new_right
+
+
+def _zeros(tensors: Sequence[Tensor], *shape: int) -> Tensor:
+    """Return zeros for counting, on the device of tensors."""
+    device = tensors[0].device if tensors else "cpu"
+    return torch.zeros(shape, dtype=torch.float64, device=device)
 
 
 def _eigenvectors(matrix: Tensor) -> Tensor:

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from siren_codec.fit.course import Now
+from siren_codec.fit.course import Settings
 from siren_codec.fit.latents import Latents
-from siren_codec.fit.loss import Worker
 from siren_codec.fit.model import Model
 from siren_codec.fit.optimiser import SOAP, Adam
 
@@ -14,30 +13,25 @@ __all__ = ["Optimisers"]
 
 
 class Optimisers:
-    """SOAP on the SIREN, Adam on the context network and on the grids."""
+    """SOAP on the SIREN, Adam on the context network and on the grids.
+
+    The grids' moves are the engine's business, which takes them chunk by chunk.
+    """
 
     def __init__(self, model: Model, latents: Latents, betas: tuple[float, float]) -> None:
-        self.latents = latents
         self.siren = SOAP(model.matrices[: model.depth], betas=betas)
         self.context = Adam(model.matrices[model.depth :])
-        self.chunks = latents.chunks()
-        self.grids = Adam([latents.flat[part] for _, part in self.chunks])
+        self.grids = Adam([latents.flat[part] for _, part in latents.chunks()])
 
-    def step_networks(self, now: Now, damping: float) -> None:
+    def step_networks(self, now: Settings) -> None:
         """Take one step along the gradients that the matrices hold."""
-        self.siren.step(now.weight_rate * damping)
-        matrices = self.context.parameters
-        gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
-        self.context.step(gradients, [now.context_rate * damping] * len(gradients))
-
-    def step_latents(self, gradient: Tensor, rate_: float, first_level: int, work: Worker) -> None:
-        """Take one step along a gradient, flat as the latents, on the levels that take part."""
-        rates = [rate_ if level >= first_level else 0.0 for level, _ in self.chunks]
-        self.grids.step([gradient[part] for _, part in self.chunks], rates, work.map)
+        self.siren.step(now.weight_rate)
+        gradients = [matrix.grad for matrix in self.context.parameters]
+        self.context.step([grad for grad in gradients if grad is not None], now.context_rate)
 
     def forget(self) -> None:
         """Forget all moments, as after a step that was taken back."""
-        for optimiser in (self.siren, self.context, self.grids):
+        for optimiser in self._parts().values():
             optimiser.forget()
 
     def forget_networks(self) -> None:

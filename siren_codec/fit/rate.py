@@ -1,10 +1,23 @@
 """What a bit is worth: the Lagrangian multiplier of a fit."""
 
-__all__ = ["MOST_BITS_PER_WEIGHT", "coordinate_lambda", "quality_lambda"]
+__all__ = ["MOST_BITS_PER_WEIGHT", "coordinate_lambda", "quality_lambda", "to_signed", "to_unit"]
 
 _PRICE = 0.33
 MOST_BITS_PER_WEIGHT = 6.85
 """Where `coordinate_lambda` would spend more than this on a weight, a bit is worth more."""
+
+_RANGE = 2.0
+"""How much wider [-1, 1], in which a fit works, is than [0, 1], in which errors are given."""
+
+
+def to_signed(error: float) -> float:
+    """Return a squared error over [-1, 1], or a price in it, given that over [0, 1]."""
+    return error * _RANGE**2
+
+
+def to_unit(error: float) -> float:
+    """Return a squared error over [0, 1], or a price in it, given that over [-1, 1]."""
+    return error / _RANGE**2
 
 
 def coordinate_lambda(mse: float, bits: float) -> float:

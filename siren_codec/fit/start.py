@@ -41,7 +41,7 @@ def grids(
     """Begin with what the pyramid makes of a picture; with a prior, its network may refine that.
 
     `samples` are (channels, height, width) in [-1, 1], `lambda_` the price of a bit per pixel over
-    that range. Without a prior the columns of the SIREN's first layer, which begin with one
+    [0, 1]. Without a prior the columns of the SIREN's first layer, which begin with one
     direction for each colour, take the quantisation steps in.
     """
     features = model.architecture.features

@@ -11,10 +11,10 @@ import torch
 
 from siren_codec.field import Field
 from siren_codec.fit import analysis
+from siren_codec.fit.engine import Grids, engine
 from siren_codec.fit.lattice import averaged, samples_of
-from siren_codec.fit.loss import Grids, worker
 from siren_codec.fit.model import Model
-from siren_codec.fit.rate import quality_lambda
+from siren_codec.fit.rate import quality_lambda, to_unit
 from siren_codec.options import QUALITIES
 from siren_codec.stream import prior as priors
 
@@ -134,7 +134,7 @@ class _Glance:
         model = Model.of_prior(network, expected, "cpu")
         found = analysis.load(self.prior.id, "cpu").scaled(self.coefficients, quality)
         # The price is 1 so that bits are counted; it has no part in the error.
-        grids = Grids([level.round() for level in found], 0, 1.0)
-        with worker("cpu") as work:
-            loss = work.loss(model, self.lattice, grids, clip=True)
-        return loss.error / 4, loss.bits / self.share
+        grids = Grids.of([level.round() for level in found], price=1.0)
+        with engine("cpu") as computing:
+            loss = computing.loss(model, self.lattice, grids, clip=True)
+        return to_unit(loss.error), loss.bits / self.share

@@ -33,6 +33,7 @@ __all__ = [
     "Prior",
     "arrays_of",
     "expected",
+    "growth",
     "load",
     "path_of",
 ]
@@ -103,6 +104,11 @@ class Prior:
                 rounded, spreads = (red + 2 * green + blue + 2 >> 2)[None], spreads[1:2]
             found.append(Expected(QuantisedTensor(rounded.astype(np.int32), exponent), spreads))
         return found
+
+
+def growth(before: int, after: int) -> float:
+    """Return how much larger the columns of the grids are at a quality than at another one."""
+    return float(2.0 ** ((before - after) / 16))
 
 
 def _interpolated(values: Integers, position: int) -> npt.NDArray[np.int64]:

@@ -1,0 +1,517 @@
+"""The engine of the compiled kernels: a CPU's."""
+
+import math
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from siren_codec.field import Architecture
+from siren_codec.field.kernel import spline_taps, unit_coordinates
+from siren_codec.fit import context
+from siren_codec.fit.course import Settings
+from siren_codec.fit.engine.base import Engine, Grids, Loss, finite
+from siren_codec.fit.kernels import context as rate_kernel
+from siren_codec.fit.kernels import latents as latent_kernels
+from siren_codec.fit.kernels import network as net
+from siren_codec.fit.kernels import siren as siren_kernel
+from siren_codec.fit.kernels.blocks import INS, OUTS
+from siren_codec.fit.kernels.compiler import LANES
+from siren_codec.fit.latents import Latents, Noise
+from siren_codec.fit.lattice import Lattice, cut
+from siren_codec.fit.model import Exponents, Model
+from siren_codec.fit.optimiser import Adam
+from siren_codec.stream.latents import NEIGHBOURS
+
+__all__ = ["KernelEngine"]
+
+Floats = npt.NDArray[np.float32]
+Table = npt.NDArray[np.int64]
+
+_TILE = (64, 512)
+"""Rows and columns of a tile, at most: what a core takes at a time."""
+_SYMBOLS = 1 << 15
+"""Symbols of the bands that a core takes at a time, about."""
+_LINE = 16
+"""float32 numbers of a cache line: rows that begin with one are read fastest."""
+_NO_FLOATS: Floats = np.zeros(0, np.float32)
+_NO_SAMPLES: Floats = np.zeros((0, 0, 0), np.float32)
+
+
+class KernelEngine(Engine):
+    """Computes by compiled kernels, of every shape of network and picture."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        super().__init__("cpu", pool)
+        self._of_thread = threading.local()
+        self._tilings: WeakKeyDictionary[Lattice, dict[int, _Tiling]] = WeakKeyDictionary()
+        self._bandings: WeakKeyDictionary[Latents, dict[int, _Banding]] = WeakKeyDictionary()
+        self._patches: list[Floats] = []
+
+    def settings(self, now: Settings) -> Settings:
+        """Return settings as they are: numbers."""
+        return now
+
+    def soften(
+        self, latents: Latents, noise: Noise, now: Settings, first: int, soft: Tensor, slope: Tensor
+    ) -> None:
+        """Set what the loss sees of the latents from level `first` on, and its derivative."""
+        chunks = [part for _, part in latents.chunks(first)]
+        places = noise.places.tolist()
+        values, out, slopes, pool = (
+            tensor.numpy() for tensor in (latents.flat, soft, slope, noise.pool)
+        )
+        temperature = float(now.temperature)
+        gain = np.float32(0.5 / math.tanh(0.5 / temperature))
+
+        def chunk(index: int) -> None:
+            part, place = chunks[index], places[index]
+            added = pool[place : place + part.stop - part.start]
+            latent_kernels.soften(
+                values[part], added, out[part], slopes[part], np.float32(temperature), gain
+            )
+
+        self.map(chunk, range(len(chunks)))
+
+    def move(
+        self, adam: Adam, gradients: Sequence[Tensor], slopes: Sequence[Tensor], now: Settings
+    ) -> None:
+        """Take a step of Adam on the grids, along gradients times slopes."""
+        first = len(adam.parameters) - len(gradients)
+        beta1, beta2 = adam.betas
+
+        def chunk(index: int) -> None:
+            of_mean, of_square = adam.advance(first + index)
+            mean, square = adam.moments(first + index)
+            tensors = adam.parameters[first + index], gradients[index], slopes[index], mean, square
+            numbers = beta1, beta2, float(now.latent_rate) / of_mean, 1 / of_square
+            latent_kernels.adam(*(t.numpy() for t in tensors), *map(np.float32, numbers))
+
+        self.map(chunk, range(len(gradients)))
+
+    def backward(
+        self,
+        model: Model,
+        lattice: Lattice,
+        grids: Grids,
+        exponents: Exponents | None = None,
+    ) -> Tensor:
+        """Set the gradients of the model's matrices and of the grids; return error and bits."""
+        scale = 1 / lattice.samples
+        job = _Job(self, model, lattice, grids, exponents)
+        of_siren, of_context = job.siren.rows(job.tiling.count), job.context.rows(job.banding.count)
+        gradient = None if grids.gradient is None else grids.gradient.numpy()
+        if gradient is not None:
+            gradient[grids.latents.starts[grids.first_level] :] = 0
+
+        def part(index: int) -> tuple[float, Floats]:
+            if index < job.tiling.count:
+                patch = self._patch(job.tiling.patches[index])
+                return job.tile(index, scale, of_siren[index], patch), patch
+            index -= job.tiling.count
+            patch = self._patch(job.banding.patches[index])
+            return job.bands(index, of_context[index], patch), patch
+
+        error, bits = 0.0, 0.0
+        for index, (value, patch) in enumerate(self.each(part, range(job.count))):
+            if index < job.tiling.count:
+                error += value
+                pieces = job.tiling.pieces[index]
+            else:
+                bits += value
+                pieces = job.banding.pieces[index - job.tiling.count]
+            if gradient is not None:
+                latent_kernels.add_patch(gradient, patch, pieces)
+            self._patches.append(patch)
+        job.siren.set_gradients(model.matrices[: model.depth], of_siren)
+        if job.banding.count:
+            job.context.set_gradients(model.matrices[model.depth :], of_context)
+        fine = finite(model.matrices) & all(bool(m.isfinite().all()) for m in model.matrices)
+        return torch.tensor([error * scale if fine else math.nan, bits], dtype=torch.float64)
+
+    def loss(
+        self,
+        model: Model,
+        lattice: Lattice,
+        grids: Grids,
+        exponents: Exponents | None = None,
+        *,
+        clip: bool = False,
+        tiles: int | None = None,
+        distortion: bool = True,
+        rate: bool = True,
+    ) -> Loss:
+        """Return the loss, if asked for with samples clipped to their range, or a part of it."""
+        job = _Job(self, model, lattice, grids, exponents)
+        stride = max(1, job.tiling.count // tiles) if tiles else 1
+        chosen = range(0, job.tiling.count, stride) if distortion else range(0)
+        # The last jobs are those of the coarse levels, whose few bands differ.
+        weights = job.banding.weights(stride) if rate else {}
+        places = [*chosen, *(job.tiling.count + index for index in weights)]
+
+        def part(index: int) -> float:
+            if index < job.tiling.count:
+                return job.tile(index, 0.0, None, _NO_FLOATS, clip=clip)
+            return job.bands(index - job.tiling.count, None, _NO_FLOATS)
+
+        values = self.map(part, places)
+        points = sum(job.tiling.points(index) for index in chosen)
+        bits = sum(
+            weight * value
+            for weight, value in zip(weights.values(), values[len(chosen) :], strict=True)
+        )
+        error = sum(values[: len(chosen)]) / max(1, lattice.channels * points)
+        return Loss(error, bits, grids.price)
+
+    def tiling(self, lattice: Lattice, latents: Latents, first_level: int) -> "_Tiling":
+        """Return the tiles of a lattice, made when they are first asked for."""
+        known = self._tilings.setdefault(lattice, {})
+        if first_level not in known:
+            known[first_level] = _Tiling(lattice, latents, first_level)
+        return known[first_level]
+
+    def banding(self, latents: Latents, first_level: int) -> "_Banding":
+        """Return the bands of grids, made when they are first asked for."""
+        known = self._bandings.setdefault(latents, {})
+        if first_level not in known:
+            known[first_level] = _Banding(latents, first_level)
+        return known[first_level]
+
+    def scratch(self, size: int) -> Floats:
+        """Return an array of this thread's own, of at least so many numbers."""
+        found: Floats | None = getattr(self._of_thread, "scratch", None)
+        if found is None or len(found) < size:
+            found = self._of_thread.scratch = aligned(size)
+        return found
+
+    def _patch(self, size: int) -> Floats:
+        """Return an array of so many numbers, of those that were given back if one is as large."""
+        try:
+            found = self._patches.pop()
+        except IndexError:
+            found = aligned(size)
+        return found[:size] if len(found) >= size else aligned(size)
+
+
+def aligned(size: int) -> Floats:
+    """Return zeros that begin with a cache line."""
+    found = np.zeros(size + _LINE, np.float32)
+    start = -found.ctypes.data // 4 % _LINE
+    return found[start : start + size]
+
+
+class _Job:
+    """What all parts of one evaluation have in common."""
+
+    def __init__(
+        self,
+        engine: KernelEngine,
+        model: Model,
+        lattice: Lattice,
+        grids: Grids,
+        exponents: Exponents | None,
+    ) -> None:
+        self._engine = engine
+        self._grids = grids.values.detach().numpy()
+        self._price = grids.price
+        architecture = model.architecture
+        matrices = [matrix.detach().numpy() for matrix in model.effective(exponents)]
+        self.tiling = engine.tiling(lattice, grids.latents, grids.first_level)
+        self.siren = _Network.of_siren(architecture, matrices[: model.depth])
+        self.context = _Network.of_context(architecture, matrices[model.depth :])
+        priced = grids.first_level if grids.price else len(grids.latents.shapes)
+        self.banding = engine.banding(grids.latents, priced)
+        self._neighbours = np.array(NEIGHBOURS[: architecture.neighbours], np.int64).reshape(-1, 2)
+
+    @property
+    def count(self) -> int:
+        """The number of parts: tiles, then jobs of bands."""
+        return self.tiling.count + self.banding.count
+
+    def tile(
+        self,
+        index: int,
+        scale: float,
+        gradient: Floats | None,
+        patch: Floats,
+        *,
+        clip: bool = False,
+    ) -> float:
+        """Return a tile's sum of squared errors; see the kernel."""
+        tiling, network = self.tiling, self.siren
+        places, size = network.places(siren_kernel.PLACES, tiling.cells)
+        return siren_kernel.siren_tile(
+            *(tiling.areas[index], tiling.xs, tiling.ys, tiling.target, tiling.visible),
+            *(self._grids, tiling.levels, tiling.seen[index]),
+            *(tiling.column_taps, tiling.column_weights, tiling.row_taps, tiling.row_weights),
+            *(network.parameters, network.table, places, self._engine.scratch(size)),
+            *(_NO_FLOATS if gradient is None else gradient, patch),
+            np.float32(scale),
+            clip,
+            gradient is not None,
+        )
+
+    def bands(self, index: int, gradient: Floats | None, patch: Floats) -> float:
+        """Return the bits of a job's bands; see the kernel."""
+        network = self.context
+        places, size = network.places(rate_kernel.PLACES, {})
+        return rate_kernel.context_bands(
+            *(self.banding.jobs[index], self._neighbours, self._grids),
+            *(network.parameters, network.table, places, self._engine.scratch(size)),
+            *(_NO_FLOATS if gradient is None else gradient, patch),
+            np.float32(self._price),
+            gradient is not None,
+        )
+
+
+class _Network:
+    """A network as kernels see it: flat parameters and a table of its layers."""
+
+    def __init__(
+        self, matrices: Sequence[Floats], shapes: Sequence[tuple[int, int]], omegas: Sequence[float]
+    ) -> None:
+        """Pack matrices [weight | biases], scaled by each layer's `omega`."""
+        self._shapes = shapes
+        self._omegas = omegas
+        self._biases = [
+            matrix.shape[1] - n_in for matrix, (_, n_in) in zip(matrices, shapes, strict=True)
+        ]
+        self.table = np.zeros((len(shapes), net.COLUMNS), np.int64)
+        at, self._used = 0, _LINE
+        for row, (n_out, n_in), biases in zip(self.table, shapes, self._biases, strict=True):
+            outs, ins = _padded(n_out), _padded(n_in)
+            row[: net.SUMS] = outs, ins, at, at + outs * ins
+            at += outs * (ins + biases)
+            row[net.SUMS] = self._take(outs * ins // (OUTS * INS) * LANES)
+            row[net.OUT], row[net.SLOPE] = (self._take(outs * net.STRIDE) for _ in range(2))
+        self.parameters = np.zeros(at, np.float32)
+        for layer, (matrix, omega) in enumerate(zip(matrices, omegas, strict=True)):
+            weight, bias = self._views(self.parameters, layer)
+            n_in = shapes[layer][1]
+            np.multiply(matrix[:, :n_in], np.float32(omega), out=weight)
+            np.multiply(matrix[:, n_in:].T, np.float32(omega), out=bias)
+
+    @classmethod
+    def of_siren(cls, architecture: Architecture, matrices: Sequence[Floats]) -> "_Network":
+        """Pack a SIREN."""
+        return cls(matrices, architecture.shapes, (*architecture.omegas, 1.0))
+
+    @classmethod
+    def of_context(cls, architecture: Architecture, matrices: Sequence[Floats]) -> "_Network":
+        """Pack a context network; without grids there is none."""
+        return cls(matrices, architecture.context_shapes, (1.0,) * len(matrices))
+
+    def rows(self, count: int) -> Floats:
+        """Return room for the gradients of so many parts."""
+        return np.empty((count, len(self.parameters)), np.float32)
+
+    def set_gradients(self, matrices: Sequence[Tensor], rows: Floats) -> None:
+        """Set the gradients of matrices to the sum of the parts' rows."""
+        total = rows.sum(axis=0, dtype=np.float64).astype(np.float32)
+        for layer, (matrix, omega) in enumerate(zip(matrices, self._omegas, strict=True)):
+            weight, bias = self._views(total, layer)
+            joined = np.concatenate([weight, bias.T], axis=1) * np.float32(omega)
+            matrix.grad = torch.from_numpy(joined)
+
+    def places(
+        self, names: Sequence[str], sizes: "dict[str, int]"
+    ) -> tuple[npt.NDArray[np.int64], int]:
+        """Return where in a thread's scratch things lie, and its size; rows if not said else."""
+        widest = int(self.table[:, : net.WEIGHT].max())
+        usual = {"x": int(self.table[0, net.INPUTS]), "even": widest, "odd": widest}
+        places, at = [], self._used
+        for name in names:
+            places.append(at)
+            size = sizes.get(name, usual.get(name, 1) * net.STRIDE)
+            at += -(-size // _LINE) * _LINE
+        return np.array(places, np.int64), at
+
+    def _views(self, parameters: Floats, layer: int) -> tuple[Floats, Floats]:
+        """Return a layer's (outputs, inputs) weight and (biases, outputs) biases."""
+        n_out, n_in = self._shapes[layer]
+        outs, ins, weight, bias = (int(value) for value in self.table[layer, : net.SUMS])
+        count = self._biases[layer]
+        return (
+            parameters[weight : weight + outs * ins].reshape(outs, ins)[:n_out, :n_in],
+            parameters[bias : bias + outs * count].reshape(count, outs)[:, :n_out],
+        )
+
+    def _take(self, size: int) -> int:
+        place = self._used
+        self._used += -(-size // _LINE) * _LINE
+        return place
+
+
+def _padded(size: int) -> int:
+    return -(-size // OUTS) * OUTS
+
+
+class _Tiling:
+    """A lattice as kernels see it: samples, taps and tiles."""
+
+    def __init__(self, lattice: Lattice, latents: Latents, first_level: int) -> None:
+        assert lattice.target is not None
+        self.target = lattice.target.numpy()
+        self.visible = _NO_SAMPLES if lattice.weights is None else lattice.weights.numpy()
+        self.xs = unit_coordinates(lattice.xs, lattice.width).astype(np.float32)
+        self.ys = unit_coordinates(lattice.ys, lattice.height).astype(np.float32)
+        taking_part = [
+            level
+            for level, shape in enumerate(latents.shapes)
+            if level >= first_level and shape[0] > 0
+        ]
+        shapes = [latents.shapes[level] for level in taking_part]
+        inputs = [2 + sum(n for n, _, _ in latents.shapes[:level]) for level in taking_part]
+        self.levels = np.array(
+            [
+                (latents.starts[level], *shape, row)
+                for level, shape, row in zip(taking_part, shapes, inputs, strict=True)
+            ],
+            np.int64,
+        ).reshape(-1, 5)
+        rows = [shape[1] for shape in shapes]
+        columns = [shape[2] for shape in shapes]
+        self.row_taps, self.row_weights = _taps(lattice.ys, taking_part, rows)
+        self.column_taps, self.column_weights = _taps(lattice.xs, taking_part, columns)
+        self.areas = [
+            np.array([down.start, down.stop, across.start, across.stop], np.int64)
+            for down in cut(len(lattice.ys), _TILE[0])
+            for across in cut(len(lattice.xs), _TILE[1])
+        ]
+        self.count = len(self.areas)
+        self.seen = [self._seen(area) for area in self.areas]
+        sizes = [self._sizes(seen) for seen in self.seen]
+        self.patches: list[int] = [int(size.sum()) for size in sizes]
+        self.pieces = [self._pieces(seen) for seen in self.seen]
+
+    @cached_property
+    def cells(self) -> dict[str, int]:
+        """What a thread needs for the cells of a strip, at most."""
+        features = self.levels[:, siren_kernel.FEATURES]
+        wide = [s[:, siren_kernel.HIGH_COLUMN] - s[:, siren_kernel.LOW_COLUMN] for s in self.seen]
+        strip = -(-siren_kernel.STRIP // LANES) * LANES
+        all_cells = max((int((features * cells).sum()) for cells in wide), default=0) * strip
+        line = max((int(cells.max(initial=0)) for cells in wide), default=0)
+        return {"narrow": all_cells, "slopes": all_cells, "line": line}
+
+    def points(self, index: int) -> int:
+        """Return the points of a tile."""
+        top, bottom, left, right = map(int, self.areas[index])
+        return (bottom - top) * (right - left)
+
+    def _seen(self, area: Table) -> Table:
+        """Return what a tile sees of each level, its columns as the kernel names them."""
+        top, bottom, left, right = area
+        rows, columns = self.row_taps[:, top:bottom], self.column_taps[:, left:right]
+        found = np.zeros((len(self.levels), 6), np.int64)
+        found[:, siren_kernel.LOW_ROW] = rows.min(axis=(1, 2), initial=1 << 40)
+        found[:, siren_kernel.HIGH_ROW] = rows.max(axis=(1, 2), initial=-1) + 1
+        found[:, siren_kernel.LOW_COLUMN] = columns.min(axis=(1, 2), initial=1 << 40)
+        found[:, siren_kernel.HIGH_COLUMN] = columns.max(axis=(1, 2), initial=-1) + 1
+        cells = found[:, siren_kernel.HIGH_COLUMN] - found[:, siren_kernel.LOW_COLUMN]
+        of_level = cells * self.levels[:, siren_kernel.FEATURES]
+        found[:, siren_kernel.CELLS] = np.cumsum(of_level) - of_level
+        sizes = self._sizes(found)
+        found[:, siren_kernel.PATCH] = np.cumsum(sizes) - sizes
+        return found
+
+    def _sizes(self, seen: Table) -> Table:
+        """Return how many cells of each level's grids a tile sees."""
+        rows = seen[:, siren_kernel.HIGH_ROW] - seen[:, siren_kernel.LOW_ROW]
+        columns = seen[:, siren_kernel.HIGH_COLUMN] - seen[:, siren_kernel.LOW_COLUMN]
+        return rows * columns * self.levels[:, siren_kernel.FEATURES]
+
+    def _pieces(self, seen: Table) -> Table:
+        """Return where a tile's patch goes: see `add_patch`."""
+        found = []
+        for (start, features, rows, columns, _), (low, high, left, right, patch, _) in zip(
+            self.levels.tolist(), seen.tolist(), strict=True
+        ):
+            size = (high - low) * (right - left)
+            found += [
+                (
+                    *(start + (feature * rows + low) * columns + left, columns),
+                    *(high - low, right - left, patch + feature * size),
+                )
+                for feature in range(features)
+            ]
+        return np.array(found, np.int64).reshape(-1, 5)
+
+
+def _taps(
+    pixels: npt.NDArray[np.float64], levels: Sequence[int], cells: Sequence[int]
+) -> tuple[Table, Floats]:
+    """Return the (levels, points, 6) cells of an axis that points see, and their weights."""
+    found = [spline_taps(pixels, level, n) for level, n in zip(levels, cells, strict=True)]
+    shape = (len(levels), len(pixels), 6)
+    return (
+        np.array([taps for taps, _ in found], np.int64).reshape(shape),
+        np.array([weights for _, weights in found], np.float32).reshape(shape),
+    )
+
+
+@dataclass(frozen=True)
+class _Range:
+    """Rows of a grid, of a level."""
+
+    level: int
+    symbols: int
+    row: tuple[int, ...]
+    """As the kernel's columns say, without the patch's place."""
+
+
+class _Banding:
+    """The bands of all grids from a level on, several to a job where they are small."""
+
+    def __init__(self, latents: Latents, first_level: int) -> None:
+        ranges = list(self._ranges(latents, first_level))
+        jobs: list[list[_Range]] = []
+        for one in ranges:
+            if jobs and sum(r.symbols for r in jobs[-1]) + one.symbols <= _SYMBOLS:
+                jobs[-1].append(one)
+            else:
+                jobs.append([one])
+        self.count = len(jobs)
+        self._coarse = [any(r.level > 1 for r in job) for job in jobs]
+        self.jobs, self.pieces, self.patches = [], [], []
+        for job in jobs:
+            rows, pieces, at = [], [], 0
+            for one in job:
+                _, start, columns, top, _, stop = one.row
+                rows.append((*one.row, at))
+                pieces.append((start + top * columns, columns, stop - top, columns, at))
+                at += (stop - top) * columns
+            self.jobs.append(np.array(rows, np.int64))
+            self.pieces.append(np.array(pieces, np.int64))
+            self.patches.append(at)
+
+    def weights(self, stride: int) -> dict[int, int]:
+        """Return the jobs that stand for all if every so many of the fine levels' are looked at,
+        and for how many each stands.
+        """
+        return {
+            index: 1 if coarse else stride
+            for index, coarse in enumerate(self._coarse)
+            if coarse or index % stride == 0
+        }
+
+    @staticmethod
+    def _ranges(latents: Latents, first_level: int) -> "list[_Range]":
+        found, index = [], 0
+        for level, (features, rows, columns) in enumerate(latents.shapes):
+            for feature in range(features):
+                if level >= first_level:
+                    start = latents.starts[level] + feature * rows * columns
+                    for band, stop in context.bands(rows, columns, _SYMBOLS):
+                        top = max(0, band - context.MARGIN)
+                        row = (index, start, columns, top, band, stop)
+                        found.append(_Range(level, (stop - band) * columns, row))
+                index += 1
+        return found

@@ -1,0 +1,328 @@
+"""The engine that torch computes: on a GPU, and on a CPU without kernels.
+
+It reads nothing back from a GPU before the loss is asked for, so that a graph can be captured of a
+step; its settings are tensors.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from siren_codec.fit import context
+from siren_codec.fit.course import Settings
+from siren_codec.fit.engine.base import Engine, Grids, Loss, finite
+from siren_codec.fit.latents import Latents, Noise
+from siren_codec.fit.lattice import Lattice, Tile
+from siren_codec.fit.model import Exponents, Model, siren
+from siren_codec.fit.optimiser import Adam
+
+__all__ = ["TorchEngine"]
+
+_CPU_SYMBOLS = 1 << 14
+_GPU_SYMBOLS = 1 << 24
+_LEAST_TILE = 256
+"""Points: where memory runs out with fewer, halving them is no help."""
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Rows of one grid."""
+
+    index: int
+    level: int
+    feature: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class _Patch:
+    """What a part adds to the gradients of a level's grids, and where."""
+
+    level: int
+    place: tuple[int | slice, ...]
+    gradient: Tensor
+
+
+_Result = tuple[Tensor, Sequence[Tensor], list[_Patch]]
+"""A part's loss, its gradients by the matrices, and what it adds to those by the grids."""
+
+
+class TorchEngine(Engine):
+    """Computes by torch. Where memory runs out, tiles are halved."""
+
+    def __init__(
+        self, device: str, pool: ThreadPoolExecutor | None, tile: tuple[int, int] | None = None
+    ) -> None:
+        super().__init__(device, pool)
+        self._tile = tile
+
+    def settings(self, now: Settings) -> Settings:
+        """Return settings that are tensors on the device."""
+        return Settings(*torch.tensor(now, dtype=torch.float32).to(self.device, non_blocking=True))
+
+    def soften(
+        self, latents: Latents, noise: Noise, now: Settings, first: int, soft: Tensor, slope: Tensor
+    ) -> None:
+        """Set what the loss sees of the latents from level `first` on, and its derivative."""
+        chunks = [part for _, part in latents.chunks(first)]
+
+        @torch.no_grad()
+        def chunk(index: int) -> None:
+            part = chunks[index]
+            added = noise.take(index, part.stop - part.start)
+            once, slope_once = soft_round(latents.flat[part], now.temperature)
+            twice, slope_twice = soft_round(once.add_(added), now.temperature)
+            soft[part] = twice
+            torch.mul(slope_once, slope_twice, out=slope[part])
+
+        self.map(chunk, range(len(chunks)))
+
+    def move(
+        self, adam: Adam, gradients: Sequence[Tensor], slopes: Sequence[Tensor], now: Settings
+    ) -> None:
+        """Take a step of Adam on the grids, along gradients times slopes."""
+        first = len(adam.parameters) - len(gradients)
+
+        @torch.no_grad()
+        def chunk(index: int) -> None:
+            adam.move(first + index, gradients[index] * slopes[index], now.latent_rate)
+
+        self.map(chunk, range(len(gradients)))
+
+    def backward(
+        self,
+        model: Model,
+        lattice: Lattice,
+        grids: Grids,
+        exponents: Exponents | None = None,
+    ) -> Tensor:
+        """Set the gradients of the model's matrices and of the grids; return error and bits."""
+        while True:
+            try:
+                return self._backward(model, lattice, grids, exponents)
+            except (MemoryError, RuntimeError) as error:
+                if not is_of_memory(error):
+                    raise
+                rows, columns = lattice.tile_shape(self._tile)
+                if rows * columns <= _LEAST_TILE:
+                    raise
+            self._tile = (rows // 2, columns) if rows > 1 else (1, columns // 2)
+            if self.device != "cpu":
+                torch.cuda.empty_cache()
+
+    def _backward(
+        self, model: Model, lattice: Lattice, grids: Grids, exponents: Exponents | None
+    ) -> Tensor:
+        matrices = model.effective(exponents)
+        levels = grids.latents.levels(grids.values)
+        padded = _padded(grids, levels)
+        moving = grids.gradient is not None
+        of_siren, of_context = matrices[: model.depth], matrices[model.depth :]
+        targets = None if grids.gradient is None else grids.latents.levels(grids.gradient)
+
+        def tile(item: Tile) -> _Result:
+            inputs = item.inputs(levels, grids.first_level).requires_grad_(moving)
+            loss = _squared_error(model, matrices, lattice, item, inputs) / lattice.samples
+            own, rest = _differentiate(loss, of_siren, [inputs])
+            return loss.detach(), own, _tile_patches(item, levels, grids, *rest) if moving else []
+
+        def band(item: _Band) -> _Result:
+            found = _band_inputs(model, levels, padded, item)
+            leaves = [leaf.requires_grad_(moving) for leaf in found]
+            loss = context.bits(of_context, item.index, *leaves) * grids.price
+            own, rest = _differentiate(loss, of_context, leaves)
+            columns = levels[item.level].shape[2]
+            return loss.detach(), own, _band_patches(item, columns, *rest) if moving else []
+
+        for level in (targets or [])[grids.first_level :]:
+            level.zero_()
+        tiles, bands = lattice.tiles(self._tile), self._bands(grids, levels)
+        parts: list[Tile | _Band] = [*tiles, *bands]
+        results = self.each(
+            lambda part: tile(part) if isinstance(part, Tile) else band(part), parts
+        )
+        error = _add_up(
+            islice(results, len(tiles)), len(tiles), model.matrices[: model.depth], targets
+        )
+        cost = _add_up(results, len(bands), model.matrices[model.depth :], targets)
+        fine = finite(model.matrices)
+        error = torch.where(fine, error, torch.full_like(error, math.nan))
+        return torch.stack([error, cost / grids.price if grids.price else cost])
+
+    def loss(
+        self,
+        model: Model,
+        lattice: Lattice,
+        grids: Grids,
+        exponents: Exponents | None = None,
+        *,
+        clip: bool = False,
+        tiles: int | None = None,
+        distortion: bool = True,
+        rate: bool = True,
+    ) -> Loss:
+        """Return the loss, if asked for with samples clipped to their range, or a part of it."""
+        matrices = model.effective(exponents)
+        levels = grids.latents.levels(grids.values)
+        padded = _padded(grids, levels) if rate else []
+
+        @torch.no_grad()  # For each thread anew.
+        def task(item: Tile | _Band) -> float:
+            if isinstance(item, Tile):
+                inputs = item.inputs(levels, grids.first_level)
+                return float(_squared_error(model, matrices, lattice, item, inputs, clip))
+            band = _band_inputs(model, levels, padded, item)
+            return float(context.bits(matrices[model.depth :], item.index, *band))
+
+        all_tiles = lattice.tiles(self._tile)
+        stride = max(1, len(all_tiles) // tiles) if tiles else 1
+        chosen = all_tiles[::stride] if distortion else []
+        bands = self._bands(grids, levels) if rate else []
+        # Not of the coarse levels, whose few bands differ.
+        bands = [b for i, b in enumerate(bands) if i % stride == 0 or b.level > 1]
+        parts: list[Tile | _Band] = [*chosen, *bands]
+        values = self.map(task, parts)
+        samples = max(1, lattice.channels * sum(tile.points for tile in chosen))
+        weight = [stride if band.level <= 1 else 1 for band in bands]
+        bits = sum(w * v for w, v in zip(weight, values[len(chosen) :], strict=True))
+        return Loss(sum(values[: len(chosen)]) / samples, bits, grids.price)
+
+    def _bands(self, grids: Grids, levels: Sequence[Tensor]) -> list[_Band]:
+        if grids.price == 0:
+            return []
+        symbols = _CPU_SYMBOLS if self._pool else _GPU_SYMBOLS
+        found, index = [], 0
+        for level, values in enumerate(levels):
+            for feature in range(len(values)):
+                if level >= grids.first_level:
+                    found += [
+                        _Band(index, level, feature, start, stop)
+                        for start, stop in context.bands(values.shape[1], values.shape[2], symbols)
+                    ]
+                index += 1
+        return found
+
+
+def is_of_memory(error: BaseException) -> bool:
+    """Tell a lack of memory from other errors: torch's on the CPU is a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate" in str(error)
+
+
+def soft_round(values: Tensor, temperature: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Return the softly rounded values and the derivative (see `fit.latents`)."""
+    temperature = torch.as_tensor(temperature)
+    gain = 0.5 / torch.tanh(0.5 / temperature)
+    base = values.floor()
+    curve = (values - base).sub_(0.5).mul_(1 / temperature).tanh_()
+    slope = curve.square().neg_().add_(1).mul_(gain / temperature)
+    return curve.mul_(gain).add_(base).add_(0.5), slope
+
+
+def _squared_error(
+    model: Model,
+    matrices: Sequence[Tensor],
+    lattice: Lattice,
+    tile: Tile,
+    inputs: Tensor,
+    clip: bool = False,
+) -> Tensor:
+    outputs = siren(model.architecture, matrices[: model.depth], inputs)
+    if clip:
+        outputs = outputs.clamp(-1, 1)
+    assert lattice.target is not None
+    target = lattice.target[:, tile.rows, tile.columns]
+    squares = (outputs.view_as(target) - target).square()
+    if lattice.weights is not None:
+        squares = squares * lattice.weights[:, tile.rows, tile.columns]
+    return squares.sum()
+
+
+def _padded(grids: Grids, levels: Sequence[Tensor]) -> list[list[Tensor]]:
+    if grids.price == 0:
+        return []
+    return [
+        [context.pad(grid) for grid in values] if level >= grids.first_level else []
+        for level, values in enumerate(levels)
+    ]
+
+
+def _band_inputs(
+    model: Model, levels: Sequence[Tensor], padded: list[list[Tensor]], band: _Band
+) -> tuple[Tensor, Tensor]:
+    """Return a band's (neighbours, symbols) contexts and its (symbols,) symbols."""
+    inputs = context.contexts(
+        padded[band.level][band.feature], band.start, band.stop, model.architecture.neighbours
+    )
+    symbols = levels[band.level][band.feature, band.start : band.stop]
+    return inputs, symbols.detach().reshape(-1)
+
+
+def _add_up(
+    results: Iterable[_Result],
+    count: int,
+    matrices: Sequence[Tensor],
+    targets: Sequence[Tensor] | None,
+) -> Tensor:
+    """Set the gradients of matrices, and add to the grids', as the `count` results come.
+
+    Return the parts' loss.
+    """
+    device = matrices[0].device if matrices else torch.device("cpu")
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    # What lives on is copied into its place: left where threads made it, it keeps them from
+    # giving back the memory around it.
+    rows = [matrix.new_empty(count, *matrix.shape) for matrix in matrices]
+    for index, (loss, own, patches) in enumerate(results):
+        total = total + loss
+        for row, gradient in zip(rows, own, strict=True):
+            row[index] = gradient
+        for patch in patches:
+            assert targets is not None
+            targets[patch.level][patch.place] += patch.gradient
+    for matrix, row in zip(matrices, rows, strict=True):
+        if count:
+            matrix.grad = row.sum(0)
+    return total
+
+
+def _differentiate(
+    loss: Tensor, matrices: Sequence[Tensor], inputs: Sequence[Tensor]
+) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """Return the gradients by the matrices, and by those of the inputs that want one."""
+    wanted = [leaf for leaf in inputs if leaf.requires_grad]
+    gradients = torch.autograd.grad(loss, [*matrices, *wanted])
+    return gradients[: len(matrices)], gradients[len(matrices) :]
+
+
+def _tile_patches(
+    tile: Tile, levels: Sequence[Tensor], grids: Grids, by_inputs: Tensor
+) -> list[_Patch]:
+    """Return what a tile adds to the gradients of the cells that it sees."""
+    return [
+        _Patch(level, (slice(None), rows, columns), gradient)
+        for level, (rows, columns), gradient in tile.spread(by_inputs, levels, grids.first_level)
+    ]
+
+
+def _band_patches(
+    band: _Band, columns: int, by_contexts: Tensor, by_symbols: Tensor
+) -> list[_Patch]:
+    """Return what a band adds to the gradients of its symbols and of their neighbours."""
+    around = context.spread(by_contexts, columns)
+    top = max(0, band.start - context.MARGIN)
+    skipped = context.MARGIN - (band.start - top)
+    inside = slice(context.MARGIN, context.MARGIN + columns)
+    return [
+        _Patch(
+            band.level,
+            (band.feature, slice(band.start, band.stop)),
+            by_symbols.view(-1, columns),
+        ),
+        _Patch(band.level, (band.feature, slice(top, band.stop)), around[skipped:, inside]),
+    ]

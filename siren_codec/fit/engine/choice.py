@@ -1,0 +1,61 @@
+"""Which engine a device gets, and what its threads are."""
+
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import torch
+
+from siren_codec.field.threads import available_cores, shared
+from siren_codec.fit import kernels
+from siren_codec.fit.engine.base import Engine
+from siren_codec.fit.engine.by_torch import TorchEngine
+
+__all__ = ["engine"]
+
+
+def on_standard_error(line: str) -> None:
+    """Say a line on standard error, if there is one."""
+    if sys.stderr is not None:
+        print(f"siren_codec: {line}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def engine(
+    device: str,
+    *,
+    compiled: bool = True,
+    notify: Callable[[str], None] = on_standard_error,
+    tile: tuple[int, int] | None = None,
+) -> Iterator[Engine]:
+    """Yield the engine of a device; its threads end with the context.
+
+    On a CPU it is that of the compiled kernels, where there are any and they are wanted; what is to
+    be said of them is said by `notify`. A `tile` has at most so many rows and columns (torch only).
+    """
+    if device != "cpu":
+        yield TorchEngine(device, None, tile)
+        return
+    pool = ThreadPoolExecutor(available_cores(), initializer=_prepare_thread)
+    with _one_torch_thread(), pool:
+        if compiled and kernels.load(notify):
+            from siren_codec.fit.engine.by_kernels import KernelEngine
+
+            yield KernelEngine(pool)
+        else:
+            yield TorchEngine(device, pool, tile)
+
+
+def _limit_torch() -> Callable[[], object]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    return lambda: torch.set_num_threads(threads)
+
+
+_one_torch_thread = contextmanager(shared(_limit_torch))
+
+
+def _prepare_thread() -> None:
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)

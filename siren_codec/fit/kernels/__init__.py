@@ -1,0 +1,47 @@
+"""Compiled kernels for a step of the fit on a CPU; without numba there are none."""
+
+import threading
+from collections.abc import Callable
+
+__all__ = ["load"]
+
+_SECONDS = 15
+"""About what a compilation takes."""
+
+_lock = threading.Lock()
+_found: bool | None = None
+
+
+def load(notify: Callable[[str], None]) -> bool:
+    """Make the kernels ready, once in a process, and tell whether there are any.
+
+    `notify` is called with a line if they are compiled first, which takes a while, or if there are
+    none and torch takes their place.
+    """
+    global _found
+    with _lock:
+        if _found is None:
+            _found = _load(notify)
+        return _found
+
+
+def _load(notify: Callable[[str], None]) -> bool:
+    try:
+        import numba
+
+        if numba.config.DISABLE_JIT:
+            raise ImportError("NUMBA_DISABLE_JIT is set")
+        from siren_codec.fit.kernels import compiler, context, latents, siren  # noqa: F401
+
+        if not compiler.cached():
+            notify(f"compiling kernels for this machine, once: about {_SECONDS} s")
+        compiler.compile_all()
+    except ImportError as error:
+        notify(f"no compiled kernels ({error}): a fit takes several times as long")
+        return False
+    except Exception as error:
+        # Whatever a compiler makes of a strange machine: torch does the same, and slower.
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        notify(f"kernels were not compiled ({lines[0]}): a fit takes several times as long")
+        return False
+    return True

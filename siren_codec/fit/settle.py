@@ -1,0 +1,77 @@
+"""The end of a fit with a target: the file is brought to what it is to measure."""
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from siren_codec.fit.course import settling_course
+from siren_codec.fit.engine import Loss
+from siren_codec.fit.model import Exponents
+from siren_codec.fit.target import Steering, Target
+
+if TYPE_CHECKING:
+    from siren_codec.fit.trainer import Run
+
+__all__ = ["settle"]
+
+_SHARE, _LEAST_STEPS = 0.05, 8
+"""Steps of one attempt to settle on a target: a share of all, and at least."""
+_MOST_ATTEMPTS = 12
+_EAGER = 3.0
+"""How much further than to the aim an attempt goes: a few steps show little of it, and what is too
+large can be trimmed.
+"""
+_USUAL_DEAD, _MOST_DEAD = 0.75, 8.0
+"""Dead zones of the rounding that meets a target: usually, and when all else has failed."""
+_MOST_TRIMS = 10
+
+
+def settle(run: "Run", steering: Steering, exponents: Exponents) -> Loss:
+    """Bring the file to what it is to measure, and return the loss.
+
+    A file that is too large, or too good, has its grids rounded with a dead zone; one that is
+    too small, or far too large, is fitted on for a few steps first, from where the grids were
+    before they were rounded. The state that misses least is kept.
+    """
+    model, flat = run.state.model, run.state.latents.flat
+    steps = max(_LEAST_STEPS, round(_SHARE * run.schedule.steps))
+    best: tuple[float, list[Tensor], Tensor] | None = None
+    for attempt in range(_MOST_ATTEMPTS):
+        dead_zone = _MOST_DEAD if attempt == _MOST_ATTEMPTS - 1 else _USUAL_DEAD
+        missed, measured = _trim(run, steering.target, exponents, dead_zone)
+        if best is None or missed < best[0]:
+            best = missed, model.state(), flat.clone()
+        if missed == 0 or run.stopped:
+            break
+        steering.turn(measured, share=_EAGER * (attempt + 1))
+        run.price_at(steering.quality)
+        run.fit_on(settling_course(run.schedule, steps), exponents)
+    assert best is not None
+    model.restore(best[1])
+    flat.copy_(best[2])
+    return run.loss(exponents)
+
+
+def _trim(run: "Run", target: Target, exponents: Exponents, most: float) -> tuple[float, float]:
+    """Round the grids with the least dead zone, up to `most`, that meets a target.
+
+    Return by how much it is missed, and what is measured without one.
+    """
+
+    def measure(dead_zone: float) -> float:
+        magnitudes = (run.unrounded.abs() + (0.5 - dead_zone)).floor_().clamp_min_(0)
+        run.state.latents.flat.copy_(magnitudes.mul_(run.unrounded.sign()))
+        return target.measure(run.field(exponents))
+
+    plain = measure(0.0)
+    missed = target.misses(plain)
+    if missed == 0 or plain < target.aim:
+        return missed, plain
+    low, high = 0.0, most
+    for _ in range(_MOST_TRIMS):
+        middle = (low + high) / 2
+        measured = measure(middle)
+        if target.misses(measured) == 0:
+            return 0.0, plain
+        low, high = (middle, high) if measured > target.aim else (low, middle)
+    return target.misses(measure(high)), plain
