@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from siren_codec.fit.loss import Grids, worker
 
 from siren_codec import stream
 from siren_codec.codec import architecture_for, encode_picture, prior_for
@@ -17,7 +18,6 @@ from siren_codec.fit import Schedule, Stage, analysis, fit
 from siren_codec.fit.analysis import Analysis, base_steps, pyramid
 from siren_codec.fit.latents import Latents
 from siren_codec.fit.lattice import averaged, samples_of
-from siren_codec.fit.loss import Grids, worker
 from siren_codec.fit.model import Model
 from siren_codec.fit.quantise import choose_exponents
 from siren_codec.fit.rate import quality_lambda

@@ -432,12 +432,12 @@ def test_an_unknown_extension_is_a_usage_error(run: Command, siren: Path, tmp_pa
 def test_interruption_leaves_nothing(
     run: Command, png: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from siren_codec.fit import trainer
+    from siren_codec.fit import progress
 
     def interrupt(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(trainer._Clock, "tick", interrupt)
+    monkeypatch.setattr(progress.Clock, "tick", interrupt)
     before = set(tmp_path.iterdir())
     result = run("encode", png, tmp_path / "out.siren", "--quiet", *TINY)
     assert result.code == 130

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from references import reference_bits
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -21,7 +22,6 @@ from siren_codec.fit.model import Model
 from siren_codec.fit.optimiser import Adam
 from siren_codec.fit.state import State
 from siren_codec.fit.step import Step
-from siren_codec.stream.latents import NEIGHBOURS
 
 SMALL = Architecture(channels=3, hidden_layers=2, hidden_features=16)
 GRID = Architecture(3, 2, 16, 3.0, 30.0, (1, 1, 0, 3), neighbours=12, context_features=8)
@@ -119,35 +119,6 @@ class Problem:
 # Against plain formulas over the whole picture
 
 
-def _bits(grid: Tensor, matrices: Sequence[Tensor], index: int, neighbours: int) -> Tensor:
-    """Return the bits of a whole (rows, columns) grid, by the formulas of `docs/FORMAT.md`.
-
-    In float64, and for autograd: cumulative distributions, without the fit's shortcuts.
-    """
-    rows, columns = grid.shape
-    padded = torch.nn.functional.pad(grid.double(), (8, 8, 8, 8))
-    seen = torch.stack(
-        [
-            padded[8 + row : 8 + row + rows, 8 + column : 8 + column + columns]
-            for row, column in NEIGHBOURS[:neighbours]
-        ],
-        dim=-1,
-    )
-    first, second, last = (matrix.double() for matrix in matrices)
-    hidden = torch.relu(seen @ first[:, :neighbours].T + first[:, neighbours + index])
-    hidden = torch.relu(hidden @ second[:, :-1].T + second[:, -1])
-    mean, log2_scale = (hidden @ last[:, :-1].T + last[:, -1]).unbind(-1)
-    scale = 2 ** log2_scale.clamp(-5, 4)
-    below, above = (_cumulative((grid + half - mean) / scale) for half in (-0.5, 0.5))
-    return -torch.log2((above - below).clamp_min(2.0**-24)).sum()
-
-
-def _cumulative(z: Tensor) -> Tensor:
-    """Return the cumulative distribution of a Laplace of mean 0 and scale 1."""
-    tail = torch.exp(-z.abs()) / 2
-    return torch.where(z < 0, tail, 1 - tail)
-
-
 def _spline(pixels: Any, level: int, cells: int) -> Tensor:
     """Return the (points, cells) weights of sharpened splines; the outermost cells go on."""
 
@@ -183,7 +154,7 @@ def _reference(problem: Problem) -> tuple[float, float, list[Tensor]]:
             across = _spline(points.xs, level, grid.shape[1])
             planes.append(down @ grid @ across.T * taken)
             if taken and grids.price:
-                bits = bits + _bits(grid, matrices[depth:], index, architecture.neighbours)
+                bits = bits + reference_bits(grid, matrices[depth:], index, architecture.neighbours)
             index += 1
     hidden = torch.stack(planes).reshape(len(planes), -1)
     for matrix, omega in zip(matrices, architecture.omegas, strict=False):
@@ -523,6 +494,19 @@ def test_tiles_are_halved_where_memory_runs_out(monkeypatch: pytest.MonkeyPatch)
     assert max(seen) <= 1000
     assert found == pytest.approx(expected, rel=1e-6)
     _assert_close(halved, gradients, 1e-5)
+
+
+def test_there_is_an_end_to_halving(monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_: object) -> None:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(by_torch, "_differentiate", short)
+    problem = Problem.of(SMALL, 64, 48)
+    with (
+        engine("cpu", compiled=False) as computing,
+        pytest.raises(torch.OutOfMemoryError, match="no room"),
+    ):
+        problem.gradients(computing)
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from siren_codec.fit.loss import Grids, Loss
 from test_context import reference_bits
 from torch import Tensor
 
@@ -30,7 +31,6 @@ from siren_codec.fit import (
 )
 from siren_codec.fit.latents import Latents
 from siren_codec.fit.lattice import Lattice, averaged
-from siren_codec.fit.loss import Grids, Loss
 from siren_codec.fit.model import Model
 from siren_codec.fit.optimiser import SOAP, Adam
 from siren_codec.fit.quantise import choose_exponents

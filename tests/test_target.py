@@ -6,15 +6,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 
 from siren_codec import stream
 from siren_codec.codec import Encoded, encode_picture
 from siren_codec.errors import FitError, LimitError
 from siren_codec.fit import checkpoint as checkpoints
-from siren_codec.fit import trainer
 from siren_codec.fit.checkpoint import Checkpoint
-from siren_codec.fit.loss import Worker
 from siren_codec.fit.target import Steering, Target, first_quality
 from siren_codec.image import Picture
 from siren_codec.options import Options
@@ -269,39 +266,3 @@ def test_smaller_tiles_give_the_same_fit(picture: Picture) -> None:
 def test_a_picture_that_is_too_large_for_the_memory_is_refused(picture: Picture) -> None:
     with pytest.raises(LimitError, match=r"6144 pixels: expected 0\.000676 GB .* found 0\.0005$"):
         encode(picture, steps=100, memory=500_000)
-
-
-def test_where_memory_runs_out_tiles_are_halved(
-    picture: Picture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = Worker.backward
-    tiles: list[int] = []
-
-    def backward(self: Worker, model: object, lattice: object, *rest: object) -> object:
-        most = max(tile.points for tile in lattice.tiles)  # type: ignore[attr-defined]
-        tiles.append(most)
-        if most > 1000:
-            raise torch.OutOfMemoryError("no room")
-        return real(self, model, lattice, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Worker, "backward", backward)
-    found = encode(picture, steps=4)
-    assert tiles[:4] == [6144, 3072, 1536, 768]
-    assert set(tiles[4:]) == {768}
-    monkeypatch.undo()
-    assert found.psnr == pytest.approx(encode(picture, steps=4).psnr, abs=0.01)
-
-
-def test_there_is_an_end_to_halving(picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
-    def backward(*_: object) -> None:
-        raise torch.OutOfMemoryError("no room")
-
-    monkeypatch.setattr(Worker, "backward", backward)
-    with pytest.raises(FitError, match="out of memory"):
-        encode(picture, steps=4)
-
-
-def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
-    assert trainer._is_of_memory(MemoryError())
-    assert trainer._is_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
-    assert not trainer._is_of_memory(RuntimeError("size mismatch"))

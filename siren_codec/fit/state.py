@@ -44,6 +44,10 @@ class State:
         """Of a bit, in mean squared error over [-1, 1]."""
         self.prior = prior
 
+    def is_finite(self) -> bool:
+        """Tell whether all weights and grids are."""
+        return all(bool(x.isfinite().all()) for x in (*self.model.matrices, self.latents.flat))
+
     def save(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return the facts and the tensors."""
         facts = {

@@ -330,6 +330,8 @@ class Run:
             if stage.level == 0 and self._steer(step + 1, stage.steps):
                 best.begin_anew()
             self._save((index, step + 1), best)
+        if not self.state.is_finite():
+            best.restore()
 
     def _take(
         self,

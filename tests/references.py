@@ -1,0 +1,39 @@
+"""What the fit computes in parts, by plain formulas over the whole."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from siren_codec.stream.latents import NEIGHBOURS
+
+__all__ = ["reference_bits"]
+
+
+def reference_bits(grid: Tensor, matrices: Sequence[Tensor], index: int, neighbours: int) -> Tensor:
+    """Return the bits of a whole (rows, columns) grid, by the formulas of `docs/FORMAT.md`.
+
+    In float64, and for autograd: cumulative distributions, without the fit's shortcuts.
+    """
+    rows, columns = grid.shape
+    padded = torch.nn.functional.pad(grid.double(), (8, 8, 8, 8))
+    seen = torch.stack(
+        [
+            padded[8 + row : 8 + row + rows, 8 + column : 8 + column + columns]
+            for row, column in NEIGHBOURS[:neighbours]
+        ],
+        dim=-1,
+    )
+    first, second, last = (matrix.double() for matrix in matrices)
+    hidden = torch.relu(seen @ first[:, :neighbours].T + first[:, neighbours + index])
+    hidden = torch.relu(hidden @ second[:, :-1].T + second[:, -1])
+    mean, log2_scale = (hidden @ last[:, :-1].T + last[:, -1]).unbind(-1)
+    scale = 2 ** log2_scale.clamp(-5, 4)
+    below, above = (_cumulative((grid + half - mean) / scale) for half in (-0.5, 0.5))
+    return -torch.log2((above - below).clamp_min(2.0**-24)).sum()
+
+
+def _cumulative(z: Tensor) -> Tensor:
+    """Return the cumulative distribution of a Laplace of mean 0 and scale 1."""
+    tail = torch.exp(-z.abs()) / 2
+    return torch.where(z < 0, tail, 1 - tail)

@@ -1,0 +1,169 @@
+"""Latents while they are fitted: soft rounding, noise, and the flat tensor that they lie in."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from siren_codec.field import Architecture
+from siren_codec.field.evaluate import Float64
+from siren_codec.fit import latents
+from siren_codec.fit.course import Settings
+from siren_codec.fit.engine import Engine, engine
+from siren_codec.fit.engine.by_torch import TorchEngine, soft_round
+from siren_codec.fit.latents import Latents, Noise
+
+ARCHITECTURE = Architecture(3, 1, 4, features=(1, 0, 2), neighbours=12, context_features=6)
+NOW = Settings(temperature=0.3, noise=1.5)
+
+
+@pytest.fixture(params=["torch", "kernels"])
+def computing(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    with engine("cpu", compiled=request.param == "kernels") as found:
+        yield found
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.3, 1.0])
+def test_slope_of_soft_rounding(temperature: float) -> None:
+    values = torch.linspace(-2.97, 2.98, 400, dtype=torch.float64)
+    step = 1e-6
+    low, high = (soft_round(values + h, temperature)[0] for h in (-step, step))
+    _, slope = soft_round(values, temperature)
+    torch.testing.assert_close(slope, (high - low) / (2 * step), rtol=1e-5, atol=1e-5)
+
+
+def test_soft_rounding_keeps_integers_and_halves() -> None:
+    values = torch.arange(-6, 7, dtype=torch.float64) / 2
+    for temperature in (0.1, 0.3, 1.0):
+        soft, _ = soft_round(values, temperature)
+        torch.testing.assert_close(soft, values, rtol=0, atol=1e-6)
+    # Cold it is rounding, hot it is nothing.
+    between = values + 0.2
+    cold, hot = (soft_round(between, temperature)[0] for temperature in (0.02, 50))
+    torch.testing.assert_close(cold, between.round(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(hot, between, rtol=0, atol=1e-3)
+
+
+def _pool(shape: float) -> Float64:
+    noise = Noise(seed=1, device="cpu")
+    noise.shape(shape)
+    pool: Float64 = noise.pool.double().numpy()
+    return pool
+
+
+def test_noise_of_shape_1_is_uniform() -> None:
+    counts, _ = np.histogram(_pool(1.0), 16, (-0.5, 0.5))
+    np.testing.assert_allclose(counts / latents._POOL, 1 / 16, rtol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [1.2, 1.5, 2.0, 3.0])
+def test_noise_is_peaked_around_0(shape: float) -> None:
+    pool = _pool(shape)
+    assert pool.min() > -0.5
+    assert pool.max() < 0.5
+    # Kumaraswamy's distribution is not quite symmetric: its mode is 0, its mean is not.
+    assert abs(pool.mean()) < 0.02
+    counts, edges = np.histogram(pool, 40, (-0.5, 0.5))
+    assert abs(edges[counts.argmax()] + 1 / 80) < 0.06
+    assert (np.diff(counts[:19]) > 0).all()
+    assert (np.diff(counts[21:]) < 0).all()
+    # Its density, integrated over the bins.
+    b = (2**shape * (shape - 1) + 1) / shape
+    expected = np.diff(1 - (1 - (edges + 0.5) ** shape) ** b)
+    np.testing.assert_allclose(counts / latents._POOL, expected, atol=1e-4)
+    assert pool.var() < _pool(1.0).var()
+
+
+def test_noise_narrows_as_its_shape_grows() -> None:
+    spreads = [float(_pool(shape).var()) for shape in (1.0, 1.2, 1.5, 2.0, 3.0, 4.0)]
+    assert spreads == sorted(spreads, reverse=True)
+
+
+class Seen:
+    """Random grids, and what a fit sees of them."""
+
+    def __init__(self, seed: int = 0, dtype: torch.dtype = torch.float32) -> None:
+        self.grids = Latents.of_picture(ARCHITECTURE, 21, 13, "cpu")
+        generator = torch.Generator().manual_seed(seed)
+        self.grids.flat = 2 * torch.randn(self.grids.flat.shape, generator=generator, dtype=dtype)
+        self.noise = Noise(seed=seed, device="cpu")
+        self.noise.shape(NOW.noise)
+        self.soft, self.slope = (torch.zeros_like(self.grids.flat) for _ in range(2))
+        self.draw()
+
+    def draw(self) -> None:
+        self.noise.draw(len(self.grids.chunks()))
+
+    def soften(self, computing: Engine, first_level: int = 0) -> Tensor:
+        settings = computing.settings(NOW)
+        computing.soften(self.grids, self.noise, settings, first_level, self.soft, self.slope)
+        return self.soft.clone()
+
+
+def test_what_the_fit_sees_and_its_slope() -> None:
+    """s(s(y) + noise), and its derivative by finite differences with the same noise."""
+    seen, computing = Seen(dtype=torch.float64), TorchEngine("cpu", None)
+
+    def soft(shift: float) -> Tensor:
+        seen.grids.flat += shift
+        found = seen.soften(computing)
+        seen.grids.flat -= shift
+        return found
+
+    step = 1e-6
+    numeric = (soft(step) - soft(-step)) / (2 * step)
+    values = soft(0.0)
+    torch.testing.assert_close(seen.slope, numeric, rtol=1e-4, atol=1e-4)
+    temperature = torch.tensor(NOW.temperature)
+    once, _ = soft_round(seen.grids.flat, temperature)
+    # A chunk for each level: the first place drawn is the finest level's.
+    expected, _ = soft_round(once[: 21 * 13] + seen.noise.take(0, 21 * 13), temperature)
+    torch.testing.assert_close(values[: 21 * 13], expected)
+    assert (values - seen.grids.flat).abs().max() < 1.5
+
+
+def test_levels_below_the_first_stay_0(computing: Engine) -> None:
+    seen = Seen()
+    finest, empty, coarse = seen.grids.levels(seen.soften(computing, 2))
+    assert finest.abs().sum() == 0
+    assert empty.numel() == 0
+    assert (coarse != 0).all()
+    assert seen.grids.levels(seen.slope)[0].abs().sum() == 0
+
+
+def test_noise_is_new_with_every_step_and_repeats_with_its_seed(computing: Engine) -> None:
+    first, second = Seen(), Seen()
+    before = first.soften(computing)
+    assert torch.equal(before, second.soften(computing))
+    first.draw()
+    assert not torch.equal(before, first.soften(computing))
+
+
+def test_grids_of_levels() -> None:
+    levels = [torch.rand(1, 3, 5), torch.rand(0, 2, 3), torch.rand(2, 1, 2)]
+    found = Latents.of(levels)
+    assert found.shapes == ((1, 3, 5), (0, 2, 3), (2, 1, 2))
+    assert all(map(torch.equal, found.levels(), levels))
+
+
+def test_levels_are_views_of_the_flat_tensor() -> None:
+    grids = Latents.of_picture(ARCHITECTURE, 21, 13, "cpu")
+    assert [tuple(level.shape) for level in grids.levels()] == [(1, 13, 21), (0, 7, 11), (2, 4, 6)]
+    grids.levels()[2][1, 3, 5] = 7
+    assert grids.flat[-1] == 7
+    parts = [part for _, part in grids.chunks()]
+    assert [part.start for part in parts[1:]] == [part.stop for part in parts[:-1]]
+    assert parts[-1].stop == len(grids.flat) == 13 * 21 + 2 * 4 * 6
+
+
+def test_large_levels_come_in_chunks() -> None:
+    grids = Latents.of_picture(Architecture(3, 1, 4, features=(2, 1)), 400, 300, "cpu")
+    covered = torch.zeros_like(grids.flat)
+    for level, part in grids.chunks():
+        assert part.stop - part.start <= latents._CHUNK
+        assert grids.starts[level] <= part.start < part.stop <= grids.starts[level + 1]
+        covered[part] += 1
+    assert (covered == 1).all()
+    assert [level for level, _ in grids.chunks(1)] == [1]
