@@ -27,7 +27,8 @@ from benchmarks.steps import coordinate_step, grid_step
 from benchmarks.timing import Actions, Row, all_timed
 from siren_codec import image, stream
 from siren_codec.bench import commands
-from siren_codec.codec import encode, open_field
+from siren_codec.decoding import open_field
+from siren_codec.encoding import encode
 from siren_codec.field import Architecture
 from siren_codec.fit import choose_device, sampler
 from siren_codec.image import Picture

@@ -21,7 +21,7 @@ from benchmarks.environment import RESULTS
 from siren_codec import metrics
 from siren_codec.bench import bd
 from siren_codec.bench.results import Results, latest
-from siren_codec.codec import architecture_for
+from siren_codec.encoding import architecture_for
 from siren_codec.fit import Schedule
 from siren_codec.image import Picture
 from siren_codec.options import Options

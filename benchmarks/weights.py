@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from benchmarks.environment import RESULTS, describe
 from siren_codec import metrics
-from siren_codec.codec import architecture_for, encode_picture
+from siren_codec.encoding import architecture_for, encode_picture
 from siren_codec.fit import Schedule, choose_device, fit
 from siren_codec.image import Picture, load
 from siren_codec.options import Options

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from siren_codec import stream
-from siren_codec.codec import architecture_for, encode_picture, prior_for
+from siren_codec.encoding import architecture_for, encode_picture, prior_for
 from siren_codec.errors import FitError
 from siren_codec.field import PriorName
 from siren_codec.field.kernel import level_shape

@@ -13,7 +13,7 @@ from test_context import reference_bits
 from torch import Tensor
 
 from siren_codec import stream
-from siren_codec.codec import Encoded, architecture_for, encode_picture
+from siren_codec.encoding import Encoded, architecture_for, encode_picture
 from siren_codec.errors import FitError, UsageError
 from siren_codec.field import Architecture, Field, kernel
 from siren_codec.fit import (

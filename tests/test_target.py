@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from siren_codec import stream
-from siren_codec.codec import Encoded, encode_picture
+from siren_codec.encoding import Encoded, encode_picture
 from siren_codec.errors import FitError, LimitError
 from siren_codec.fit import checkpoint as checkpoints
 from siren_codec.fit import trainer
