@@ -9,9 +9,8 @@ import numpy as np
 import torch
 
 from benchmarks.timing import Actions, Row, all_timed
-from siren_codec.encoding import architecture_for
 from siren_codec.field import Architecture
-from siren_codec.fit import start
+from siren_codec.fit import architecture_for, start
 from siren_codec.fit.latents import Latents, Noise, Softener
 from siren_codec.fit.lattice import Lattice, averaged
 from siren_codec.fit.loss import Grids, Worker, worker

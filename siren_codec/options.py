@@ -7,7 +7,17 @@ from typing import Any
 
 from siren_codec.errors import UsageError
 
-__all__ = ["ALPHAS", "DEVICES", "EFFORTS", "MODELS", "QUALITIES", "STARTS", "TARGETS", "Options"]
+__all__ = [
+    "ALPHAS",
+    "DEFAULT_QUALITY",
+    "DEVICES",
+    "EFFORTS",
+    "MODELS",
+    "QUALITIES",
+    "STARTS",
+    "TARGETS",
+    "Options",
+]
 
 MODELS = ("grid", "coordinate")
 DEVICES = ("auto", "cpu", "cuda")
@@ -16,7 +26,7 @@ ALPHAS = ("auto", "lossless", "lossy")
 TARGETS = ("target_bpp", "target_size", "target_psnr")
 EFFORTS = range(1, 10)
 QUALITIES = range(1, 101)
-_DEFAULT_QUALITY = 50
+DEFAULT_QUALITY = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +112,7 @@ class Options:
             raise UsageError(f"expected one of quality and the targets, found {names}")
         if self.target is None:
             if self.quality is None:
-                object.__setattr__(self, "quality", _DEFAULT_QUALITY)
+                object.__setattr__(self, "quality", DEFAULT_QUALITY)
             return
         if self.model != "grid":
             raise UsageError(f"target: expected the grid model, found {self.model}")

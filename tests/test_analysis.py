@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from siren_codec import stream
-from siren_codec.encoding import architecture_for, encode_picture, prior_for
+from siren_codec.encoding import encode_picture
 from siren_codec.errors import FitError
 from siren_codec.field import PriorName
 from siren_codec.field.kernel import level_shape
-from siren_codec.fit import Schedule, Stage, analysis, fit
+from siren_codec.fit import Schedule, Stage, analysis, architecture_for, fit, prior_for
 from siren_codec.fit.analysis import Analysis, base_steps, pyramid
 from siren_codec.fit.latents import Latents
 from siren_codec.fit.lattice import averaged, samples_of
@@ -140,7 +140,7 @@ def objective(pixels: Pixels, start_: str, steps: int) -> float:
         pixels,
         architecture=architecture,
         schedule=schedule,
-        prior=prior_for(architecture, options),
+        prior=prior_for(architecture, options, quality=50),
         refine=start_ == "analysis",
         device="cpu",
     )
@@ -196,18 +196,6 @@ def test_small_and_deep_pictures_have_a_prior(shape: tuple[int, int, int]) -> No
     found = stream.read(encoded.data)
     assert found.prior is not None
     assert np.atleast_3d(found.render()).shape == shape
-
-
-def test_what_has_no_prior(astronaut: Pixels) -> None:
-    with_alpha = np.concatenate([astronaut, astronaut[:, :, :1]], axis=2)
-    for pixels, options in (
-        (astronaut, Options(start="zero")),
-        (astronaut, Options(hidden_features=16)),
-        (with_alpha, Options()),
-        (with_alpha[:, :, 2:], Options()),
-        (np.broadcast_to(np.uint8(9), (512, 768, 3)), Options(model="coordinate")),
-    ):
-        assert prior_for(architecture_for(Picture(pixels), options), options) is None
 
 
 # Rounding around a prior

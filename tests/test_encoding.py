@@ -1,7 +1,8 @@
 """Encoding: every kind of picture, the options, and what is refused before a fit."""
 
+import subprocess
+import sys
 import warnings
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,7 @@ import pytest
 from PIL import Image
 
 import siren_codec
-from siren_codec.encoding import architecture_for
 from siren_codec.errors import LimitError, UsageError
-from siren_codec.image import Picture
-from siren_codec.options import Options
 
 GRID: dict[str, Any] = {"hidden_layers": 2, "hidden_features": 8, "steps": 10, "device": "cpu"}
 COORDINATE = {**GRID, "model": "coordinate"}
@@ -111,31 +109,22 @@ def test_bad_pictures() -> None:
 
 
 def test_what_cannot_be_written_is_refused_before_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("siren_codec.fit.fit", lambda *_, **__: pytest.fail("the fit began"))
+    monkeypatch.setattr("siren_codec.fit.plan_for", lambda *_: pytest.fail("the plan began"))
     with pytest.raises(LimitError, match="width: expected 1 to 65535, found 65536"):
         siren_codec.encode(np.zeros((1, 65536), np.uint8))
     picture = Image.new("L", (4, 4))
     picture.info["icc_profile"] = bytes((16 << 20) + 1)
     with pytest.raises(LimitError, match="icc: expected at most 16777216 bytes"):
-        siren_codec.encode(picture)
+        siren_codec.encode(picture, target_size=1000)
 
 
-@pytest.mark.parametrize(
-    ("width", "height", "network"),
-    [(768, 512, (10, 28)), (64, 64, (5, 12)), (512, 512, (10, 25)), (9000, 9000, (10, 64))],
-)
-def test_the_default_network_follows_the_picture(
-    width: int, height: int, network: tuple[int, int]
-) -> None:
-    picture = Picture(np.broadcast_to(np.uint8(0), (height, width, 3)))
-    architecture = architecture_for(picture, Options(model="coordinate"))
-    assert (architecture.hidden_layers, architecture.hidden_features) == network
-    assert architecture.features == ()
-
-
-def test_the_grid_model_takes_any_network_asked_for() -> None:
-    picture = Picture(np.zeros((5, 6, 3), np.uint8))
-    default = architecture_for(picture, Options())
-    assert default.grids > 0
-    asked = architecture_for(picture, Options(hidden_layers=3, hidden_features=9))
-    assert asked == replace(default, hidden_layers=3, hidden_features=9)
+def test_what_cannot_be_written_is_refused_without_torch() -> None:
+    code = """
+import sys, numpy, siren_codec
+try:
+    siren_codec.encode(numpy.zeros((1, 65536, 4), numpy.uint8), target_psnr=30)
+except siren_codec.SirenError as error:
+    print(error, 'torch' in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "width: expected 1 to 65535, found 65536 False\n"
