@@ -31,7 +31,8 @@ from benchmarks.environment import describe
 from benchmarks.timing import Actions, Row, in_turn
 from siren_codec import image, stream
 from siren_codec.bench.environment import ROOT
-from siren_codec.codec import decode, encode
+from siren_codec.decoding import decode
+from siren_codec.encoding import encode
 from siren_codec.field import Field
 from siren_codec.fit import sampler
 from siren_codec.image import Picture

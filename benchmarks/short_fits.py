@@ -66,7 +66,7 @@ def fit_one(task: Task) -> Moved | None:
     """Fit a crop for a short while; None if the fit failed."""
     architecture, quality = task.architecture, task.prior.quality
     grid = bool(architecture.grids)
-    preset = Schedule.preset(architecture, Options(quality=quality), width=768, height=512)
+    preset = Schedule.preset(architecture, Options(), width=768, height=512, quality=quality)
     schedule = replace(
         preset,
         stages=(Stage(0, _GRID_STEPS) if grid else Stage(2, _COORDINATE_STEPS),),

@@ -30,9 +30,10 @@ from benchmarks.timing import Actions, Row, all_timed, in_turn
 from siren_codec import image, stream
 from siren_codec.bench import commands
 from siren_codec.bench.environment import ROOT
-from siren_codec.codec import architecture_for, encode, open_field
+from siren_codec.decoding import open_field
+from siren_codec.encoding import encode
 from siren_codec.field import Architecture
-from siren_codec.fit import choose_device, quality_lambda, sampler
+from siren_codec.fit import architecture_for, choose_device, quality_lambda, sampler
 from siren_codec.image import Picture
 from siren_codec.options import DEFAULT_QUALITY, MODELS, Options
 from siren_codec.stream import format, latents

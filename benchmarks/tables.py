@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from benchmarks import commands, rate_distortion
 from benchmarks.commands import Row
@@ -21,9 +20,7 @@ from benchmarks.environment import RESULTS
 from siren_codec import metrics
 from siren_codec.bench import bd
 from siren_codec.bench.results import Results, latest
-from siren_codec.codec import architecture_for
-from siren_codec.fit import Schedule
-from siren_codec.image import Picture
+from siren_codec.fit import grid_steps
 from siren_codec.options import Options
 
 __all__ = ["README", "TABLES", "main", "rewritten"]
@@ -157,7 +154,7 @@ def _efforts() -> str:
         rows.append(
             [
                 f"{effort}" + (" (default)" if effort == Options().effort else ""),
-                f"{_steps(effort, group[0]):,}",
+                f"{grid_steps(Options(effort=effort)):,}",
                 f"{statistics.median(row['encode_s'] for row in group):.1f}",
                 f"{bpp:.3f}",
                 f"{psnr:.2f} dB",
@@ -165,14 +162,6 @@ def _efforts() -> str:
             ]
         )
     return _table(["`-e`", "steps", "s", "bpp", "PSNR", "J"], "rrrrrr", rows)
-
-
-def _steps(effort: int, row: Row) -> int:
-    options = Options(effort=effort)
-    width, height = row["width"], row["height"]
-    picture = Picture(np.broadcast_to(np.uint8(0), (height, width, 3)))
-    architecture = architecture_for(picture, options)
-    return Schedule.preset(architecture, options, width=width, height=height, prior=True).steps
 
 
 def _coordinate() -> str:

@@ -27,9 +27,8 @@ from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
 from benchmarks.short_fits import Moved, pool, reptile, spreads_of
-from siren_codec.codec import architecture_for
 from siren_codec.field import Architecture
-from siren_codec.fit import start
+from siren_codec.fit import architecture_for, start
 from siren_codec.fit.analysis import KNOTS, Analysis, base_steps, between, pyramid
 from siren_codec.fit.analysis import path_of as analysis_path_of
 from siren_codec.fit.course import Settings

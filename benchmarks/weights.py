@@ -23,8 +23,8 @@ from tqdm import tqdm
 
 from benchmarks.environment import RESULTS, describe
 from siren_codec import metrics
-from siren_codec.codec import architecture_for, encode_picture
-from siren_codec.fit import Schedule, choose_device, fit
+from siren_codec.encoding import encode_picture
+from siren_codec.fit import choose_device, fit, plan_for
 from siren_codec.image import Picture, load
 from siren_codec.options import Options
 from siren_codec.stream import DEFAULT_LIMITS
@@ -62,12 +62,11 @@ def measure(path: Path, options: Options) -> dict[str, Any]:
 
 def _fit_real(picture: Picture, options: Options) -> float:
     """Return the PSNR of real weights after as many steps as a file of this effort takes in all."""
-    height, width, _ = picture.pixels.shape
-    architecture = architecture_for(picture, options)
-    preset = Schedule.preset(architecture, options, width=width, height=height)
-    stages = sorted(preset.stages + preset.rounded_stages, key=lambda stage: -stage.level)
-    schedule = replace(preset, stages=tuple(stages), rounded_stages=())
-    return fit(picture.pixels, architecture=architecture, schedule=schedule).real_psnr
+    plan = plan_for(picture, options)
+    stages = plan.schedule.stages + plan.schedule.rounded_stages
+    stages = tuple(sorted(stages, key=lambda stage: -stage.level))
+    schedule = replace(plan.schedule, stages=stages, rounded_stages=())
+    return fit(plan.colours, architecture=plan.architecture, schedule=schedule).real_psnr
 
 
 def _jpeg(pixels: npt.NDArray[Any], most: int) -> tuple[int, float]:

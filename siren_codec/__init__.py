@@ -25,8 +25,9 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from siren_codec.codec import decode, encode
-    from siren_codec.codec import open_field as open
+    from siren_codec.decoding import decode
+    from siren_codec.decoding import open_field as open
+    from siren_codec.encoding import encode
     from siren_codec.errors import SirenError
     from siren_codec.field import Field
     from siren_codec.limits import Limits
@@ -37,10 +38,10 @@ _WHERE = {
     "Field": ("siren_codec.field", "Field"),
     "Limits": ("siren_codec.limits", "Limits"),
     "SirenError": ("siren_codec.errors", "SirenError"),
-    "decode": ("siren_codec.codec", "decode"),
-    "encode": ("siren_codec.codec", "encode"),
+    "decode": ("siren_codec.decoding", "decode"),
+    "encode": ("siren_codec.encoding", "encode"),
     "info": ("siren_codec.summary", "info"),
-    "open": ("siren_codec.codec", "open_field"),
+    "open": ("siren_codec.decoding", "open_field"),
     "register_pillow": ("siren_codec.pillow_plugin", "register_pillow"),
 }
 

@@ -9,7 +9,16 @@ import numpy.typing as npt
 
 from siren_codec.errors import UsageError
 
-__all__ = ["MS_SSIM_SIDE", "bd_rate", "bpp", "ms_ssim", "psnr", "rate_at", "ssim"]
+__all__ = [
+    "MS_SSIM_SIDE",
+    "bd_rate",
+    "bpp",
+    "ms_ssim",
+    "psnr",
+    "psnr_and_alpha",
+    "rate_at",
+    "ssim",
+]
 
 Points = Sequence[tuple[float, float]]
 """A codec's (bits per pixel, PSNR in dB), in any order."""
@@ -37,6 +46,24 @@ def psnr(*, reference: npt.NDArray[Any], decoded: npt.NDArray[Any]) -> float:
     difference = reference.astype(np.float32) - decoded.astype(np.float32)
     mse = float(np.mean(np.square(difference), dtype=np.float64))
     return math.inf if mse == 0 else 10 * math.log10(peak**2 / mse)
+
+
+def psnr_and_alpha(
+    *, reference: npt.NDArray[Any], decoded: npt.NDArray[Any]
+) -> tuple[float, float | None]:
+    """Return the PSNR in dB of the colours where they can be seen, and that of alpha, if any.
+
+    Pictures are (height, width, 1 to 4 channels). Where nothing can be seen the first is infinite.
+    """
+    channels = reference.shape[2]
+    if channels in (1, 3):
+        return psnr(reference=reference, decoded=decoded), None
+    colours, alpha = slice(0, channels - 1), slice(channels - 1, None)
+    seen = reference[:, :, -1] > 0
+    of_colours = math.inf
+    if seen.any():
+        of_colours = psnr(reference=reference[seen][:, colours], decoded=decoded[seen][:, colours])
+    return of_colours, psnr(reference=reference[:, :, alpha], decoded=decoded[:, :, alpha])
 
 
 def ssim(*, reference: npt.NDArray[Any], decoded: npt.NDArray[Any]) -> float:

@@ -17,7 +17,9 @@ from typing import IO, Any, BinaryIO, cast
 import numpy as np
 from PIL import Image, ImageFile
 
-from siren_codec import codec, stream
+from siren_codec import stream
+from siren_codec.decoding import read_limited
+from siren_codec.encoding import encode
 from siren_codec.errors import LimitError, SirenError, UsageError
 from siren_codec.limits import UNBOUNDED, Limits
 from siren_codec.options import Options
@@ -43,7 +45,7 @@ class SirenImageFile(ImageFile.ImageFile):
     def _open(self) -> None:
         assert self.fp is not None
         try:
-            self._data = codec.read_limited(cast(BinaryIO, self.fp))
+            self._data = read_limited(cast(BinaryIO, self.fp))
             # Pillow looks at the number of pixels itself, when the file has been opened.
             header, sections = parse(self._data, UNBOUNDED)
         except SirenError as error:
@@ -144,7 +146,7 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:  
             expected = ", ".join(sorted(known.union(_INFO.values())))
             raise TypeError(f"SIREN has no option {name!r}: expected one of {expected}")
     try:
-        data = codec.encode(_with_metadata(image, metadata), max_pixels=UNBOUNDED.pixels, **options)
+        data = encode(_with_metadata(image, metadata), max_pixels=UNBOUNDED.pixels, **options)
     except UsageError:
         raise
     except SirenError as error:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from siren_codec import metrics, stream
-from siren_codec.codec import Source, read_bytes
+from siren_codec.decoding import Source, read_bytes
 from siren_codec.field import Architecture, Field, QuantisedTensor
 from siren_codec.limits import DEFAULT_LIMITS, Limits
 from siren_codec.stream import format, latents, weights

@@ -11,7 +11,7 @@ import torch
 from conftest import make_field
 
 from siren_codec import stream
-from siren_codec.codec import encode_picture
+from siren_codec.encoding import encode_picture
 from siren_codec.errors import FormatError, SirenError, UsageError
 from siren_codec.fit.lattice import filled, weights_of
 from siren_codec.image import Picture

@@ -7,15 +7,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from siren_codec.fit.loss import Grids, worker
 
 from siren_codec import stream
-from siren_codec.codec import architecture_for, encode_picture, prior_for
+from siren_codec.encoding import encode_picture
 from siren_codec.errors import FitError
 from siren_codec.field import PriorName
 from siren_codec.field.kernel import level_shape
-from siren_codec.fit import Schedule, Stage, analysis, fit
+from siren_codec.fit import Schedule, Stage, analysis, architecture_for, fit, prior_for
 from siren_codec.fit.analysis import Analysis, base_steps, pyramid
+from siren_codec.fit.engine import Grids, engine
 from siren_codec.fit.latents import Latents
 from siren_codec.fit.lattice import averaged, samples_of
 from siren_codec.fit.model import Model
@@ -48,7 +48,7 @@ def test_the_pyramid_adds_up_to_the_picture(astronaut: Pixels, channels: int) ->
     levels = pyramid(samples, features)
     lattice = averaged(samples, 0, levels=5)
     total = torch.zeros_like(samples)
-    for tile in lattice.tiles:
+    for tile in lattice.tiles():
         values = tile.inputs(levels)[2:].view(5, channels, len(tile.y), len(tile.x)).sum(0)
         total[:, tile.rows, tile.columns] = values
     colours = analysis._opponents(channels)
@@ -140,7 +140,7 @@ def objective(pixels: Pixels, start_: str, steps: int) -> float:
         pixels,
         architecture=architecture,
         schedule=schedule,
-        prior=prior_for(architecture, options),
+        prior=prior_for(architecture, options, quality=50),
         refine=start_ == "analysis",
         device="cpu",
     )
@@ -198,18 +198,6 @@ def test_small_and_deep_pictures_have_a_prior(shape: tuple[int, int, int]) -> No
     assert np.atleast_3d(found.render()).shape == shape
 
 
-def test_what_has_no_prior(astronaut: Pixels) -> None:
-    with_alpha = np.concatenate([astronaut, astronaut[:, :, :1]], axis=2)
-    for pixels, options in (
-        (astronaut, Options(start="zero")),
-        (astronaut, Options(hidden_features=16)),
-        (with_alpha, Options()),
-        (with_alpha[:, :, 2:], Options()),
-        (np.broadcast_to(np.uint8(9), (512, 768, 3)), Options(model="coordinate")),
-    ):
-        assert prior_for(architecture_for(Picture(pixels), options), options) is None
-
-
 # Rounding around a prior
 
 
@@ -265,17 +253,17 @@ def test_the_rate_of_differences_is_the_slope_of_their_bits(network: Model) -> N
 def test_differences_that_are_not_worth_it_are_dropped(network: Model, astronaut: Pixels) -> None:
     lattice = averaged(samples_of(astronaut), 0, levels=len(FEATURES))
     height, width, _ = astronaut.shape
-    latents = Latents(network.architecture, width, height, "cpu")
+    latents = Latents.of_picture(network.architecture, width, height, "cpu")
     latents.flat.normal_(std=2, generator=torch.Generator().manual_seed(1))
-    grids = Grids(latents.levels())
+    grids = Grids(latents, latents.flat)
     before = network.state()
 
     def choose(price: float) -> list[tuple[int, int]]:
         return choose_exponents(
-            network, lambda _: work.loss(network, lattice, grids).error, lambda *_: price
+            network, lambda _: computing.loss(network, lattice, grids).error, lambda *_: price
         )
 
-    with worker("cpu") as work:
+    with engine("cpu") as computing:
         found = [choose(1e9), choose(1e-12)]
     for matrix, saved in zip(network.matrices, before, strict=True):
         assert torch.equal(matrix, saved)

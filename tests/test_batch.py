@@ -16,12 +16,12 @@ import pytest
 from PIL import Image
 
 import siren_codec
-from siren_codec import cli, codec, image
+from siren_codec import cli, encoding, image
 from siren_codec.cli import bars, folders, workers
 from siren_codec.cli.folders import PICTURES, SIRENS, Job
 from siren_codec.cli.interrupt import Interruption
 from siren_codec.cli.jobs import Failure, Product, Result
-from siren_codec.codec import Encoded
+from siren_codec.encoding import Encoded
 from siren_codec.errors import SirenError
 from siren_codec.image import Picture
 from siren_codec.options import Options
@@ -278,7 +278,7 @@ Alter = Callable[[Encoded], Encoded]
 @pytest.fixture
 def altered(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], Alter]], None]:
     """Alter what `encode_picture` returns: the first, the second..."""
-    real = codec.encode_picture
+    real = encoding.encode_picture
 
     def alter(change: Callable[[int], Alter]) -> None:
         count = 0
@@ -288,7 +288,7 @@ def altered(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], Alter]
             count += 1
             return change(count)(real(picture, options, **watch))
 
-        monkeypatch.setattr(codec, "encode_picture", encode_picture)
+        monkeypatch.setattr(encoding, "encode_picture", encode_picture)
 
     return alter
 

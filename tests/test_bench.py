@@ -480,7 +480,7 @@ def test_a_peer_that_is_missing_is_said_and_left_out(
 
 def test_the_package_does_not_import_it() -> None:
     code = (
-        "import sys, siren_codec, siren_codec.cli, siren_codec.codec; "
+        "import sys, siren_codec, siren_codec.cli, siren_codec.encoding, siren_codec.decoding; "
         "print([name for name in sys.modules if name.startswith('siren_codec.bench')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -18,10 +18,10 @@ import pytest
 from PIL import Image, ImageCms
 
 import siren_codec
-from siren_codec import cli, codec
+from siren_codec import cli, encoding
 from siren_codec.cli import bars, usage
 from siren_codec.cli.interrupt import Interruption
-from siren_codec.codec import Encoded
+from siren_codec.encoding import Encoded
 from siren_codec.fit import Progress
 from siren_codec.image import Picture
 from siren_codec.options import TARGETS, Options
@@ -416,7 +416,7 @@ def test_endless_input_is_not_read(run: Command) -> None:
 def test_an_unwritable_output_is_found_before_the_fit(
     run: Command, png: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(codec, "encode_picture", lambda *_, **__: pytest.fail("the fit began"))
+    monkeypatch.setattr(encoding, "encode_picture", lambda *_, **__: pytest.fail("the fit began"))
     for target in (tmp_path / "missing" / "out.siren", tmp_path, png / "out.siren"):
         result = run("encode", png, target)
         assert result.code == 1
@@ -498,7 +498,7 @@ def test_what_is_no_size(
 
 @pytest.fixture
 def no_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec, "encode_picture", lambda *_, **__: pytest.fail("the fit began"))
+    monkeypatch.setattr(encoding, "encode_picture", lambda *_, **__: pytest.fail("the fit began"))
 
 
 Wrap = Callable[[Callable[[Encoded], Encoded]], list[dict[str, Any]]]
@@ -507,7 +507,7 @@ Wrap = Callable[[Callable[[Encoded], Encoded]], list[dict[str, Any]]]
 @pytest.fixture
 def altered(monkeypatch: pytest.MonkeyPatch) -> Wrap:
     """Alter what `encode_picture` returns; what it was called with is in the list."""
-    real, calls = codec.encode_picture, []
+    real, calls = encoding.encode_picture, []
 
     def alter(change: Callable[[Encoded], Encoded]) -> list[dict[str, Any]]:
         def encode_picture(picture: Picture, options: Options, **watch: Any) -> Encoded:
@@ -518,7 +518,7 @@ def altered(monkeypatch: pytest.MonkeyPatch) -> Wrap:
                 options = replace(options, quality=50, **targets)
             return change(real(picture, options, **watch))
 
-        monkeypatch.setattr(codec, "encode_picture", encode_picture)
+        monkeypatch.setattr(encoding, "encode_picture", encode_picture)
         return calls
 
     return alter
@@ -663,7 +663,7 @@ def signals(monkeypatch: pytest.MonkeyPatch) -> Signals:
     """Let signals arrive after the third step of a fit."""
 
     def arrive(*numbers: signal.Signals) -> None:
-        real = codec.encode_picture
+        real = encoding.encode_picture
 
         def encode_picture(picture: Picture, options: Options, **watch: Any) -> Encoded:
             progress = watch.pop("progress")
@@ -676,7 +676,7 @@ def signals(monkeypatch: pytest.MonkeyPatch) -> Signals:
 
             return real(picture, options, progress=step, **watch)
 
-        monkeypatch.setattr(codec, "encode_picture", encode_picture)
+        monkeypatch.setattr(encoding, "encode_picture", encode_picture)
 
     return arrive
 
@@ -720,7 +720,7 @@ def test_an_interruption_before_the_fit_ends_at_once(
     run: Command, png: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        codec, "encode_picture", lambda *_, **__: signal.raise_signal(signal.SIGINT)
+        encoding, "encode_picture", lambda *_, **__: signal.raise_signal(signal.SIGINT)
     )
     result = run("encode", png, tmp_path / "out.siren", *TINY)
     assert result.code == 130

@@ -15,7 +15,7 @@ from conftest import make_field
 from fuzz.corpus import corpus
 from fuzz.run import resident
 
-from siren_codec import codec, stream
+from siren_codec import decoding, stream
 from siren_codec.errors import FormatError
 from siren_codec.field import evaluate
 from siren_codec.field.threads import available_cores
@@ -50,8 +50,8 @@ def together(count: int, function: Callable[[int], T]) -> list[T]:
 
 def test_all_files_from_eight_threads_at_once() -> None:
     """Each of them twice: by different threads at about the same time."""
-    expected = [codec.decode(data) for data in FILES]
-    found = together(2 * len(FILES), lambda number: codec.decode(FILES[number // 2]))
+    expected = [decoding.decode(data) for data in FILES]
+    found = together(2 * len(FILES), lambda number: decoding.decode(FILES[number // 2]))
     for number, pixels in enumerate(found):
         assert pixels.dtype == expected[number // 2].dtype
         np.testing.assert_array_equal(pixels, expected[number // 2])
@@ -64,8 +64,8 @@ def test_a_picture_of_many_tiles_from_eight_threads_at_once(
     monkeypatch.setattr(evaluate, "BLOCK_ELEMENTS", 1 << 12)
     data = stream.write(make_field(3, width=100, height=60))
     before = threadpoolctl.threadpool_info()
-    expected = codec.decode(data, scale=1.5)
-    found = together(2 * THREADS, lambda _: codec.decode(data, scale=1.5))
+    expected = decoding.decode(data, scale=1.5)
+    found = together(2 * THREADS, lambda _: decoding.decode(data, scale=1.5))
     for pixels in found:
         np.testing.assert_array_equal(pixels, expected)
     assert threadpoolctl.threadpool_info() == before
@@ -90,9 +90,9 @@ def test_bad_files_among_good_ones() -> None:
     def task(number: int) -> bool:
         data = FILES[number % len(FILES)]
         if number % 3:
-            return codec.decode(data).size > 0
+            return decoding.decode(data).size > 0
         with pytest.raises(FormatError):
-            codec.decode(data[:-1])
+            decoding.decode(data[:-1])
         return True
 
     assert all(together(3 * len(FILES), task))
@@ -104,7 +104,7 @@ def test_200_decodes_do_not_grow() -> None:
     for number in range(200):
         if number == 50:
             before = resident()
-        codec.decode(FILES[number % 50])
+        decoding.decode(FILES[number % 50])
     assert resident() - before < 32 << 20
 
 

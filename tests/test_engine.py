@@ -436,11 +436,11 @@ def test_a_sum_does_not_depend_on_the_number_of_threads(
 # What is read back
 
 
-class _Reads(TorchDispatchMode):
+class _Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts what a program reads of tensors, as a GPU would have to wait for."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def __torch_dispatch__(

@@ -90,10 +90,9 @@ def failing(
     watch: Watch,
     faults: dict[int, float],
     *,
-    poison: bool = False,
     kind: type[Engine] = KernelEngine,
 ) -> None:
-    """Give the losses of some calls, counted from 0, other errors; with `poison`, gradients too."""
+    """Give the losses of some calls, counted from 0, other errors."""
     backward, calls = kind.backward, iter(range(10**6))
 
     def broken(self: Engine, model: object, *rest: object) -> Tensor:
@@ -102,9 +101,6 @@ def failing(
         call = next(calls)
         if call not in faults:
             return found
-        if poison:
-            for matrix in model.matrices:  # type: ignore[attr-defined]
-                matrix.grad.fill_(math.nan)
         return torch.tensor([faults[call], float(found[1])], dtype=torch.float64)
 
     monkeypatch.setattr(kind, "backward", broken)
@@ -125,7 +121,7 @@ def test_the_first_loss_of_all(
     fault: float,
 ) -> None:
     """Nothing is better yet than the first weights: with these the second step is taken."""
-    failing(monkeypatch, watch, {0: fault}, poison=True)
+    failing(monkeypatch, watch, {0: fault})
     found = fit(pixels, architecture=architecture, schedule=schedule)
     assert_sound(found)
     assert same(watch.states[0], watch.states[1])
@@ -145,7 +141,7 @@ def test_a_later_loss(
     fault: float,
 ) -> None:
     """The best weights before it are taken back, at half the rate, in either part of a fit."""
-    failing(monkeypatch, watch, {3: fault, 8: fault}, poison=True)
+    failing(monkeypatch, watch, {3: fault, 8: fault})
     found = fit(pixels, architecture=architecture, schedule=schedule)
     assert_sound(found)
     assert len(watch.restored) == 2

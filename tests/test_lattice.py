@@ -41,7 +41,7 @@ def _latents(field: Field, dtype: torch.dtype = torch.float32) -> list[Tensor]:
 def _whole(points: Lattice, latents: list[Tensor], first_level: int = 0) -> Tensor:
     """Return the (inputs, rows, columns) that the tiles have together, each point once."""
     found = torch.full((2 + sum(map(len, latents)), len(points.ys), len(points.xs)), torch.nan)
-    for tile in points.tiles:
+    for tile in points.tiles():
         assert found[:, tile.rows, tile.columns].isnan().all()
         inputs = tile.inputs(latents, first_level)
         assert inputs.shape == (len(found), tile.points)
@@ -87,7 +87,7 @@ def test_spread_is_the_adjoint_of_inputs(monkeypatch: pytest.MonkeyPatch, first_
     field = make_field(width=21, height=13, features=FEATURES)
     latents = _latents(field)
     generator = torch.Generator().manual_seed(0)
-    for tile in _pixels(field).tiles:
+    for tile in _pixels(field).tiles():
         inputs = tile.inputs(latents, first_level)
         gradient = torch.randn(inputs.shape, generator=generator)
         finer = 2 + sum(FEATURES[:first_level])
@@ -106,7 +106,7 @@ def test_spread_is_the_adjoint_of_inputs(monkeypatch: pytest.MonkeyPatch, first_
 def test_spread_is_what_autograd_finds() -> None:
     field = make_field(width=21, height=13, features=FEATURES)
     latents = [level.requires_grad_() for level in _latents(field)]
-    (tile,) = _pixels(field).tiles
+    (tile,) = _pixels(field).tiles()
     # `inputs` writes into its output, so autograd is shown each level's product by itself.
     gradient = torch.randn(2 + sum(FEATURES), tile.points, generator=torch.Generator())
     planes = iter(gradient[2:].view(-1, len(tile.y), len(tile.x)))
@@ -121,9 +121,9 @@ def test_spread_is_what_autograd_finds() -> None:
 def test_a_tile_sees_all_the_cells_that_it_needs_and_few_more() -> None:
     field = make_field(width=700, height=300, features=(1, 1, 1))
     points = _pixels(field)
-    assert len(points.tiles) == 5 * 3
-    assert points.points == sum(tile.points for tile in points.tiles) == 700 * 300
-    for tile in points.tiles:
+    assert len(points.tiles()) == 5 * 3
+    assert points.points == sum(tile.points for tile in points.tiles()) == 700 * 300
+    for tile in points.tiles():
         for level, (rows, columns) in enumerate(tile.seen):
             assert rows.stop - rows.start <= len(tile.y) / 2**level + TAPS
             assert columns.stop - columns.start <= len(tile.x) / 2**level + TAPS

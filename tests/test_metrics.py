@@ -11,7 +11,16 @@ import pytest
 
 from siren_codec import metrics
 from siren_codec.errors import UsageError
-from siren_codec.metrics import MS_SSIM_SIDE, bd_rate, bpp, ms_ssim, psnr, rate_at, ssim
+from siren_codec.metrics import (
+    MS_SSIM_SIDE,
+    bd_rate,
+    bpp,
+    ms_ssim,
+    psnr,
+    psnr_and_alpha,
+    rate_at,
+    ssim,
+)
 
 Pixels = npt.NDArray[Any]
 
@@ -82,6 +91,27 @@ def test_psnr_of_equal_pictures_is_infinite(dtype: type) -> None:
 def test_psnr_wants_two_pictures_alike(decoded: Pixels) -> None:
     with pytest.raises(UsageError, match="expected two pictures alike, found uint8"):
         psnr(reference=np.zeros((8, 8, 3), np.uint8), decoded=decoded)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_without_alpha_all_colours_count(channels: int) -> None:
+    reference, decoded = (noise(seed, (4, 6, channels)) for seed in (1, 2))
+    expected = psnr(reference=reference, decoded=decoded)
+    assert psnr_and_alpha(reference=reference, decoded=decoded) == (expected, None)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_colours_count_where_they_can_be_seen(channels: int) -> None:
+    reference = np.full((4, 6, channels), 100, np.uint8)
+    reference[:2, :, -1] = 0
+    decoded = reference.copy()
+    decoded[:2, :, 0] = 7
+    decoded[2:, :, :-1] += 10
+    decoded[:, :, -1] += 1
+    found = psnr_and_alpha(reference=reference, decoded=decoded)
+    assert found == pytest.approx((20 * math.log10(25.5), 20 * math.log10(255)))
+    reference[:, :, -1] = 0
+    assert psnr_and_alpha(reference=reference, decoded=reference) == (math.inf, math.inf)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

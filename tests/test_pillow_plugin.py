@@ -523,7 +523,7 @@ def test_a_fit_that_fails_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Mon
     def fail(*_: Any, **__: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("siren_codec.codec.encode_picture", fail)
+    monkeypatch.setattr("siren_codec.encoding.encode_picture", fail)
     path = tmp_path / "a.siren"
     with pytest.raises(MemoryError):
         noise("L").save(path)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 import siren_codec
-from siren_codec import codec, stream
+from siren_codec import stream
 from siren_codec.errors import FormatError, LimitError, SirenError, UsageError
 from siren_codec.field import Architecture, Field, Layer, PriorName, QuantisedTensor
 from siren_codec.stream import format, latents, prior, weights
@@ -414,7 +414,7 @@ def test_the_package_s_priors_are_small_and_plain() -> None:
         total += path.stat().st_size
         with np.load(path, allow_pickle=False) as file:
             assert all(file[name].dtype.kind in "iu" for name in file.files)
-    folder = Path(codec.__file__).parent
+    folder = Path(siren_codec.__file__).parent
     total += sum(path.stat().st_size for path in folder.glob("fit/analysis-*.npz"))
     assert 0 < total < 1_000_000
 

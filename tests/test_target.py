@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from siren_codec import stream
-from siren_codec.codec import Encoded, encode_picture
+from siren_codec.encoding import Encoded, encode_picture
 from siren_codec.errors import FitError, LimitError
 from siren_codec.fit import checkpoint as checkpoints
 from siren_codec.fit.checkpoint import Checkpoint

@@ -21,7 +21,7 @@ from siren_codec.bench.peers import PEERS
 from siren_codec.bench.pictures import Pixels
 from siren_codec.bench.results import Row
 from siren_codec.bench.series import CODECS, series_of, setting
-from siren_codec.codec import open_field
+from siren_codec.decoding import open_field
 from siren_codec.field import Field
 
 __all__ = [

@@ -15,7 +15,7 @@ from siren_codec.errors import UsageError
 from siren_codec.limits import Limits
 
 if TYPE_CHECKING:
-    from siren_codec.codec import Show
+    from siren_codec.decoding import Show
 
 __all__ = ["decode_command"]
 

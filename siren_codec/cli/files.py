@@ -35,7 +35,7 @@ def standard_output() -> BinaryIO:
 
 def read(source: str, parse: Callable[[bytes], T]) -> T:
     """Return what `parse` makes of a `.siren` file's bytes; its errors name the file."""
-    from siren_codec.codec import read_limited
+    from siren_codec.decoding import read_limited
 
     called = "standard input" if source == "-" else source
     try:

@@ -149,13 +149,13 @@ def _is_siren(path: Path) -> bool:
 
 
 def _is_whole_siren(path: Path) -> bool:
-    from siren_codec import codec
+    from siren_codec.decoding import read_limited
     from siren_codec.limits import UNBOUNDED
     from siren_codec.stream import format
 
     try:
         with open(path, "rb") as file:
-            format.parse(codec.read_limited(file), UNBOUNDED)
+            format.parse(read_limited(file), UNBOUNDED)
     except SirenError:
         return False
     return True

@@ -17,7 +17,8 @@ from siren_codec.limits import DEFAULT_LIMITS, Limits
 from siren_codec.options import Options
 
 if TYPE_CHECKING:
-    from siren_codec.codec import Encoded, Show
+    from siren_codec.decoding import Show
+    from siren_codec.encoding import Encoded
     from siren_codec.field import Field
     from siren_codec.fit import ProgressCallback
     from siren_codec.image import Picture
@@ -137,10 +138,10 @@ class Encode:
         checkpoint: Path | None = None,
     ) -> Product:
         """Encode a picture. Raises SirenError."""
-        from siren_codec import codec
+        from siren_codec import encoding
 
         began = time.perf_counter()
-        encoded = codec.encode_picture(
+        encoded = encoding.encode_picture(
             picture, self.options, progress=progress, stop=stop, checkpoint=checkpoint
         )
         height, width, _ = picture.pixels.shape
@@ -228,16 +229,16 @@ class Decode:
 
     def load(self, source: Path | bytes) -> "Field":
         """Read a `.siren` file. Raises SirenError."""
-        from siren_codec import codec
+        from siren_codec import decoding
 
-        return codec.open_field(source, limits=self.limits)
+        return decoding.open_field(source, limits=self.limits)
 
     def render(self, field: "Field") -> Product:
         """Make a picture file of a Field. Raises SirenError."""
-        from siren_codec import codec, image
+        from siren_codec import decoding, image
 
         began = time.perf_counter()
-        picture = codec.render_picture(
+        picture = decoding.render_picture(
             field,
             size=self.size,
             scale=self.scale,

@@ -2,25 +2,30 @@
 
 from siren_codec.fit.checkpoint import Checkpoint
 from siren_codec.fit.model import sampler
+from siren_codec.fit.plan import Plan, architecture_for, plan_for, prior_for
 from siren_codec.fit.progress import Progress, ProgressCallback
 from siren_codec.fit.rate import quality_lambda
-from siren_codec.fit.schedule import Schedule, Stage
-from siren_codec.fit.target import Target, first_cost, first_quality
+from siren_codec.fit.schedule import Schedule, Stage, grid_steps
+from siren_codec.fit.target import Target, missed
 from siren_codec.fit.trainer import Control, Fit, choose_device, fit
 
 __all__ = [
     "Checkpoint",
     "Control",
     "Fit",
+    "Plan",
     "Progress",
     "ProgressCallback",
     "Schedule",
     "Stage",
     "Target",
+    "architecture_for",
     "choose_device",
-    "first_cost",
-    "first_quality",
     "fit",
+    "grid_steps",
+    "missed",
+    "plan_for",
+    "prior_for",
     "quality_lambda",
     "sampler",
 ]

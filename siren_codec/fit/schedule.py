@@ -6,9 +6,9 @@ from typing import Any
 
 from siren_codec.field import Architecture
 from siren_codec.fit.rate import quality_lambda
-from siren_codec.options import Options
+from siren_codec.options import DEFAULT_QUALITY, Options
 
-__all__ = ["Schedule", "Stage"]
+__all__ = ["Schedule", "Stage", "grid_steps"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Schedule:
     """Further stages, with the weights rounded in the forward pass."""
     lambda_: float = 0.0
     """What a bit per pixel is worth, in mean squared error over [0, 1]."""
-    quality: float = 50.0
+    quality: float = DEFAULT_QUALITY
     """The quality that this is the price of."""
     learning_rate: float = 3e-3
     """SOAP's; it warms up, then falls along a cosine over all stages."""
@@ -60,23 +60,27 @@ class Schedule:
         *,
         width: int,
         height: int,
+        quality: float,
         prior: bool = False,
-        quality: float | None = None,
     ) -> "Schedule":
         """Return the schedule of an effort, or of so many steps, for a picture.
 
-        With a prior, grids have no need of coarse stages. `quality` is where a target begins.
+        With a prior, grids have no need of coarse stages. A target moves the `quality` later on.
         """
         if architecture.grids:
             schedule = _grid_schedule(options, width, height, coarse=not prior)
-            quality = quality or options.quality or 50
             return replace(schedule, lambda_=quality_lambda(quality), quality=quality)
         return _coordinate_schedule(architecture, options, width * height)
 
 
+def grid_steps(options: Options) -> int:
+    """Return the steps of a fit of the grid model: as many as asked for, or its effort's."""
+    return options.steps or _GRID_STEPS[options.effort - 1]
+
+
 def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -> Schedule:
     """If `coarse`, a few steps from coarse to fine; most at full size; then the networks alone."""
-    steps = options.steps or _GRID_STEPS[options.effort - 1]
+    steps = grid_steps(options)
     coarsest = max(0, math.floor(math.log2(max(1, min(width, height) / _LEAST_SIDE))))
     levels = range(min(coarsest, len(_GRID_SHARES)), 0, -1)
     shares = _GRID_SHARES if coarse else (0.0,) * len(_GRID_SHARES)

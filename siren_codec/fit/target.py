@@ -9,19 +9,32 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from siren_codec import metrics, stream
 from siren_codec.field import Field
 from siren_codec.fit import analysis
 from siren_codec.fit.engine import Grids, engine
 from siren_codec.fit.lattice import averaged, samples_of
 from siren_codec.fit.model import Model
 from siren_codec.fit.rate import quality_lambda, to_unit
-from siren_codec.options import QUALITIES
+from siren_codec.options import DEFAULT_QUALITY, QUALITIES, Options
 from siren_codec.stream import prior as priors
 
-__all__ = ["Steering", "Target", "first_cost", "first_quality", "nameable"]
+__all__ = [
+    "Steering",
+    "Target",
+    "first_cost",
+    "first_quality",
+    "missed",
+    "nameable",
+    "target_for",
+]
 
 Pixels = npt.NDArray[Any]
 
+_SIZE_TOLERANCE = 0.02
+"""Of the size that is asked for."""
+_PSNR_TOLERANCE = 0.1
+"""In dB."""
 _LEAST, _MOST = -100.0, 200.0
 """How far a quality may be steered; the ends mean no bits at all, and the finest grids."""
 _FARTHEST = 12.0
@@ -63,6 +76,52 @@ class Target:
         return max(0.0, self.low - measured)
 
 
+def target_for(pixels: Pixels, options: Options) -> Target | None:
+    """Return what the fit of a picture is steered towards: a PSNR, or a size in bytes.
+
+    `pixels` are (height, width, channels), alpha among them.
+    """
+    if options.target_psnr is not None:
+        aim = float(options.target_psnr)
+        return Target(
+            lambda field: metrics.psnr_and_alpha(
+                reference=pixels, decoded=np.atleast_3d(field.render())
+            )[0],
+            *(False, aim, aim - 0.9 * _PSNR_TOLERANCE, aim + 0.9 * _PSNR_TOLERANCE),
+        )
+    least, most = _sizes(pixels, options)
+    if not most:
+        return None
+    # The middle, for a size may not be exceeded.
+    return Target(
+        lambda field: math.log2(len(stream.write(field))),
+        *(True, math.log2((least + most) / 2), math.log2(least), math.log2(most)),
+    )
+
+
+def missed(pixels: Pixels, options: Options, *, size: int, psnr: float) -> str | None:
+    """Return a sentence about a target that a file of a size and a PSNR missed."""
+    least, most = _sizes(pixels, options)
+    if most and not least <= size <= most:
+        return (
+            f"target missed: expected {math.ceil(least)} to {math.floor(most)} bytes, found {size}"
+        )
+    wanted = options.target_psnr
+    if wanted is not None and abs(psnr - wanted) > _PSNR_TOLERANCE:
+        return f"target missed: expected {wanted:g} dB, found {psnr:.2f}"
+    return None
+
+
+def _sizes(pixels: Pixels, options: Options) -> tuple[float, float]:
+    """Return the least and the most bytes that meet a target, (0, 0) where it is not a size."""
+    if options.target_size is not None:
+        return (1 - _SIZE_TOLERANCE) * options.target_size, options.target_size
+    if options.target_bpp is not None:
+        wanted = options.target_bpp * pixels.shape[0] * pixels.shape[1] / 8
+        return (1 - _SIZE_TOLERANCE) * wanted, (1 + _SIZE_TOLERANCE) * wanted
+    return 0, 0
+
+
 class Steering:
     """Moves a quality so that what is measured comes to the aim."""
 
@@ -91,7 +150,7 @@ def first_quality(pixels: Pixels, target: Target) -> int:
 
     `pixels` are (height, width, channels); alpha is left out.
     """
-    steering = Steering(target, 50.0)
+    steering = Steering(target, DEFAULT_QUALITY)
     glance = _Glance(pixels)
     for _ in range(4):
         steering.quality = nameable(steering.quality)

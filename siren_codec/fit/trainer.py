@@ -232,9 +232,7 @@ class Run:
                 self._take(lattice, next(course), best, exponents=exponents, moving=False)
                 if self.stopped:
                     break
-            best.mark()
-            best.offer(self._loss(lattice, exponents).objective)
-            best.restore()
+            self._finish(lattice, best, exponents)
         return self.loss(exponents)
 
     def fit_on(self, course: Iterator[Settings], exponents: Exponents) -> None:
@@ -330,8 +328,16 @@ class Run:
             if stage.level == 0 and self._steer(step + 1, stage.steps):
                 best.begin_anew()
             self._save((index, step + 1), best)
-        if not self.state.is_finite():
+        if self.state.noise is None:
+            self._finish(lattice, best)
+        elif not self.state.is_finite():
             best.restore()
+
+    def _finish(self, lattice: Lattice, best: Best, exponents: Exponents | None = None) -> None:
+        """End a stage without noise with its best state."""
+        best.mark()
+        best.offer(self._loss(lattice, exponents).objective)
+        best.restore()
 
     def _take(
         self,

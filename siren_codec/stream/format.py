@@ -28,6 +28,7 @@ __all__ = [
     "Header",
     "Section",
     "check",
+    "check_picture",
     "parse",
     "read",
     "sizes",
@@ -108,8 +109,9 @@ def write(field: Field) -> bytes:
 
 
 def check(header: Header, metadata: Mapping[str, bytes]) -> None:
-    """Raise SirenError if `write` would refuse such a picture, however well it were fitted."""
+    """Raise SirenError if no reader would accept a file of such a header and metadata."""
     _check(header, DEFAULT_LIMITS, pixels=False)
+    _check_metadata(metadata)
     if header.prior:
         known = prior.load(header.prior.id).architecture_for(header.architecture.channels)
         if known != header.architecture or header.prior.quality not in _QUALITIES:
@@ -117,14 +119,12 @@ def check(header: Header, metadata: Mapping[str, bytes]) -> None:
     for omega in (header.architecture.first_omega_0, header.architecture.omega_0):
         if omega % _OMEGA_UNIT:
             raise UsageError(f"omega_0: expected a multiple of {_OMEGA_UNIT}, found {omega}")
-    for name, payload in metadata.items():
-        if name not in _METADATA.values():
-            raise UsageError(f"metadata: expected icc, exif or xmp, found {name}")
-        if len(payload) > DEFAULT_LIMITS.metadata_bytes:
-            raise LimitError(
-                f"{name}: expected at most {DEFAULT_LIMITS.metadata_bytes} bytes, "
-                f"found {len(payload)}"
-            )
+
+
+def check_picture(*, width: int, height: int, depth: int, metadata: Mapping[str, bytes]) -> None:
+    """Raise SirenError if no file can hold such a picture, whatever is fitted to it."""
+    _check_samples(width, height, depth, DEFAULT_LIMITS)
+    _check_metadata(metadata)
 
 
 def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Field:
@@ -290,20 +290,15 @@ def _unpack_architecture(cursor: Cursor, channels: int) -> Architecture:
 def _check(header: Header, limits: Limits, *, pixels: bool = True) -> None:
     """Raise LimitError if anything in the header is out of its range."""
     architecture = header.architecture
-    for name, value, least, most in (
-        ("width", header.width, 1, limits.side),
-        ("height", header.height, 1, limits.side),
+    _check_samples(header.width, header.height, header.depth, limits)
+    _check_ranges(
         ("hidden layers", architecture.hidden_layers, 1, limits.hidden_layers),
         ("hidden features", architecture.hidden_features, 1, limits.hidden_features),
         ("first omega_0", architecture.first_omega_0, _OMEGA_UNIT, limits.omega_0),
         ("omega_0", architecture.omega_0, _OMEGA_UNIT, limits.omega_0),
         ("channels", header.channels, 1, 4),
         *_latent_ranges(architecture, limits),
-    ):
-        if not least <= value <= most:
-            raise LimitError(f"{name}: expected {least} to {most}, found {value}")
-    if header.depth not in _DEPTHS:
-        raise LimitError(f"depth: expected 8 or 16, found {header.depth}")
+    )
     if pixels and header.width * header.height > limits.pixels:
         raise LimitError(f"{header.width}x{header.height}: expected at most {limits.pixels} pixels")
     most = limits.symbols_per_pixel * header.width * header.height + _SYMBOLS_OF_ANY
@@ -314,6 +309,32 @@ def _check(header: Header, limits: Limits, *, pixels: bool = True) -> None:
         raise LimitError(
             f"latents: expected at most {limits.multiply_adds:.2g} multiply-adds, found {work:.2g}"
         )
+
+
+def _check_samples(width: int, height: int, depth: int, limits: Limits) -> None:
+    """Raise LimitError if the sides or the depth of a picture are out of their ranges."""
+    _check_ranges(("width", width, 1, limits.side), ("height", height, 1, limits.side))
+    if depth not in _DEPTHS:
+        raise LimitError(f"depth: expected 8 or 16, found {depth}")
+
+
+def _check_ranges(*ranges: tuple[str, float, float, float]) -> None:
+    """Raise LimitError if any (name, value, least, most) is out of its range."""
+    for name, value, least, most in ranges:
+        if not least <= value <= most:
+            raise LimitError(f"{name}: expected {least} to {most}, found {value}")
+
+
+def _check_metadata(metadata: Mapping[str, bytes]) -> None:
+    """Raise SirenError if metadata are unknown or too long."""
+    for name, payload in metadata.items():
+        if name not in _METADATA.values():
+            raise UsageError(f"metadata: expected icc, exif or xmp, found {name}")
+        if len(payload) > DEFAULT_LIMITS.metadata_bytes:
+            raise LimitError(
+                f"{name}: expected at most {DEFAULT_LIMITS.metadata_bytes} bytes, "
+                f"found {len(payload)}"
+            )
 
 
 def _latent_ranges(architecture: Architecture, limits: Limits) -> list[tuple[str, int, int, int]]:

@@ -29,7 +29,7 @@ import numpy as np
 
 from fuzz.corpus import corpus
 from fuzz.mutate import mutant, systematic
-from siren_codec import codec, stream
+from siren_codec import decoding, stream
 from siren_codec.errors import SirenError
 from siren_codec.limits import Limits
 from siren_codec.summary import info
@@ -248,7 +248,7 @@ def _watch(count: int) -> int:
     for number in range(count):
         if number in (count // 20, count // 4, count // 2, 3 * count // 4):
             print(f"{number:>6} decodes: {resident() / 2**20:.1f} MiB")
-        codec.decode(files[number % len(files)])
+        decoding.decode(files[number % len(files)])
     print(f"{count:>6} decodes: {resident() / 2**20:.1f} MiB")
     print(f"{time.perf_counter() - began:.1f} s")
     return 0

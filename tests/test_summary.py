@@ -1,0 +1,51 @@
+"""What is said of a file: every byte, grid and tensor of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import siren_codec
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def test_info_accounts_for_every_byte() -> None:
+    data = (GOLDEN / "rgb_8_range.siren").read_bytes()
+    found = siren_codec.info(data)
+    assert sum(found["sections"].values()) == found["bytes"] == len(data)
+    assert (found["width"], found["height"]) == (24, 16)
+    assert (found["channels"], found["depth"]) == ("RGB", 8)
+    assert found["model"] == "coordinate"
+    assert found["weights"] == (2 * 10 + 10) + 2 * (10 * 10 + 10) + (10 * 3 + 3)
+    assert found["bits_per_weight"] == 8 * found["sections"]["weights"] / found["weights"]
+    assert found["weight_coder"] == "range"
+    assert len(found["tensors"]) == 8
+    assert found["levels"] == found["latents"] == []
+
+
+def test_info_of_a_grid_file() -> None:
+    """Each byte, each grid, each tensor, those of the context network by their names."""
+    data = (GOLDEN / "rgb_8_prior_1.siren").read_bytes()
+    field, found = siren_codec.open(data), siren_codec.info(data)
+    assert sum(found["sections"].values()) == found["bytes"] == len(data)
+    assert found["bpp"] == 8 * len(data) / (19 * 14)
+    assert found["model"] == "grid"
+    assert found["levels"] == list(field.architecture.features)
+    assert found["neighbours"] == field.architecture.neighbours
+    assert found["context_features"] == field.architecture.context_features
+    grids = [(level, grid) for level, grids in enumerate(field.latents) for grid in grids]
+    assert len(found["latents"]) == field.architecture.grids == len(grids)
+    for said, (level, grid) in zip(found["latents"], grids, strict=True):
+        assert said["level"] == level
+        assert said["shape"] == list(grid.shape)
+        assert said["nonzero"] == np.mean(grid != 0)
+        assert said["largest"] == np.abs(grid).max()
+    spent = sum(said["bytes"] for said in found["latents"])
+    assert spent == pytest.approx(found["sections"]["latents"], abs=4 + len(grids))
+    assert found["weights"] == sum(tensor.values.size for tensor in field.tensors())
+    names = [f"{tensor['layer']} {tensor['kind']}" for tensor in found["tensors"]]
+    assert names[-6:] == [
+        f"context {layer} {kind}" for layer in range(3) for kind in ("weight", "bias")
+    ]
+    assert found["tensors"][-5]["shape"] == [len(grids), field.architecture.context_features]
