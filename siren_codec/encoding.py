@@ -75,12 +75,15 @@ def encode_picture(
     progress: "ProgressCallback | None" = None,
     stop: Callable[[], bool] | None = None,
     checkpoint: Path | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> Encoded:
     """Encode a Picture; see `encode`. The PSNR is that of the bytes, decoded.
 
     `stop` is asked after every step whether to end at once with the best there is. A `checkpoint`
     is a file that the fit's state is saved to every half minute, and that an unfinished fit of the
-    same picture with the same options goes on from; it is removed at the end.
+    same picture with the same options goes on from; it is removed at the end. `notify` is called
+    with a line about kernels that are compiled first, or missing, which else goes to standard
+    error.
     """
     height, width, _ = picture.pixels.shape
     depth = 8 * picture.pixels.itemsize
@@ -88,6 +91,8 @@ def encode_picture(
     from siren_codec import fit as fitting
 
     saved = _checkpoint(checkpoint, picture, options)
+    if notify:
+        fitting.load_kernels(notify)
     plan = fitting.plan_for(picture, options)
     result = fitting.fit(
         plan.colours,

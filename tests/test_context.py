@@ -11,7 +11,7 @@ from torch import Tensor
 from siren_codec.field import Architecture
 from siren_codec.fit import context, start
 from siren_codec.fit.engine import engine
-from siren_codec.stream.latents import NEIGHBOURS
+from siren_codec.stream.latents import MARGIN, NEIGHBOURS
 
 ARCHITECTURE = Architecture(3, 1, 4, features=(1, 0, 2), neighbours=12, context_features=6)
 
@@ -72,12 +72,12 @@ def test_contexts_are_the_neighbours(neighbours: int) -> None:
 @pytest.mark.parametrize("neighbours", [1, 12, len(NEIGHBOURS)])
 def test_spread_is_the_adjoint_of_contexts(rows: int, columns: int, neighbours: int) -> None:
     """<contexts(x), g> = <x, spread(g)>, for x in the padded rows that a band sees."""
-    padded = _grid(rows + context.MARGIN, columns + 2 * context.MARGIN).double()
+    padded = _grid(rows + MARGIN, columns + 2 * MARGIN).double()
     for first, stop in ((0, rows), (rows // 2, rows)):
         found = context.contexts(padded, first, stop, neighbours)
         gradient = torch.randn(found.shape, generator=torch.Generator(), dtype=torch.float64)
         back = context.spread(gradient, columns)
-        seen = padded[first : stop + context.MARGIN]
+        seen = padded[first : stop + MARGIN]
         assert back.shape == seen.shape
         assert float((found * gradient).sum()) == pytest.approx(float((seen * back).sum()))
 

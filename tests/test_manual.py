@@ -147,7 +147,7 @@ for name, main in mains.items():
             main()
         except SystemExit as stop:
             assert stop.code == 0
-print({'torch', 'numpy', 'PIL', 'tqdm', 'ray', 'multiprocessing'} & set(sys.modules))
+print({'torch', 'numba', 'numpy', 'PIL', 'tqdm', 'ray', 'multiprocessing'} & set(sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"

@@ -218,7 +218,7 @@ def encode_command(
 
     Ctrl-C ends the fit and writes the best so far; a second one writes nothing.
     """
-    recipe = Encode(Options(**options), max_pixels, strip)
+    recipe = Encode(Options(**options), max_pixels, strip, quiet)
     if recursive:
         if checkpoint is not None:
             raise UsageError("--checkpoint: expected one picture, found -r")

@@ -99,6 +99,8 @@ class Encode:
     max_pixels: int = DEFAULT_LIMITS.pixels
     strip: bool = False
     """Leave the metadata out."""
+    quiet: bool = False
+    """Say nothing of kernels."""
 
     @property
     def device(self) -> str:
@@ -142,7 +144,12 @@ class Encode:
 
         began = time.perf_counter()
         encoded = encoding.encode_picture(
-            picture, self.options, progress=progress, stop=stop, checkpoint=checkpoint
+            picture,
+            self.options,
+            progress=progress,
+            stop=stop,
+            checkpoint=checkpoint,
+            notify=(lambda _: None) if self.quiet else None,
         )
         height, width, _ = picture.pixels.shape
         facts = {

@@ -1,6 +1,7 @@
 """Pixels -> Field: the only place that imports torch."""
 
 from siren_codec.fit.checkpoint import Checkpoint
+from siren_codec.fit.kernels import load as load_kernels
 from siren_codec.fit.model import sampler
 from siren_codec.fit.plan import Plan, architecture_for, plan_for, prior_for
 from siren_codec.fit.progress import Progress, ProgressCallback
@@ -23,6 +24,7 @@ __all__ = [
     "choose_device",
     "fit",
     "grid_steps",
+    "load_kernels",
     "missed",
     "plan_for",
     "prior_for",

@@ -6,12 +6,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from siren_codec.stream.latents import NEIGHBOURS
+from siren_codec.stream.latents import MARGIN, NEIGHBOURS
 
-__all__ = ["MARGIN", "bands", "bits", "contexts", "pad", "spread"]
+__all__ = ["bands", "bits", "contexts", "pad", "spread"]
 
-MARGIN = 4
-"""How far a neighbour may lie from its symbol, in rows or columns."""
 _LOG2_SCALES = (-5.0, 4.0)
 _LEAST_PROBABILITY = 2.0**-24
 

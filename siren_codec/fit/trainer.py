@@ -15,7 +15,7 @@ from siren_codec.fit import rate, start
 from siren_codec.fit.best import Best
 from siren_codec.fit.checkpoint import Checkpoint
 from siren_codec.fit.course import Settings, course_of, rounded_course
-from siren_codec.fit.engine import Engine, Grids, Loss, engine, is_of_memory, on_standard_error
+from siren_codec.fit.engine import Engine, Grids, Loss, engine, is_of_memory
 from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.lattice import Lattice, averaged, filled, samples_of, tile_shape, weights_of
 from siren_codec.fit.memory import left_for_tiles
@@ -68,8 +68,6 @@ class Control:
     """Where the state is saved, and found again."""
     memory: int | None = None
     """Bytes that the fit may take; by default most of what is free."""
-    notify: Callable[[str], None] = on_standard_error
-    """Called with a line about kernels that are compiled first, or missing."""
     compiled: bool = True
     """Whether a CPU computes by compiled kernels, if there are any."""
 
@@ -116,9 +114,7 @@ def fit(
     )
     tile = tile_shape(architecture, device, left)
     try:
-        with engine(
-            device, compiled=control.compiled, notify=control.notify, tile=tile
-        ) as computing:
+        with engine(device, compiled=control.compiled, tile=tile) as computing:
             model = start.networks(architecture, prior, seed=seed, device=device)
             run = Run(model, pixels, schedule, blank, computing, control, seed, visible)
             if not run.resume() and architecture.grids:

@@ -32,7 +32,7 @@ from siren_codec.stream.tables import (
 )
 from siren_codec.stream.weights import constriction_errors
 
-__all__ = ["NEIGHBOURS", "cost", "is_exact", "pack", "shapes", "unpack"]
+__all__ = ["MARGIN", "NEIGHBOURS", "cost", "is_exact", "pack", "shapes", "unpack"]
 
 Float64 = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int16 | np.int32]
@@ -48,7 +48,7 @@ NEIGHBOURS = (
 """The (row, column) offsets of an integer's neighbours; a context is the first ones of these."""
 _SLOPE = 3
 """Columns by which each row of the wavefront is behind the one above: all neighbours are before."""
-_MARGIN = 4
+MARGIN = 4
 """Zeros above the grids and beside them, as far as a neighbour may lie."""
 _CLIP = 127
 """The magnitude to which neighbours are clipped."""
@@ -335,8 +335,8 @@ class _Wavefront:
         self.coded = np.flatnonzero(coded)
         grids = [shape for features, *shape in shapes for _ in range(features)]
         self.rows, self.columns = np.array(grids, np.intp).T
-        self.strides = self.columns + _MARGIN
-        sizes = (self.rows + _MARGIN) * self.strides
+        self.strides = self.columns + MARGIN
+        sizes = (self.rows + MARGIN) * self.strides
         self.starts = np.cumsum(sizes) - sizes
         self.plane = np.zeros(int(sizes.sum()), np.int16)
         down, across = np.array(NEIGHBOURS[:neighbours], np.intp).T
@@ -346,9 +346,9 @@ class _Wavefront:
         """Return the part of the plane that each level's grids have: (features, rows, columns)."""
         found, start = [], 0
         for features, rows, columns in self.shapes:
-            shape = features, rows + _MARGIN, columns + _MARGIN
+            shape = features, rows + MARGIN, columns + MARGIN
             whole = self.plane[start : start + math.prod(shape)].reshape(shape)
-            found.append(whole[:, _MARGIN:, _MARGIN:])
+            found.append(whole[:, MARGIN:, MARGIN:])
             start += whole.size
         return found
 
@@ -365,7 +365,7 @@ class _Wavefront:
         rows, columns = self.rows[self.coded], self.columns[self.coded]
         strides = self.strides[self.coded]
         down = strides - _SLOPE
-        corners = self.starts[self.coded] + _MARGIN * (strides + 1)
+        corners = self.starts[self.coded] + MARGIN * (strides + 1)
         steps = int((columns + _SLOPE * (rows - 1)).max())
         span = max(1, _BLOCK // int(np.minimum(rows, -(-columns // _SLOPE)).sum()))
         for first in range(0, steps, span):

@@ -2,6 +2,6 @@
 
 from siren_codec.fit.engine.base import Engine, Grids, Loss
 from siren_codec.fit.engine.by_torch import is_of_memory
-from siren_codec.fit.engine.choice import engine, on_standard_error
+from siren_codec.fit.engine.choice import engine
 
-__all__ = ["Engine", "Grids", "Loss", "engine", "is_of_memory", "on_standard_error"]
+__all__ = ["Engine", "Grids", "Loss", "engine", "is_of_memory"]

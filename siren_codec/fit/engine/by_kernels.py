@@ -28,7 +28,7 @@ from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.lattice import Lattice, cut
 from siren_codec.fit.model import Exponents, Model
 from siren_codec.fit.optimiser import Adam
-from siren_codec.stream.latents import NEIGHBOURS
+from siren_codec.stream.latents import MARGIN, NEIGHBOURS
 
 __all__ = ["KernelEngine"]
 
@@ -510,7 +510,7 @@ class _Banding:
                 if level >= first_level:
                     start = latents.starts[level] + feature * rows * columns
                     for band, stop in context.bands(rows, columns, _SYMBOLS):
-                        top = max(0, band - context.MARGIN)
+                        top = max(0, band - MARGIN)
                         row = (index, start, columns, top, band, stop)
                         found.append(_Range(level, (stop - band) * columns, row))
                 index += 1

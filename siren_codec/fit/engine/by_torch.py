@@ -20,6 +20,7 @@ from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.lattice import Lattice, Tile
 from siren_codec.fit.model import Exponents, Model, siren
 from siren_codec.fit.optimiser import Adam
+from siren_codec.stream.latents import MARGIN
 
 __all__ = ["TorchEngine"]
 
@@ -315,9 +316,9 @@ def _band_patches(
 ) -> list[_Patch]:
     """Return what a band adds to the gradients of its symbols and of their neighbours."""
     around = context.spread(by_contexts, columns)
-    top = max(0, band.start - context.MARGIN)
-    skipped = context.MARGIN - (band.start - top)
-    inside = slice(context.MARGIN, context.MARGIN + columns)
+    top = max(0, band.start - MARGIN)
+    skipped = MARGIN - (band.start - top)
+    inside = slice(MARGIN, MARGIN + columns)
     return [
         _Patch(
             band.level,

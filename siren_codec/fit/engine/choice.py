@@ -1,6 +1,5 @@
 """Which engine a device gets, and what its threads are."""
 
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,31 +14,21 @@ from siren_codec.fit.engine.by_torch import TorchEngine
 __all__ = ["engine"]
 
 
-def on_standard_error(line: str) -> None:
-    """Say a line on standard error, if there is one."""
-    if sys.stderr is not None:
-        print(f"siren_codec: {line}", file=sys.stderr, flush=True)
-
-
 @contextmanager
 def engine(
-    device: str,
-    *,
-    compiled: bool = True,
-    notify: Callable[[str], None] = on_standard_error,
-    tile: tuple[int, int] | None = None,
+    device: str, *, compiled: bool = True, tile: tuple[int, int] | None = None
 ) -> Iterator[Engine]:
     """Yield the engine of a device; its threads end with the context.
 
-    On a CPU it is that of the compiled kernels, where there are any and they are wanted; what is to
-    be said of them is said by `notify`. A `tile` has at most so many rows and columns (torch only).
+    On a CPU it is that of the compiled kernels, where there are any and they are wanted. A `tile`
+    has at most so many rows and columns (torch only).
     """
     if device != "cpu":
         yield TorchEngine(device, None, tile)
         return
     pool = ThreadPoolExecutor(available_cores(), initializer=_prepare_thread)
     with _one_torch_thread(), pool:
-        if compiled and kernels.load(notify):
+        if compiled and kernels.load():
             from siren_codec.fit.engine.by_kernels import KernelEngine
 
             yield KernelEngine(pool)

@@ -1,9 +1,10 @@
 """Compiled kernels for a step of the fit on a CPU; without numba there are none."""
 
+import sys
 import threading
 from collections.abc import Callable
 
-__all__ = ["load"]
+__all__ = ["load", "on_standard_error"]
 
 _SECONDS = 15
 """About what a compilation takes."""
@@ -12,7 +13,13 @@ _lock = threading.Lock()
 _found: bool | None = None
 
 
-def load(notify: Callable[[str], None]) -> bool:
+def on_standard_error(line: str) -> None:
+    """Say a line on standard error, if there is one."""
+    if sys.stderr is not None:
+        print(f"siren_codec: {line}", file=sys.stderr, flush=True)
+
+
+def load(notify: Callable[[str], None] = on_standard_error) -> bool:
     """Make the kernels ready, once in a process, and tell whether there are any.
 
     `notify` is called with a line if they are compiled first, which takes a while, or if there are
@@ -33,9 +40,13 @@ def _load(notify: Callable[[str], None]) -> bool:
             raise ImportError("NUMBA_DISABLE_JIT is set")
         from siren_codec.fit.kernels import compiler, context, latents, siren  # noqa: F401
 
-        if not compiler.cached():
-            notify(f"compiling kernels for this machine, once: about {_SECONDS} s")
-        compiler.compile_all()
+        if compiler.cached():
+            compiler.compile_all()
+            return True
+        with compiler.one_process():
+            if not compiler.cached():
+                notify(f"compiling kernels for this machine, once: about {_SECONDS} s")
+            compiler.compile_all()
     except ImportError as error:
         notify(f"no compiled kernels ({error}): a fit takes several times as long")
         return False

@@ -10,7 +10,8 @@ import hashlib
 import os
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -24,7 +25,16 @@ from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
-__all__ = ["LANES", "cached", "compile_all", "entry", "inner", "intrinsic", "summing"]
+__all__ = [
+    "LANES",
+    "cached",
+    "compile_all",
+    "entry",
+    "inner",
+    "intrinsic",
+    "one_process",
+    "summing",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -90,6 +100,21 @@ def compile_all() -> None:
     """Compile all kernels, or load them from disk."""
     for found, signature in _entries:
         found.compile(signature)
+
+
+@contextmanager
+def one_process() -> Iterator[None]:
+    """Let one process at a time compile: the others find what it made. Where it can be had."""
+    with ExitStack() as stack:
+        for folder in _folders():
+            with suppress(ImportError, OSError):
+                import fcntl
+
+                folder.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context(open(folder / "kernels.lock", "wb"))
+                fcntl.flock(file, fcntl.LOCK_EX)
+                break
+        yield
 
 
 class _Cache(NullCache):  # type: ignore[misc]
