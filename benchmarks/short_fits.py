@@ -80,10 +80,10 @@ def fit_one(task: Task) -> Moved | None:
     blank = Field(width, height, 8, architecture, ())
     try:
         with engine("cpu") as computing:
-            run = Run(model, task.pixels, schedule, blank, computing, Control(), task.seed)
+            run = Run(model, task.pixels, schedule, blank, Control(), task.seed)
             if grid:
                 run.begin(task.prior, refine=True)
-            loss = run.fit_real()
+            loss = run.by(computing).fit_real()
     except FitError:
         return None
     with torch.no_grad():

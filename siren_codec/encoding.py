@@ -91,8 +91,8 @@ def encode_picture(
     from siren_codec import fit as fitting
 
     saved = _checkpoint(checkpoint, picture, options)
-    if notify:
-        fitting.load_kernels(notify)
+    if fitting.choose_device(options.device) == "cpu":
+        fitting.load_kernels_ahead(notify or fitting.on_standard_error)
     plan = fitting.plan_for(picture, options)
     result = fitting.fit(
         plan.colours,

@@ -16,6 +16,7 @@ from siren_codec.field import Architecture, kernel
 from siren_codec.fit import lattice, start
 from siren_codec.fit.course import Settings
 from siren_codec.fit.engine import Engine, Grids, by_torch, choice, engine
+from siren_codec.fit.engine.by_kernels import KernelEngine
 from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.lattice import Lattice, averaged
 from siren_codec.fit.model import Model
@@ -366,6 +367,28 @@ def test_kernels_are_as_exact_as_torch_where_arguments_are_in_the_hundreds() -> 
 def test_kernels_do_what_torch_does_in_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     _small_parts(monkeypatch)
     _assert_alike(Problem.of(GRID, 37, 29, weighted=True))
+
+
+@pytest.mark.parametrize("level", [0, 2])
+@pytest.mark.parametrize("architecture", [GRID, SMALL, DEFAULT])
+def test_nothing_is_left_in_a_thread_s_scratch(
+    monkeypatch: pytest.MonkeyPatch, architecture: Architecture, level: int
+) -> None:
+    """Whatever it holds, results are the same: which thread takes what is chance."""
+    found = []
+    for value in (0.0, 1e3, np.nan):
+        monkeypatch.setattr(
+            KernelEngine,
+            "scratch",
+            lambda _, size, value=value: np.full(size, value, np.float32),
+        )
+        problem = Problem.of(architecture, 45, 35, level=level)
+        with engine("cpu") as computing:
+            loss = computing.loss(problem.model, problem.lattice, problem.grids)
+            found.append((loss, *problem.gradients(computing)))
+    for loss, values, gradients in found[1:]:
+        assert (loss, values) == found[0][:2]
+        assert all(map(torch.equal, gradients, found[0][2]))
 
 
 def test_soft_rounding_is_the_same() -> None:

@@ -1,7 +1,8 @@
 """Pixels -> Field: the only place that imports torch."""
 
 from siren_codec.fit.checkpoint import Checkpoint
-from siren_codec.fit.kernels import load as load_kernels
+from siren_codec.fit.kernels import load_ahead as load_kernels_ahead
+from siren_codec.fit.kernels import on_standard_error
 from siren_codec.fit.model import sampler
 from siren_codec.fit.plan import Plan, architecture_for, plan_for, prior_for
 from siren_codec.fit.progress import Progress, ProgressCallback
@@ -24,8 +25,9 @@ __all__ = [
     "choose_device",
     "fit",
     "grid_steps",
-    "load_kernels",
+    "load_kernels_ahead",
     "missed",
+    "on_standard_error",
     "plan_for",
     "prior_for",
     "quality_lambda",

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from siren_codec.errors import FitError, UsageError
 from siren_codec.field import Architecture, Field, PriorName
-from siren_codec.fit import rate, start
+from siren_codec.fit import kernels, rate, start
 from siren_codec.fit.best import Best
 from siren_codec.fit.checkpoint import Checkpoint
 from siren_codec.fit.course import Settings, course_of, rounded_course
-from siren_codec.fit.engine import Engine, Grids, Loss, engine, is_of_memory
+from siren_codec.fit.engine import Engine, Grids, Loss, engine, is_of_memory, one_torch_thread
 from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.lattice import Lattice, averaged, filled, samples_of, tile_shape, weights_of
 from siren_codec.fit.memory import left_for_tiles
@@ -113,13 +113,16 @@ def fit(
         alpha=alpha,
     )
     tile = tile_shape(architecture, device, left)
+    if device == "cpu" and control.compiled:
+        kernels.load_ahead()
     try:
-        with engine(device, compiled=control.compiled, tile=tile) as computing:
+        with one_torch_thread():
             model = start.networks(architecture, prior, seed=seed, device=device)
-            run = Run(model, pixels, schedule, blank, computing, control, seed, visible)
+            run = Run(model, pixels, schedule, blank, control, seed, visible)
             if not run.resume() and architecture.grids:
                 run.begin(prior, refine=refine)
-            return run.whole()
+            with engine(device, compiled=control.compiled, tile=tile) as computing:
+                return run.by(computing).whole()
     except (MemoryError, RuntimeError) as error:
         if not is_of_memory(error):
             raise
@@ -146,16 +149,14 @@ class Run:
         pixels: npt.NDArray[np.uint8 | np.uint16],
         schedule: Schedule,
         blank: Field,
-        computing: Engine,
         control: Control,
         seed: int = 0,
         visible: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         """Begin with a model and grids of 0; `blank` is the Field that the fit is to fill."""
-        device = computing.device
+        device = model.matrices[0].device.type
         architecture, self.pixels = model.architecture, blank.width * blank.height
         self.schedule = schedule
-        self.engine = computing
         self.control = control
         self.samples = samples_of(pixels, device)
         self.weights: Tensor | None = None
@@ -171,7 +172,6 @@ class Run:
             noise=Noise(seed=seed, device=device) if architecture.grids else None,
             prior=blank.prior,
         )
-        self.step = Step(self.state, computing)
         self.clock = Clock(schedule, self.pixels)
         self.stopped = False
         self.unrounded = self.state.latents.flat
@@ -192,6 +192,12 @@ class Run:
             prior=prior,
             refine=refine,
         )
+
+    def by(self, computing: Engine) -> "Run":
+        """Let an engine compute all that follows."""
+        self.engine = computing
+        self.step = Step(self.state, computing)
+        return self
 
     def whole(self) -> Fit:
         """Run through the schedule and return what comes of it."""

@@ -185,7 +185,7 @@ class KernelEngine(Engine):
         return known[first_level]
 
     def scratch(self, size: int) -> Floats:
-        """Return an array of this thread's own, of at least so many numbers."""
+        """Return an array of this thread's own, of at least so many numbers, whatever these are."""
         found: Floats | None = getattr(self._of_thread, "scratch", None)
         if found is None or len(found) < size:
             found = self._of_thread.scratch = aligned(size)

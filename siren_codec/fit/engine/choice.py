@@ -11,7 +11,7 @@ from siren_codec.fit import kernels
 from siren_codec.fit.engine.base import Engine
 from siren_codec.fit.engine.by_torch import TorchEngine
 
-__all__ = ["engine"]
+__all__ = ["engine", "one_torch_thread"]
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def engine(
         yield TorchEngine(device, None, tile)
         return
     pool = ThreadPoolExecutor(available_cores(), initializer=_prepare_thread)
-    with _one_torch_thread(), pool:
+    with one_torch_thread(), pool:
         if compiled and kernels.load():
             from siren_codec.fit.engine.by_kernels import KernelEngine
 
@@ -42,7 +42,9 @@ def _limit_torch() -> Callable[[], object]:
     return lambda: torch.set_num_threads(threads)
 
 
-_one_torch_thread = contextmanager(shared(_limit_torch))
+one_torch_thread = contextmanager(shared(_limit_torch))
+"""A context in which torch computes each thing on one thread: results then do not depend on how
+many there are."""
 
 
 def _prepare_thread() -> None:

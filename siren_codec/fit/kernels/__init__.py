@@ -4,7 +4,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-__all__ = ["load", "on_standard_error"]
+__all__ = ["load", "load_ahead", "on_standard_error"]
 
 _SECONDS = 15
 """About what a compilation takes."""
@@ -30,6 +30,12 @@ def load(notify: Callable[[str], None] = on_standard_error) -> bool:
         if _found is None:
             _found = _load(notify)
         return _found
+
+
+def load_ahead(notify: Callable[[str], None] = on_standard_error) -> None:
+    """Begin to make the kernels ready, while other work goes on: `load` then waits for the rest."""
+    if _found is None:
+        threading.Thread(target=load, args=(notify,), daemon=True).start()
 
 
 def _load(notify: Callable[[str], None]) -> bool:

@@ -16,6 +16,7 @@ from siren_codec.fit.kernels.network import (
     add_up,
     affine,
     back,
+    begin,
     clear,
     gradients,
 )
@@ -63,6 +64,7 @@ def context_bands(
     first layer has a bias for each grid, one after the other.
     """
     last = table.shape[0] - 1
+    begin(table, places[_X], scratch)
     if backward:
         patch[:] = _0
         gradient[:] = _0

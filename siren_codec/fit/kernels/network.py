@@ -29,6 +29,7 @@ __all__ = [
     "add_up",
     "affine",
     "back",
+    "begin",
     "clear",
     "gradients",
 ]
@@ -113,6 +114,13 @@ def add_up(table: Any, layer: int, scratch: Any, out: Any) -> None:
                     total += scratch[place + k + part]
                 out[weight + (o + k // INS) * ins + i + k % INS] = total
             place += LANES
+
+
+@inner
+def begin(table: Any, x: int, scratch: Any) -> None:
+    """Set the zeros, and the rows of the inputs: not all of these are written."""
+    scratch[ZEROS : ZEROS + OUTS] = _0
+    scratch[x : x + table[0, INPUTS] * STRIDE] = _0
 
 
 @inner

@@ -17,6 +17,7 @@ from siren_codec.fit.kernels.network import (
     add_up,
     affine,
     back,
+    begin,
     clear,
     gradients,
 )
@@ -96,6 +97,7 @@ def siren_tile(
     """
     top, bottom, left, right = area
     last = table.shape[0] - 1
+    begin(table, places[_X], scratch)
     if backward:
         patch[:] = _0
         gradient[:] = _0
