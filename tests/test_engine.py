@@ -482,7 +482,7 @@ def test_a_step_reads_nothing_back_but_its_loss(architecture: Architecture) -> N
     """By torch, as on a GPU; the steps that find eigenvectors are the tenth and the first."""
     problem = Problem.of(architecture)
     # On this thread alone, for the counting is a thread's own.
-    step = problem.step(by_torch.TorchEngine("cpu", None))
+    step = problem.step(by_torch.TorchEngine("cpu"))
     step(problem.lattice, NOW)
     with _Reads() as reads:
         settings = step.prepare(NOW)

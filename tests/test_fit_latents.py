@@ -104,7 +104,7 @@ class Seen:
 
 def test_what_the_fit_sees_and_its_slope() -> None:
     """s(s(y) + noise), and its derivative by finite differences with the same noise."""
-    seen, computing = Seen(dtype=torch.float64), TorchEngine("cpu", None)
+    seen, computing = Seen(dtype=torch.float64), TorchEngine("cpu")
 
     def soft(shift: float) -> Tensor:
         seen.grids.flat += shift

@@ -1,15 +1,13 @@
 """What an engine is asked, and what it answers."""
 
 import math
+import threading
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-import torch
 from torch import Tensor
 
 from siren_codec.fit.course import Settings
@@ -19,7 +17,7 @@ from siren_codec.fit.model import Exponents, Model
 from siren_codec.fit.optimiser import Adam
 from siren_codec.fit.rate import to_unit
 
-__all__ = ["Engine", "Grids", "Loss", "finite"]
+__all__ = ["Engine", "Grids", "Loss"]
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -85,9 +83,10 @@ class Engine(ABC):
     summed in the order of the parts, the same for any number of threads.
     """
 
-    def __init__(self, device: str, pool: ThreadPoolExecutor | None) -> None:
+    def __init__(self, device: str, pool: ThreadPoolExecutor | None, threads: int = 1) -> None:
         self.device = device
         self._pool = pool
+        self._threads = threads
 
     @abstractmethod
     def settings(self, now: Settings) -> Settings:
@@ -144,29 +143,67 @@ class Engine(ABC):
 
     def map(self, function: Callable[[S], T], items: Iterable[S]) -> list[T]:
         """Return the function of each item, in order."""
-        return list(self.each(function, items))
+        found: list[T] = []
+        self.run(function, items, found.append)
+        return found
 
-    def each(self, function: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-        """Yield the function of each item, in order, with no more than _AHEAD of them waiting."""
+    def run(
+        self, function: Callable[[S], T], items: Iterable[S], take: Callable[[T], object]
+    ) -> None:
+        """Give the function of each item to `take`, in order, in whichever thread has it next."""
+        turns = _Turns(function, items, take)
         if not self._pool:
-            yield from map(function, items)
+            turns.work()
             return
-        items = iter(items)
-        waiting = deque(self._pool.submit(function, item) for item in islice(items, _AHEAD))
-        while waiting:
-            result = waiting.popleft().result()
-            waiting.extend(self._pool.submit(function, item) for item in islice(items, 1))
-            yield result
+        for future in [self._pool.submit(turns.work) for _ in range(self._threads)]:
+            future.result()
 
 
-def finite(matrices: Sequence[Tensor]) -> Tensor:
-    """Tell, on the device, whether the gradients of matrices are; set them to 0 if not.
+class _Turns(Generic[S, T]):
+    """Items that threads take as they come, and results that are taken in the items' order.
 
-    Of their squares: SOAP takes the eigenvectors of G G^T, whose entries these bound.
+    A thread takes its next item without waiting for anybody: to wake one costs as much as a small
+    part takes.
     """
-    gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
-    total = torch.stack([gradient.square().sum() for gradient in gradients]).sum()
-    fine = torch.isfinite(total)
-    for gradient in gradients:
-        gradient.copy_(torch.where(fine, gradient, torch.zeros_like(gradient)))
-    return fine
+
+    def __init__(
+        self, function: Callable[[S], T], items: Iterable[S], take: Callable[[T], object]
+    ) -> None:
+        self._function = function
+        self._take = take
+        # Iterators of lists, and their enumeration, can be shared by threads.
+        self._items = enumerate(list(items))
+        self._done: dict[int, T] = {}
+        self._next = 0
+        self._taking = threading.Lock()
+        self._room = threading.Semaphore(_AHEAD)
+        self._failed = False
+
+    def work(self) -> None:
+        """Take items until there are none left, or one has failed."""
+        try:
+            while True:
+                # First, so that the next one to be taken has room whatever the others do.
+                self._room.acquire()
+                found = next(self._items, None)
+                if found is None or self._failed:
+                    self._room.release()
+                    return
+                index, item = found
+                self._done[index] = self._function(item)
+                self._hand_over()
+        except BaseException:
+            self._failed = True
+            self._room.release(_AHEAD)
+            raise
+
+    def _hand_over(self) -> None:
+        """Take what is next, unless another thread is about to."""
+        while self._next in self._done and self._taking.acquire(blocking=False):
+            try:
+                while self._next in self._done:
+                    self._take(self._done.pop(self._next))
+                    self._next += 1
+                    self._room.release()
+            finally:
+                self._taking.release()

@@ -2,10 +2,10 @@
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,7 +17,7 @@ from siren_codec.field import Architecture
 from siren_codec.field.kernel import spline_taps, unit_coordinates
 from siren_codec.fit import context
 from siren_codec.fit.course import Settings
-from siren_codec.fit.engine.base import Engine, Grids, Loss, finite
+from siren_codec.fit.engine.base import Engine, Grids, Loss
 from siren_codec.fit.kernels import context as rate_kernel
 from siren_codec.fit.kernels import latents as latent_kernels
 from siren_codec.fit.kernels import network as net
@@ -39,6 +39,10 @@ _TILE = (64, 512)
 """Rows and columns of a tile, at most: what a core takes at a time."""
 _SYMBOLS = 1 << 15
 """Symbols of the bands that a core takes at a time, about."""
+_SHARES = 4
+"""A small picture, and its grids, are cut into so many parts too, for other cores to help."""
+_LEAST_ROWS, _LEAST_SYMBOLS = 16, 1 << 10
+"""But not into smaller ones."""
 _LINE = 16
 """float32 numbers of a cache line: rows that begin with one are read fastest."""
 _NO_FLOATS: Floats = np.zeros(0, np.float32)
@@ -48,8 +52,8 @@ _NO_SAMPLES: Floats = np.zeros((0, 0, 0), np.float32)
 class KernelEngine(Engine):
     """Computes by compiled kernels, of every shape of network and picture."""
 
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
-        super().__init__("cpu", pool)
+    def __init__(self, pool: ThreadPoolExecutor, threads: int) -> None:
+        super().__init__("cpu", pool, threads)
         self._of_thread = threading.local()
         self._tilings: WeakKeyDictionary[Lattice, dict[int, _Tiling]] = WeakKeyDictionary()
         self._bandings: WeakKeyDictionary[Latents, dict[int, _Banding]] = WeakKeyDictionary()
@@ -111,29 +115,34 @@ class KernelEngine(Engine):
         if gradient is not None:
             gradient[grids.latents.starts[grids.first_level] :] = 0
 
-        def part(index: int) -> tuple[float, Floats]:
-            if index < job.tiling.count:
-                patch = self._patch(job.tiling.patches[index])
-                return job.tile(index, scale, of_siren[index], patch), patch
-            index -= job.tiling.count
-            patch = self._patch(job.banding.patches[index])
-            return job.bands(index, of_context[index], patch), patch
+        tiles = job.tiling.count
+        values: list[float] = []
 
-        error, bits = 0.0, 0.0
-        for index, (value, patch) in enumerate(self.each(part, range(job.count))):
-            if index < job.tiling.count:
-                error += value
-                pieces = job.tiling.pieces[index]
-            else:
-                bits += value
-                pieces = job.banding.pieces[index - job.tiling.count]
+        def part(index: int) -> tuple[float, Floats, Table]:
+            if index < tiles:
+                patch = self._patch(job.tiling.patches[index])
+                value = job.tile(index, scale, of_siren[index], patch)
+                return value, patch, job.tiling.pieces[index]
+            index -= tiles
+            patch = self._patch(job.banding.patches[index])
+            value = job.bands(index, of_context[index], patch)
+            return value, patch, job.banding.pieces[index]
+
+        def take(result: tuple[float, Floats, Table]) -> None:
+            value, patch, pieces = result
+            values.append(value)
             if gradient is not None:
                 latent_kernels.add_patch(gradient, patch, pieces)
             self._patches.append(patch)
-        job.siren.set_gradients(model.matrices[: model.depth], of_siren)
+
+        self.run(part, range(job.count), take)
+        error, bits = sum(values[:tiles]), sum(values[tiles:])
+        fine = job.siren.set_gradients(model.matrices[: model.depth], of_siren)
         if job.banding.count:
-            job.context.set_gradients(model.matrices[model.depth :], of_context)
-        fine = finite(model.matrices) & all(bool(m.isfinite().all()) for m in model.matrices)
+            fine &= job.context.set_gradients(model.matrices[model.depth :], of_context)
+        if not fine:
+            for matrix in model.matrices:
+                matrix.grad = torch.zeros_like(matrix)
         return torch.tensor([error * scale if fine else math.nan, bits], dtype=torch.float64)
 
     def loss(
@@ -246,12 +255,12 @@ class _Job:
     ) -> float:
         """Return a tile's sum of squared errors; see the kernel."""
         tiling, network = self.tiling, self.siren
-        places, size = network.places(siren_kernel.PLACES, tiling.cells)
+        places, size = network.layout.places(siren_kernel.PLACES, tiling.cells)
         return siren_kernel.siren_tile(
             *(tiling.areas[index], tiling.xs, tiling.ys, tiling.target, tiling.visible),
             *(self._grids, tiling.levels, tiling.seen[index]),
             *(tiling.column_taps, tiling.column_weights, tiling.row_taps, tiling.row_weights),
-            *(network.parameters, network.table, places, self._engine.scratch(size)),
+            *(network.parameters, network.layout.table, places, self._engine.scratch(size)),
             *(_NO_FLOATS if gradient is None else gradient, patch),
             np.float32(scale),
             clip,
@@ -261,70 +270,56 @@ class _Job:
     def bands(self, index: int, gradient: Floats | None, patch: Floats) -> float:
         """Return the bits of a job's bands; see the kernel."""
         network = self.context
-        places, size = network.places(rate_kernel.PLACES, {})
+        places, size = network.layout.places(rate_kernel.PLACES, {})
         return rate_kernel.context_bands(
             *(self.banding.jobs[index], self._neighbours, self._grids),
-            *(network.parameters, network.table, places, self._engine.scratch(size)),
+            *(network.parameters, network.layout.table, places, self._engine.scratch(size)),
             *(_NO_FLOATS if gradient is None else gradient, patch),
             np.float32(self._price),
             gradient is not None,
         )
 
 
-class _Network:
-    """A network as kernels see it: flat parameters and a table of its layers."""
+class _Layout:
+    """Where kernels find the parts of a network: in its parameters, and in a thread's scratch."""
 
     def __init__(
-        self, matrices: Sequence[Floats], shapes: Sequence[tuple[int, int]], omegas: Sequence[float]
+        self,
+        shapes: tuple[tuple[int, int], ...],
+        biases: tuple[int, ...],
+        omegas: tuple[float, ...],
     ) -> None:
-        """Pack matrices [weight | biases], scaled by each layer's `omega`."""
+        """Lay out layers of (outputs, inputs), so many biases and a factor of their parameters."""
         self._shapes = shapes
-        self._omegas = omegas
-        self._biases = [
-            matrix.shape[1] - n_in for matrix, (_, n_in) in zip(matrices, shapes, strict=True)
-        ]
+        self._biases = biases
+        self.omegas = omegas
         self.table = np.zeros((len(shapes), net.COLUMNS), np.int64)
-        at, self._used = 0, _LINE
-        for row, (n_out, n_in), biases in zip(self.table, shapes, self._biases, strict=True):
+        self.size, self._used = 0, _LINE
+        for row, (n_out, n_in), count in zip(self.table, shapes, biases, strict=True):
             outs, ins = _padded(n_out), _padded(n_in)
-            row[: net.SUMS] = outs, ins, at, at + outs * ins
-            at += outs * (ins + biases)
+            row[: net.SUMS] = outs, ins, self.size, self.size + outs * ins
+            self.size += outs * (ins + count)
             row[net.SUMS] = self._take(outs * ins // (OUTS * INS) * LANES)
             row[net.OUT], row[net.SLOPE] = (self._take(outs * net.STRIDE) for _ in range(2))
-        self.parameters = np.zeros(at, np.float32)
-        for layer, (matrix, omega) in enumerate(zip(matrices, omegas, strict=True)):
-            weight, bias = self._views(self.parameters, layer)
-            n_in = shapes[layer][1]
-            np.multiply(matrix[:, :n_in], np.float32(omega), out=weight)
-            np.multiply(matrix[:, n_in:].T, np.float32(omega), out=bias)
 
-    @classmethod
-    def of_siren(cls, architecture: Architecture, matrices: Sequence[Floats]) -> "_Network":
-        """Pack a SIREN."""
-        return cls(matrices, architecture.shapes, (*architecture.omegas, 1.0))
+    def views(self, parameters: Floats) -> list[tuple[Floats, Floats]]:
+        """Return each layer's (outputs, inputs) weight and (biases, outputs) biases."""
+        found = []
+        for row, (n_out, n_in), count in zip(
+            self.table.tolist(), self._shapes, self._biases, strict=True
+        ):
+            outs, ins, weight, bias = row[: net.SUMS]
+            found.append(
+                (
+                    parameters[weight : weight + outs * ins].reshape(outs, ins)[:n_out, :n_in],
+                    parameters[bias : bias + outs * count].reshape(count, outs)[:, :n_out],
+                )
+            )
+        return found
 
-    @classmethod
-    def of_context(cls, architecture: Architecture, matrices: Sequence[Floats]) -> "_Network":
-        """Pack a context network; without grids there is none."""
-        return cls(matrices, architecture.context_shapes, (1.0,) * len(matrices))
-
-    def rows(self, count: int) -> Floats:
-        """Return room for the gradients of so many parts."""
-        return np.empty((count, len(self.parameters)), np.float32)
-
-    def set_gradients(self, matrices: Sequence[Tensor], rows: Floats) -> None:
-        """Set the gradients of matrices to the sum of the parts' rows."""
-        total = rows.sum(axis=0, dtype=np.float64).astype(np.float32)
-        for layer, (matrix, omega) in enumerate(zip(matrices, self._omegas, strict=True)):
-            weight, bias = self._views(total, layer)
-            joined = np.concatenate([weight, bias.T], axis=1) * np.float32(omega)
-            matrix.grad = torch.from_numpy(joined)
-
-    def places(
-        self, names: Sequence[str], sizes: "dict[str, int]"
-    ) -> tuple[npt.NDArray[np.int64], int]:
-        """Return where in a thread's scratch things lie, and its size; rows if not said else."""
-        widest = int(self.table[:, : net.WEIGHT].max())
+    def places(self, names: Sequence[str], sizes: Mapping[str, int]) -> tuple[Table, int]:
+        """Return where other things lie in a scratch, and its size; rows if not said else."""
+        widest = int(self.table[:, : net.WEIGHT].max(initial=0))
         usual = {"x": int(self.table[0, net.INPUTS]), "even": widest, "odd": widest}
         places, at = [], self._used
         for name in names:
@@ -333,20 +328,60 @@ class _Network:
             at += -(-size // _LINE) * _LINE
         return np.array(places, np.int64), at
 
-    def _views(self, parameters: Floats, layer: int) -> tuple[Floats, Floats]:
-        """Return a layer's (outputs, inputs) weight and (biases, outputs) biases."""
-        n_out, n_in = self._shapes[layer]
-        outs, ins, weight, bias = (int(value) for value in self.table[layer, : net.SUMS])
-        count = self._biases[layer]
-        return (
-            parameters[weight : weight + outs * ins].reshape(outs, ins)[:n_out, :n_in],
-            parameters[bias : bias + outs * count].reshape(count, outs)[:, :n_out],
-        )
-
     def _take(self, size: int) -> int:
         place = self._used
         self._used += -(-size // _LINE) * _LINE
         return place
+
+
+_laid_out = lru_cache(maxsize=16)(_Layout)
+
+
+class _Network:
+    """A network as kernels see it: flat parameters and their layout."""
+
+    def __init__(self, matrices: Sequence[Floats], layout: _Layout) -> None:
+        """Pack matrices [weight | biases], scaled by each layer's factor."""
+        self.layout = layout
+        self.parameters = np.zeros(layout.size, np.float32)
+        views = layout.views(self.parameters)
+        for matrix, omega, (weight, bias) in zip(matrices, layout.omegas, views, strict=True):
+            n_in = weight.shape[1]
+            np.multiply(matrix[:, :n_in], np.float32(omega), out=weight)
+            np.multiply(matrix[:, n_in:].T, np.float32(omega), out=bias)
+
+    @classmethod
+    def of_siren(cls, architecture: Architecture, matrices: Sequence[Floats]) -> "_Network":
+        """Pack a SIREN."""
+        shapes = architecture.shapes
+        return cls(matrices, _laid_out(shapes, (1,) * len(shapes), (*architecture.omegas, 1.0)))
+
+    @classmethod
+    def of_context(cls, architecture: Architecture, matrices: Sequence[Floats]) -> "_Network":
+        """Pack a context network; without grids there is none."""
+        shapes = architecture.context_shapes
+        biases = (architecture.grids, 1, 1)[: len(shapes)]
+        return cls(matrices, _laid_out(shapes, biases, (1.0,) * len(shapes)))
+
+    def rows(self, count: int) -> Floats:
+        """Return room for the gradients of so many parts."""
+        return np.empty((count, len(self.parameters)), np.float32)
+
+    def set_gradients(self, matrices: Sequence[Tensor], rows: Floats) -> bool:
+        """Set the gradients of matrices to the sum of the parts' rows.
+
+        Tell whether they, the sum of their squares (of which SOAP takes eigenvectors), and the
+        parameters are finite: the kernels may lose a parameter that is not.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = rows.sum(axis=0, dtype=np.float64).astype(np.float32)
+            if not math.isfinite(float(np.dot(total, total)) + float(self.parameters.sum())):
+                return False
+        views = self.layout.views(total)
+        for matrix, omega, (weight, bias) in zip(matrices, self.layout.omegas, views, strict=True):
+            joined = np.concatenate([weight, bias.T], axis=1) * np.float32(omega)
+            matrix.grad = torch.from_numpy(joined)
+        return True
 
 
 def _padded(size: int) -> int:
@@ -382,7 +417,7 @@ class _Tiling:
         self.column_taps, self.column_weights = _taps(lattice.xs, taking_part, columns)
         self.areas = [
             np.array([down.start, down.stop, across.start, across.stop], np.int64)
-            for down in cut(len(lattice.ys), _TILE[0])
+            for down in cut(len(lattice.ys), _most(_TILE[0], len(lattice.ys), _LEAST_ROWS))
             for across in cut(len(lattice.xs), _TILE[1])
         ]
         self.count = len(self.areas)
@@ -445,6 +480,11 @@ class _Tiling:
         return np.array(found, np.int64).reshape(-1, 5)
 
 
+def _most(usual: int, whole: int, least: int) -> int:
+    """Return how much a part may be of a whole: the usual, or less for a small whole."""
+    return min(usual, max(least, -(-whole // _SHARES)))
+
+
 def _taps(
     pixels: npt.NDArray[np.float64], levels: Sequence[int], cells: Sequence[int]
 ) -> tuple[Table, Floats]:
@@ -471,10 +511,11 @@ class _Banding:
     """The bands of all grids from a level on, several to a job where they are small."""
 
     def __init__(self, latents: Latents, first_level: int) -> None:
-        ranges = list(self._ranges(latents, first_level))
+        symbols = latents.starts[-1] - latents.starts[first_level]
+        most = _most(_SYMBOLS, symbols, _LEAST_SYMBOLS)
         jobs: list[list[_Range]] = []
-        for one in ranges:
-            if jobs and sum(r.symbols for r in jobs[-1]) + one.symbols <= _SYMBOLS:
+        for one in self._ranges(latents, first_level, most):
+            if jobs and sum(r.symbols for r in jobs[-1]) + one.symbols <= most:
                 jobs[-1].append(one)
             else:
                 jobs.append([one])
@@ -503,13 +544,13 @@ class _Banding:
         }
 
     @staticmethod
-    def _ranges(latents: Latents, first_level: int) -> "list[_Range]":
+    def _ranges(latents: Latents, first_level: int, most: int) -> "list[_Range]":
         found, index = [], 0
         for level, (features, rows, columns) in enumerate(latents.shapes):
             for feature in range(features):
                 if level >= first_level:
                     start = latents.starts[level] + feature * rows * columns
-                    for band, stop in context.bands(rows, columns, _SYMBOLS):
+                    for band, stop in context.bands(rows, columns, most):
                         top = max(0, band - MARGIN)
                         row = (index, start, columns, top, band, stop)
                         found.append(_Range(level, (stop - band) * columns, row))

@@ -5,17 +5,16 @@ step; its settings are tensors.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 from torch import Tensor
 
 from siren_codec.fit import context
 from siren_codec.fit.course import Settings
-from siren_codec.fit.engine.base import Engine, Grids, Loss, finite
+from siren_codec.fit.engine.base import Engine, Grids, Loss
 from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.lattice import Lattice, Tile
 from siren_codec.fit.model import Exponents, Model, siren
@@ -58,9 +57,13 @@ class TorchEngine(Engine):
     """Computes by torch. Where memory runs out, tiles are halved."""
 
     def __init__(
-        self, device: str, pool: ThreadPoolExecutor | None, tile: tuple[int, int] | None = None
+        self,
+        device: str,
+        pool: ThreadPoolExecutor | None = None,
+        threads: int = 1,
+        tile: tuple[int, int] | None = None,
     ) -> None:
-        super().__init__(device, pool)
+        super().__init__(device, pool, threads)
         self._tile = tile
 
     def settings(self, now: Settings) -> Settings:
@@ -144,15 +147,12 @@ class TorchEngine(Engine):
         for level in (targets or [])[grids.first_level :]:
             level.zero_()
         tiles, bands = lattice.tiles(self._tile), self._bands(grids, levels)
-        parts: list[Tile | _Band] = [*tiles, *bands]
-        results = self.each(
-            lambda part: tile(part) if isinstance(part, Tile) else band(part), parts
-        )
-        error = _add_up(
-            islice(results, len(tiles)), len(tiles), model.matrices[: model.depth], targets
-        )
-        cost = _add_up(results, len(bands), model.matrices[model.depth :], targets)
-        fine = finite(model.matrices)
+        of_tiles = _Sum(model.matrices[: model.depth], len(tiles), targets)
+        of_bands = _Sum(model.matrices[model.depth :], len(bands), targets)
+        self.run(tile, tiles, of_tiles.add)
+        self.run(band, bands, of_bands.add)
+        error, cost = of_tiles.finish(), of_bands.finish()
+        fine = _finite(model.matrices)
         error = torch.where(fine, error, torch.full_like(error, math.nan))
         return torch.stack([error, cost / grids.price if grids.price else cost])
 
@@ -264,32 +264,52 @@ def _band_inputs(
     return inputs, symbols.detach().reshape(-1)
 
 
-def _add_up(
-    results: Iterable[_Result],
-    count: int,
-    matrices: Sequence[Tensor],
-    targets: Sequence[Tensor] | None,
-) -> Tensor:
-    """Set the gradients of matrices, and add to the grids', as the `count` results come.
+class _Sum:
+    """Adds up what parts found, in their order."""
 
-    Return the parts' loss.
-    """
-    device = matrices[0].device if matrices else torch.device("cpu")
-    total = torch.zeros((), dtype=torch.float64, device=device)
-    # What lives on is copied into its place: left where threads made it, it keeps them from
-    # giving back the memory around it.
-    rows = [matrix.new_empty(count, *matrix.shape) for matrix in matrices]
-    for index, (loss, own, patches) in enumerate(results):
-        total = total + loss
-        for row, gradient in zip(rows, own, strict=True):
-            row[index] = gradient
+    def __init__(
+        self, matrices: Sequence[Tensor], count: int, targets: Sequence[Tensor] | None
+    ) -> None:
+        self._matrices = matrices
+        self._targets = targets
+        device = matrices[0].device if matrices else torch.device("cpu")
+        self._loss = torch.zeros((), dtype=torch.float64, device=device)
+        # What lives on is copied into its place: left where threads made it, it keeps them from
+        # giving back the memory around it.
+        self._rows = [matrix.new_empty(count, *matrix.shape) for matrix in matrices]
+        self._index = 0
+
+    @torch.no_grad()
+    def add(self, result: _Result) -> None:
+        """Take a part's result."""
+        loss, own, patches = result
+        self._loss += loss
+        for row, gradient in zip(self._rows, own, strict=True):
+            row[self._index] = gradient
+        self._index += 1
         for patch in patches:
-            assert targets is not None
-            targets[patch.level][patch.place] += patch.gradient
-    for matrix, row in zip(matrices, rows, strict=True):
-        if count:
-            matrix.grad = row.sum(0)
-    return total
+            assert self._targets is not None
+            self._targets[patch.level][patch.place] += patch.gradient
+
+    def finish(self) -> Tensor:
+        """Set the gradients of the matrices, if there were parts, and return their loss."""
+        for matrix, row in zip(self._matrices, self._rows, strict=True):
+            if self._index:
+                matrix.grad = row.sum(0)
+        return self._loss
+
+
+def _finite(matrices: Sequence[Tensor]) -> Tensor:
+    """Tell, on the device, whether the gradients of matrices are; set them to 0 if not.
+
+    Of their squares: SOAP takes the eigenvectors of G G^T, whose entries these bound.
+    """
+    gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
+    total = torch.stack([gradient.square().sum() for gradient in gradients]).sum()
+    fine = torch.isfinite(total)
+    for gradient in gradients:
+        gradient.copy_(torch.where(fine, gradient, torch.zeros_like(gradient)))
+    return fine
 
 
 def _differentiate(

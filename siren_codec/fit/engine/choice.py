@@ -24,16 +24,17 @@ def engine(
     has at most so many rows and columns (torch only).
     """
     if device != "cpu":
-        yield TorchEngine(device, None, tile)
+        yield TorchEngine(device, tile=tile)
         return
-    pool = ThreadPoolExecutor(available_cores(), initializer=_prepare_thread)
+    threads = available_cores()
+    pool = ThreadPoolExecutor(threads, initializer=_prepare_thread)
     with one_torch_thread(), pool:
         if compiled and kernels.load():
             from siren_codec.fit.engine.by_kernels import KernelEngine
 
-            yield KernelEngine(pool)
+            yield KernelEngine(pool, threads)
         else:
-            yield TorchEngine(device, pool, tile)
+            yield TorchEngine(device, pool, threads, tile)
 
 
 def _limit_torch() -> Callable[[], object]:
