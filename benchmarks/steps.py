@@ -11,14 +11,14 @@ from siren_codec.fit import rate, start
 from siren_codec.fit.course import Settings
 from siren_codec.fit.engine import Grids, engine
 from siren_codec.fit.latents import Latents, Noise
-from siren_codec.fit.lattice import averaged
+from siren_codec.fit.samples import averaged
 from siren_codec.fit.state import State
 from siren_codec.fit.step import Step
+from siren_codec.options import DEFAULT_QUALITY
 
 __all__ = ["STEP", "begun", "compared", "name"]
 
 STEP = "step"
-_QUALITY = 50
 _NOW = Settings(weight_rate=1e-6, context_rate=1e-6, latent_rate=1e-6, temperature=0.2, noise=1.5)
 """Rates so low that whatever is timed stays as it is."""
 
@@ -62,13 +62,12 @@ def begun(
     size = torch.empty(latents.flat.shape).exponential_(1 / 0.7, generator=generator)
     latents.flat.copy_(signs.sign() * size)
     samples = torch.rand(3, height, width, generator=generator) * 2 - 1
-    price = rate.to_signed(rate.quality_lambda(_QUALITY)) / (width * height)
     state = State(
         model,
         latents,
+        pixels=width * height,
         betas=(0.9, 0.99),
-        quality=_QUALITY,
-        price=price if architecture.grids else 0.0,
+        lambda_=rate.quality_lambda(DEFAULT_QUALITY) if architecture.grids else 0.0,
         noise=Noise(seed=0, device=device) if architecture.grids else None,
     )
     lattice = averaged(samples.to(device), 0, levels=len(latents.shapes))

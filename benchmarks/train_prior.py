@@ -34,10 +34,10 @@ from siren_codec.fit.analysis import path_of as analysis_path_of
 from siren_codec.fit.course import Settings
 from siren_codec.fit.engine import Engine, Grids, engine
 from siren_codec.fit.latents import Latents, Noise
-from siren_codec.fit.lattice import averaged, samples_of
 from siren_codec.fit.model import Model, columns_of
 from siren_codec.fit.optimiser import SOAP, Adam
 from siren_codec.fit.rate import quality_lambda, to_signed, to_unit
+from siren_codec.fit.samples import averaged, samples_of
 from siren_codec.fit.state import State
 from siren_codec.fit.step import Step
 from siren_codec.image import Picture
@@ -215,9 +215,9 @@ class Task:
         state = State(
             Model(learned.architecture, matrices),
             Latents.of([level.detach() for level in real]),
+            pixels=samples[0].numel(),
             betas=BETAS,
-            quality=quality,
-            price=price_of(quality, samples),
+            lambda_=quality_lambda(quality),
             noise=self.noise if temperature else None,
         )
         step = Step(state, self.computing)

@@ -17,10 +17,10 @@ from siren_codec.fit import Schedule, Stage, analysis, architecture_for, fit, pr
 from siren_codec.fit.analysis import Analysis, base_steps, pyramid
 from siren_codec.fit.engine import Grids, engine
 from siren_codec.fit.latents import Latents
-from siren_codec.fit.lattice import averaged, samples_of
 from siren_codec.fit.model import Model
 from siren_codec.fit.quantise import choose_exponents
 from siren_codec.fit.rate import quality_lambda
+from siren_codec.fit.samples import averaged, samples_of
 from siren_codec.image import Picture
 from siren_codec.options import Options
 from siren_codec.stream import prior

@@ -18,9 +18,11 @@ from siren_codec.fit.course import Settings
 from siren_codec.fit.engine import Engine, Grids, by_torch, choice, engine
 from siren_codec.fit.engine.by_kernels import KernelEngine
 from siren_codec.fit.latents import Latents, Noise
-from siren_codec.fit.lattice import Lattice, averaged
+from siren_codec.fit.lattice import Lattice
 from siren_codec.fit.model import Model
 from siren_codec.fit.optimiser import Adam
+from siren_codec.fit.rate import to_unit
+from siren_codec.fit.samples import averaged
 from siren_codec.fit.state import State
 from siren_codec.fit.step import Step
 
@@ -109,9 +111,9 @@ class Problem:
         state = State(
             self.model,
             self.grids.latents,
+            pixels=1,
             betas=(0.9, 0.99),
-            quality=50,
-            price=self.grids.price,
+            lambda_=to_unit(self.grids.price),
             noise=Noise(seed=3, device=computing.device),
         )
         return Step(state, computing)

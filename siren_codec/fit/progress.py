@@ -34,16 +34,19 @@ class Clock:
             for stage in schedule.stages + schedule.rounded_stages
         ]
         self.total = sum(work)
+        self._steps, self._pixels = schedule.steps, pixels
         self.done = 0.0
         self.step = 0
         self.began = time.monotonic()
 
-    def tick(self, points: int) -> tuple[float, float]:
-        """Count a step over so many points; return the seconds since the start and those left."""
+    def tick(self, points: int, *, psnr: float, bits: float) -> Progress:
+        """Count a step over so many points, and return how far the fit has come."""
         self.step += 1
         self.done = min(self.done + points, self.total)
         seconds = self.seconds()
-        return seconds, seconds * (self.total - self.done) / max(self.done, 1.0)
+        left = seconds * (self.total - self.done) / max(self.done, 1.0)
+        steps = max(self.step, self._steps)
+        return Progress(self.step, steps, psnr, bits / self._pixels, seconds, left)
 
     def seconds(self) -> float:
         """Return the seconds since the start."""

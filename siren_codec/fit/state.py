@@ -11,6 +11,7 @@ from siren_codec.field import PriorName
 from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.model import Model
 from siren_codec.fit.optimisers import Optimisers
+from siren_codec.fit.rate import quality_lambda, to_signed
 from siren_codec.stream import prior as priors
 from siren_codec.stream.prior import Expected
 
@@ -28,9 +29,10 @@ class State:
         model: Model,
         latents: Latents,
         *,
-        betas: tuple[float, float],
-        quality: float,
-        price: float = 0.0,
+        pixels: int,
+        betas: tuple[float, float] = (0.9, 0.999),
+        quality: float = 50.0,
+        lambda_: float = 0.0,
         noise: Noise | None = None,
         prior: PriorName | None = None,
     ) -> None:
@@ -40,8 +42,9 @@ class State:
         self.noise = noise
         """On the grids; without it they are rounded hard, with gradients straight through."""
         self.quality = quality
-        self.price = price
-        """Of a bit, in mean squared error over [-1, 1]."""
+        self._pixels = pixels
+        self.price = to_signed(lambda_) / pixels
+        """What a bit is worth, in mean squared error over [-1, 1]."""
         self.prior = prior
 
     def is_finite(self) -> bool:
@@ -79,6 +82,11 @@ class State:
         self.quality, self.price = facts["quality"], facts["price"]
         if self.prior and facts["prior"]:
             self.model.expect(self._name(facts["prior"]))
+
+    def price_at(self, quality: float) -> None:
+        """Let a bit be worth what it is at a quality."""
+        self.quality = quality
+        self.price = to_signed(quality_lambda(quality)) / self._pixels
 
     @torch.no_grad()
     def rebase(self, quality: int) -> None:

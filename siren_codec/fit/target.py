@@ -13,9 +13,9 @@ from siren_codec import metrics, stream
 from siren_codec.field import Field
 from siren_codec.fit import analysis
 from siren_codec.fit.engine import Grids, engine
-from siren_codec.fit.lattice import averaged, samples_of
 from siren_codec.fit.model import Model
 from siren_codec.fit.rate import quality_lambda, to_unit
+from siren_codec.fit.samples import averaged, samples_of
 from siren_codec.options import DEFAULT_QUALITY, QUALITIES, Options
 from siren_codec.stream import prior as priors
 

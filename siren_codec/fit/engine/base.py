@@ -43,9 +43,10 @@ class Loss:
 
     @property
     def psnr(self) -> float:
-        """In dB."""
-        error = to_unit(self.error)
-        return math.inf if error == 0 else -10 * math.log10(error)
+        """In dB; not a number where the error is none."""
+        if not self.error > 0:
+            return math.inf if self.error == 0 else math.nan
+        return -10 * math.log10(to_unit(self.error))
 
     @property
     def j(self) -> float:

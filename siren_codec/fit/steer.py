@@ -1,4 +1,4 @@
-"""The end of a fit with a target: the file is brought to what it is to measure."""
+"""A fit with a target: lambda is steered on the way, and at the end the file is brought there."""
 
 from typing import TYPE_CHECKING
 
@@ -7,13 +7,18 @@ from torch import Tensor
 from siren_codec.fit.course import settling_course
 from siren_codec.fit.engine import Loss
 from siren_codec.fit.model import Exponents
-from siren_codec.fit.target import Steering, Target
+from siren_codec.fit.target import Steering, Target, nameable
 
 if TYPE_CHECKING:
+    from siren_codec.fit.best import Best
     from siren_codec.fit.trainer import Run
 
-__all__ = ["settle"]
+__all__ = ["settle", "steer"]
 
+_MEASURES = (0.12, 0.25, 0.4, 0.55, 0.7, 0.85)
+"""Where in the last stage the file is measured on the way to a target."""
+_TOO_LATE = 0.5
+"""Until then the prior, and with it the grids' steps, may change to that of another quality."""
 _SHARE, _LEAST_STEPS = 0.05, 8
 """Steps of one attempt to settle on a target: a share of all, and at least."""
 _MOST_ATTEMPTS = 12
@@ -24,6 +29,18 @@ large can be trimmed.
 _USUAL_DEAD, _MOST_DEAD = 0.75, 8.0
 """Dead zones of the rounding that meets a target: usually, and when all else has failed."""
 _MOST_TRIMS = 10
+
+
+def steer(run: "Run", steering: Steering, step: int, steps: int, best: "Best") -> None:
+    """Measure now and then, and move lambda towards the target; losses then begin anew."""
+    if step == steps or step not in [round(share * steps) for share in _MEASURES]:
+        return
+    measured = steering.target.measure(run.rounded.field(run.rounded.exponents()))
+    steering.turn(measured, left=1 - step / steps)
+    run.state.price_at(steering.quality)
+    if step / steps < _TOO_LATE:
+        run.state.rebase(nameable(steering.quality))
+    best.begin_anew()
 
 
 def settle(run: "Run", steering: Steering, exponents: Exponents) -> Loss:
@@ -44,12 +61,12 @@ def settle(run: "Run", steering: Steering, exponents: Exponents) -> Loss:
         if missed == 0 or run.stopped:
             break
         steering.turn(measured, share=_EAGER * (attempt + 1))
-        run.price_at(steering.quality)
+        run.state.price_at(steering.quality)
         run.fit_on(settling_course(run.schedule, steps), exponents)
     assert best is not None
     model.restore(best[1])
     flat.copy_(best[2])
-    return run.loss(exponents)
+    return run.rounded.loss(exponents)
 
 
 def _trim(run: "Run", target: Target, exponents: Exponents, most: float) -> tuple[float, float]:
@@ -61,7 +78,7 @@ def _trim(run: "Run", target: Target, exponents: Exponents, most: float) -> tupl
     def measure(dead_zone: float) -> float:
         magnitudes = (run.unrounded.abs() + (0.5 - dead_zone)).floor_().clamp_min_(0)
         run.state.latents.flat.copy_(magnitudes.mul_(run.unrounded.sign()))
-        return target.measure(run.field(exponents))
+        return target.measure(run.rounded.field(exponents))
 
     plain = measure(0.0)
     missed = target.misses(plain)
