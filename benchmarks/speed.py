@@ -32,6 +32,7 @@ from siren_codec.encoding import encode
 from siren_codec.field import Architecture
 from siren_codec.fit import choose_device, sampler
 from siren_codec.image import Picture
+from siren_codec.options import DEVICES, MODELS
 from siren_codec.stream import format, latents
 
 __all__ = ["main"]
@@ -144,7 +145,7 @@ def print_rows(rows: list[Row]) -> None:
 @click.option("--only", type=click.Choice(["parts", "scaling"]), help="Time one of both. [both]")
 @click.option("--width", type=click.IntRange(1), default=768, help="Of the parts' picture.")
 @click.option("--height", type=click.IntRange(1), default=512, help="Of the parts' picture.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@click.option("--device", type=click.Choice(DEVICES), default="auto")
 @click.option("--runs", type=click.IntRange(1), default=7)
 @click.option(
     "--file",
@@ -155,7 +156,7 @@ def print_rows(rows: list[Row]) -> None:
 @click.option("--steps", type=click.IntRange(1), default=60, help="Of the quick encode.")
 @click.option(
     "--model",
-    type=click.Choice(["both", "grid", "coordinate"]),
+    type=click.Choice(["both", *MODELS]),
     default="both",
     help="Of the parts; scaling is the grid model's.",
 )
