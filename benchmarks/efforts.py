@@ -15,6 +15,8 @@ from benchmarks import commands
 from benchmarks.commands import Numbers, Row, Settings
 from benchmarks.environment import RESULTS, describe
 from siren_codec.fit.rate import quality_lambda
+from siren_codec.limits import QUALITIES
+from siren_codec.options import DEFAULT_QUALITY, DEVICES, EFFORTS, Options
 
 __all__ = ["cost", "main", "markdown", "quality_lambda", "with_cost"]
 
@@ -66,10 +68,17 @@ def with_cost(row: Row) -> Row:
 
 @click.command(context_settings={"show_default": True})
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("--efforts", type=Numbers(1, 9), default="1,2,3,4,5,6", metavar="E,E,...")
-@click.option("--qualities", type=Numbers(1, 100), default="50", metavar="Q,Q,...")
-@click.option("--model", default="grid")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@click.option(
+    "--efforts", type=Numbers(EFFORTS[0], EFFORTS[-1]), default="1,2,3,4,5,6", metavar="E,E,..."
+)
+@click.option(
+    "--qualities",
+    type=Numbers(QUALITIES[0], QUALITIES[-1]),
+    default=str(DEFAULT_QUALITY),
+    metavar="Q,Q,...",
+)
+@click.option("--model", default=Options.model)
+@click.option("--device", type=click.Choice(DEVICES), default="auto")
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "efforts.json")
 @click.option(
     "--resume",

@@ -23,6 +23,8 @@ from benchmarks.environment import RESULTS, describe
 from siren_codec import metrics
 from siren_codec.bench import published
 from siren_codec.errors import UsageError
+from siren_codec.limits import QUALITIES
+from siren_codec.options import DEFAULT_QUALITY, DEVICES, EFFORTS, Options
 
 __all__ = [
     "Curve",
@@ -277,15 +279,20 @@ def draw(found: Report, path: Path) -> None:
 
 def order(qualities: Iterable[float]) -> list[float]:
     """Return qualities by their distance from the default: what comes first says most."""
-    return sorted(qualities, key=lambda quality: (abs(quality - 50), quality))
+    return sorted(qualities, key=lambda quality: (abs(quality - DEFAULT_QUALITY), quality))
 
 
 @click.command(context_settings={"show_default": True})
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("--qualities", type=Numbers(1, 100), default="24,36,50,60", metavar="Q,Q,...")
-@click.option("--effort", type=click.IntRange(1, 9), default=4)
-@click.option("--model", default="grid")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@click.option(
+    "--qualities",
+    type=Numbers(QUALITIES[0], QUALITIES[-1]),
+    default="24,36,50,60",
+    metavar="Q,Q,...",
+)
+@click.option("--effort", type=click.IntRange(EFFORTS[0], EFFORTS[-1]), default=Options.effort)
+@click.option("--model", default=Options.model)
+@click.option("--device", type=click.Choice(DEVICES), default="auto")
 @click.option("--name", default="rate_distortion", help="Of the results.")
 @click.option("--out", type=click.Path(path_type=Path), help="[benchmarks/results/NAME.json]")
 @click.option(

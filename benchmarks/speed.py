@@ -35,7 +35,7 @@ from siren_codec.encoding import encode
 from siren_codec.field import Architecture
 from siren_codec.fit import architecture_for, choose_device, quality_lambda, sampler
 from siren_codec.image import Picture
-from siren_codec.options import DEFAULT_QUALITY, MODELS, Options
+from siren_codec.options import DEFAULT_QUALITY, DEVICES, EFFORTS, MODELS, Options
 from siren_codec.stream import format, latents
 
 __all__ = ["main"]
@@ -196,7 +196,7 @@ def print_rows(rows: list[Row]) -> None:
 @click.option("--only", type=click.Choice(PARTS), multiple=True, help="Time only this. [all]")
 @click.option("--width", type=click.IntRange(1), default=768, help="Of what is stepped, decoded.")
 @click.option("--height", type=click.IntRange(1), default=512, help="The same.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@click.option("--device", type=click.Choice(DEVICES), default="auto")
 @click.option("--runs", type=click.IntRange(1), default=7)
 @click.option(
     "--picture",
@@ -205,7 +205,12 @@ def print_rows(rows: list[Row]) -> None:
     help="To encode, once more than --encode-runs.",
 )
 @click.option("--encode-runs", type=click.IntRange(1), default=1)
-@click.option("--effort", type=click.IntRange(1, 9), default=Options().effort, help="Of encodes.")
+@click.option(
+    "--effort",
+    type=click.IntRange(EFFORTS[0], EFFORTS[-1]),
+    default=Options().effort,
+    help="Of encodes.",
+)
 @click.option(
     "--file",
     "path",

@@ -26,7 +26,7 @@ from siren_codec import metrics
 from siren_codec.encoding import encode_picture
 from siren_codec.fit import choose_device, fit, plan_for
 from siren_codec.image import Picture, load
-from siren_codec.options import Options
+from siren_codec.options import EFFORTS, HIDDEN_FEATURES, HIDDEN_LAYERS, Options
 from siren_codec.stream import DEFAULT_LIMITS
 from siren_codec.summary import info
 
@@ -83,9 +83,13 @@ def _jpeg(pixels: npt.NDArray[Any], most: int) -> tuple[int, float]:
 
 @click.command(context_settings={"show_default": True})
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("--effort", type=click.IntRange(1, 9), default=4)
-@click.option("--hidden-layers", type=click.IntRange(1, 16), default=10)
-@click.option("--hidden-features", type=click.IntRange(1, 512), default=28)
+@click.option("--effort", type=click.IntRange(EFFORTS[0], EFFORTS[-1]), default=Options.effort)
+@click.option(
+    "--hidden-layers", type=click.IntRange(HIDDEN_LAYERS[0], HIDDEN_LAYERS[-1]), default=10
+)
+@click.option(
+    "--hidden-features", type=click.IntRange(HIDDEN_FEATURES[0], HIDDEN_FEATURES[-1]), default=28
+)
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "weights.jsonl")
 def main(
     images: tuple[Path, ...], effort: int, hidden_layers: int, hidden_features: int, out: Path

@@ -23,6 +23,8 @@ from benchmarks import commands
 from benchmarks.commands import Numbers, Original, Row, Settings
 from benchmarks.environment import RESULTS, describe
 from siren_codec import metrics
+from siren_codec.limits import QUALITIES
+from siren_codec.options import DEVICES, EFFORTS, Options
 
 __all__ = ["Zoomed", "draw", "main", "markdown", "most_different", "shrink", "whole", "zoom"]
 
@@ -153,10 +155,10 @@ def _show(axis: Any, pixels: Pixels) -> None:
 @click.command(context_settings={"show_default": True})
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--scales", type=Numbers(2, 16), default="2,4", metavar="S,S,...")
-@click.option("--quality", type=click.FloatRange(1, 100), default=80)
-@click.option("--effort", type=click.IntRange(1, 9), default=4)
-@click.option("--model", default="grid")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@click.option("--quality", type=click.FloatRange(QUALITIES[0], QUALITIES[-1]), default=80)
+@click.option("--effort", type=click.IntRange(EFFORTS[0], EFFORTS[-1]), default=Options.effort)
+@click.option("--model", default=Options.model)
+@click.option("--device", type=click.Choice(DEVICES), default="auto")
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "zoom.json")
 def main(
     images: tuple[Path, ...],

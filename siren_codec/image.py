@@ -16,10 +16,21 @@ from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 from siren_codec import deep, metadata
 from siren_codec.errors import LimitError, PictureError, UsageError
 
-__all__ = ["OUTPUT_FORMATS", "Picture", "from_array", "from_pil", "load", "save_bytes", "strip"]
+__all__ = [
+    "MODES",
+    "OUTPUT_FORMATS",
+    "Picture",
+    "from_array",
+    "from_pil",
+    "load",
+    "save_bytes",
+    "strip",
+]
 
 Pixels = npt.NDArray[Any]
 
+MODES = ("L", "LA", "RGB", "RGBA")
+"""What Pillow calls pictures of 1, 2, 3 and 4 channels."""
 OUTPUT_FORMATS = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -33,7 +44,6 @@ OUTPUT_FORMATS = {
 
 _LARGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
 
-_KEPT = ("L", "LA", "RGB", "RGBA")
 _CONVERTED = {
     "1": "L",
     "P": "RGB",
@@ -377,7 +387,7 @@ def _convert(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         grey = image.mode in ("1", "L", "LA", "La")
         return image.convert("LA" if grey else "RGBA")
-    if image.mode in _KEPT:
+    if image.mode in MODES:
         return image
     if image.mode not in _CONVERTED:
         raise PictureError(

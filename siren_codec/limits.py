@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-__all__ = ["DEFAULT_LIMITS", "UNBOUNDED", "Limits"]
+__all__ = ["DEFAULT_LIMITS", "QUALITIES", "UNBOUNDED", "Limits"]
+
+QUALITIES = range(1, 101)
+"""What a file can name; no limit moves them."""
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,17 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from siren_codec.errors import UsageError
+from siren_codec.limits import DEFAULT_LIMITS, QUALITIES
 
 __all__ = [
     "ALPHAS",
     "DEFAULT_QUALITY",
     "DEVICES",
     "EFFORTS",
+    "HIDDEN_FEATURES",
+    "HIDDEN_LAYERS",
     "MODELS",
-    "QUALITIES",
+    "SEEDS",
     "STARTS",
     "TARGETS",
     "Options",
@@ -25,8 +28,12 @@ STARTS = ("zero", "prior", "analysis")
 ALPHAS = ("auto", "lossless", "lossy")
 TARGETS = ("target_bpp", "target_size", "target_psnr")
 EFFORTS = range(1, 10)
-QUALITIES = range(1, 101)
 DEFAULT_QUALITY = 50
+"""Where neither a quality nor a target is asked for."""
+HIDDEN_LAYERS = range(1, DEFAULT_LIMITS.hidden_layers + 1)
+HIDDEN_FEATURES = range(1, DEFAULT_LIMITS.hidden_features + 1)
+"""What a reader accepts, unless it is told otherwise."""
+SEEDS = range(2**63)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,14 +91,14 @@ class Options:
                 raise UsageError(f"{name}: expected {expected}, found {found}")
         self._check_targets()
         ranges = {
-            "quality": (QUALITIES.start, QUALITIES.stop - 1),
+            "quality": (QUALITIES[0], QUALITIES[-1]),
             "target_size": (1, None),
-            "effort": (EFFORTS.start, EFFORTS.stop - 1),
-            "hidden_layers": (1, 16),
-            "hidden_features": (1, 512),
+            "effort": (EFFORTS[0], EFFORTS[-1]),
+            "hidden_layers": (HIDDEN_LAYERS[0], HIDDEN_LAYERS[-1]),
+            "hidden_features": (HIDDEN_FEATURES[0], HIDDEN_FEATURES[-1]),
             "steps": (1, None),
             "memory": (1, None),
-            "seed": (0, 2**63 - 1),
+            "seed": (SEEDS[0], SEEDS[-1]),
         }
         for field in fields(self):
             found = getattr(self, field.name)

@@ -21,13 +21,13 @@ from siren_codec import stream
 from siren_codec.decoding import read_limited
 from siren_codec.encoding import encode
 from siren_codec.errors import LimitError, SirenError, UsageError
+from siren_codec.image import MODES
 from siren_codec.limits import UNBOUNDED, Limits
 from siren_codec.options import Options
 from siren_codec.stream.format import MAGIC, Section, parse
 
 __all__ = ["SirenImageFile", "register_pillow"]
 
-_MODES = ("L", "LA", "RGB", "RGBA")
 _INFO = {Section.ICC: "icc_profile", Section.EXIF: "exif", Section.XMP: "xmp"}
 """What Pillow calls the metadata, in `Image.info` and as options of `save`."""
 """No limit, for both sides of a picture are below 2**16."""
@@ -52,7 +52,7 @@ class SirenImageFile(ImageFile.ImageFile):
             # A SyntaxError would become "cannot identify image file", whatever its message.
             raise OSError(str(error)) from error
         self._size = header.width, header.height
-        self._mode = _MODES[header.channels - 1]
+        self._mode = MODES[header.channels - 1]
         if header.depth == 16:
             if header.channels == 1:
                 self._mode = "I;16"

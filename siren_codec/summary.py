@@ -8,14 +8,13 @@ import numpy as np
 from siren_codec import metrics, stream
 from siren_codec.decoding import Source, read_bytes
 from siren_codec.field import Architecture, Field, QuantisedTensor
+from siren_codec.image import MODES
 from siren_codec.limits import DEFAULT_LIMITS, Limits
 from siren_codec.stream import format, latents, weights
 from siren_codec.stream import prior as priors
 from siren_codec.stream.tables import MAX_MAGNITUDE
 
 __all__ = ["info"]
-
-_CHANNELS = ("L", "LA", "RGB", "RGBA")
 
 
 def info(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
@@ -31,7 +30,7 @@ def info(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
         "version": format.VERSION,
         "width": field.width,
         "height": field.height,
-        "channels": _CHANNELS[field.channels - 1],
+        "channels": MODES[field.channels - 1],
         "depth": field.depth,
         "model": field.model,
         "hidden_layers": architecture.hidden_layers,

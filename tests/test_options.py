@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from siren_codec.errors import UsageError
-from siren_codec.options import DEVICES, EFFORTS, MODELS, QUALITIES, Options
+from siren_codec.limits import QUALITIES
+from siren_codec.options import DEVICES, EFFORTS, MODELS, Options
 
 
 def test_defaults() -> None:

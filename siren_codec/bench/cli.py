@@ -11,7 +11,8 @@ import click
 from siren_codec.cli import bars, usage
 from siren_codec.cli.usage import BATCH, FIT, PICTURE, SAID, TARGET, option
 from siren_codec.errors import SirenError
-from siren_codec.options import EFFORTS, QUALITIES
+from siren_codec.limits import QUALITIES
+from siren_codec.options import EFFORTS, MODELS, Options
 
 if TYPE_CHECKING:
     from siren_codec.bench.peers import Peer
@@ -85,7 +86,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
         except ValueError:
             numbers = ()
         if not numbers or not set(numbers) <= set(self.within):
-            expected = f"integers of {self.within.start} to {self.within.stop - 1}"
+            expected = f"integers of {self.within[0]} to {self.within[-1]}"
             self.fail(f"expected {expected}, found {value!r}", param, ctx)
         return numbers
 
@@ -125,7 +126,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     TARGET,
     *("-e", "--effort"),
     type=Numbers(EFFORTS),
-    default="4",
+    default=str(Options.effort),
     show_default=True,
     metavar="LIST",
     help="Of our fits, one or several: 1,4.",
@@ -220,7 +221,7 @@ def _check_extra() -> None:
 
 def _chosen(device: str, codecs: Sequence[str]) -> str:
     """Return cpu or cuda; torch is asked only if something is to be fitted."""
-    if not {"grid", "coordinate"} & set(codecs):
+    if not set(MODELS) & set(codecs):
         return "cpu"
     from siren_codec.fit import choose_device
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from siren_codec.bench.series import CODECS, OURS, Series
+from siren_codec.bench.series import CODECS, Series
 from siren_codec.bench.tables import PARTS
+from siren_codec.options import MODELS
 
 __all__ = [
     "DASHES",
@@ -259,7 +260,7 @@ def time_against_saving(
     dots = {series: (seconds, -percent) for series, (seconds, percent) in places.items()}
     axis.axhline(0, color=_colour("--quiet"), linewidth=1, zorder=1)
     links = []
-    for codec in OURS:
+    for codec in MODELS:
         same = [dot for series, dot in dots.items() if series.codec == codec]
         if len(same) > 1:
             axis.plot(*zip(*same, strict=True), color=_codec_colour(codec), linewidth=1, zorder=1)

@@ -17,10 +17,9 @@ from siren_codec.bench.results import Results, Row, identity, latest
 from siren_codec.cli import bars
 from siren_codec.cli.workers import pin, shares
 from siren_codec.errors import SirenError
+from siren_codec.options import MODELS, Options
 
 __all__ = ["Plan", "jobs", "measure", "rows_of"]
-
-MODELS = ("grid", "coordinate")
 
 Outcome = tuple[Job, dict[str, Any] | SirenError]
 
@@ -36,7 +35,7 @@ class Plan:
     """Of the grid model; the others have their own."""
     widths: Sequence[int] = (14, 20, 28, 40)
     """Of the coordinate model's layers: they decide its rate, and stand for a quality."""
-    efforts: Sequence[int] = (4,)
+    efforts: Sequence[int] = (Options.effort,)
     fit_on: str = "cpu"
     """cpu or cuda."""
     steps: int | None = None

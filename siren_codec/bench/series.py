@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from siren_codec.bench.results import Row
+from siren_codec.options import MODELS
 
 __all__ = [
     "CODECS",
-    "OURS",
     "Mean",
     "Series",
     "by_quality",
@@ -30,8 +30,6 @@ CODECS = {
     "jxl": "JPEG XL",
 }
 """What a codec is called on the page, in the order of the page."""
-
-OURS = ("grid", "coordinate")
 
 _MEANS = ("bpp", "psnr", "ssim", "ms_ssim")
 
@@ -57,7 +55,7 @@ class Series:
     @property
     def is_ours(self) -> bool:
         """Whether it is this project's."""
-        return self.codec in OURS
+        return self.codec in MODELS
 
     @property
     def order(self) -> tuple[int, str, int]:

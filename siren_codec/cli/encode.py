@@ -14,7 +14,17 @@ from siren_codec.cli.interrupt import Interruption
 from siren_codec.cli.jobs import Encode
 from siren_codec.cli.usage import BATCH, FIT, PICTURE, SAID, TARGET, option
 from siren_codec.errors import UsageError
-from siren_codec.options import ALPHAS, EFFORTS, MODELS, QUALITIES, STARTS, Options
+from siren_codec.limits import QUALITIES
+from siren_codec.options import (
+    ALPHAS,
+    EFFORTS,
+    HIDDEN_FEATURES,
+    HIDDEN_LAYERS,
+    MODELS,
+    SEEDS,
+    STARTS,
+    Options,
+)
 
 __all__ = ["encode_command"]
 
@@ -77,8 +87,8 @@ _NOTES = (
 @option(
     TARGET,
     *("-q", "--quality"),
-    type=click.IntRange(QUALITIES.start, QUALITIES.stop - 1),
-    metavar=f"{QUALITIES.start}..{QUALITIES.stop - 1}",
+    type=click.IntRange(QUALITIES[0], QUALITIES[-1]),
+    metavar=f"{QUALITIES[0]}..{QUALITIES[-1]}",
     help="What a bit is worth: from 1 (small) to 100 (faithful); for the grid model.  "
     f"[{_DEFAULTS.quality}, unless there is a target]",
 )
@@ -107,10 +117,10 @@ _NOTES = (
 @option(
     TARGET,
     *("-e", "--effort"),
-    type=click.IntRange(EFFORTS.start, EFFORTS.stop - 1),
+    type=click.IntRange(EFFORTS[0], EFFORTS[-1]),
     default=_DEFAULTS.effort,
     show_default=True,
-    metavar=f"{EFFORTS.start}..{EFFORTS.stop - 1}",
+    metavar=f"{EFFORTS[0]}..{EFFORTS[-1]}",
     help="How long to fit, from 1 (quick) to 9 (best).",
 )
 @option(
@@ -141,14 +151,14 @@ _NOTES = (
 @option(
     FIT,
     "--hidden-layers",
-    type=click.IntRange(1, 16),
+    type=click.IntRange(HIDDEN_LAYERS[0], HIDDEN_LAYERS[-1]),
     metavar="N",
     help="Layers with a sine.  [grid: 2; coordinate: 5 below 5,000 weights, else 10]",
 )
 @option(
     FIT,
     "--hidden-features",
-    type=click.IntRange(1, 512),
+    type=click.IntRange(HIDDEN_FEATURES[0], HIDDEN_FEATURES[-1]),
     metavar="N",
     help="Width of a layer.  [grid: 32; coordinate: 4 to 64, for 12 sqrt(pixels) weights]",
 )
@@ -164,7 +174,7 @@ _NOTES = (
 @option(
     FIT,
     "--seed",
-    type=click.IntRange(0, 2**63 - 1),
+    type=click.IntRange(SEEDS[0], SEEDS[-1]),
     default=_DEFAULTS.seed,
     show_default=True,
     metavar="N",

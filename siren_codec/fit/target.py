@@ -16,7 +16,8 @@ from siren_codec.fit.engine import Grids, engine
 from siren_codec.fit.model import Model
 from siren_codec.fit.rate import quality_lambda, to_unit
 from siren_codec.fit.samples import averaged, samples_of
-from siren_codec.options import DEFAULT_QUALITY, QUALITIES, Options
+from siren_codec.limits import QUALITIES
+from siren_codec.options import DEFAULT_QUALITY, Options
 from siren_codec.stream import prior as priors
 
 __all__ = [
@@ -142,7 +143,7 @@ class Steering:
 
 def nameable(quality: float) -> int:
     """Return the nearest quality that a file can name."""
-    return round(min(max(quality, QUALITIES.start), QUALITIES.stop - 1))
+    return round(min(max(quality, QUALITIES[0]), QUALITIES[-1]))
 
 
 def first_quality(pixels: Pixels, target: Target) -> int:

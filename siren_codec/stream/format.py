@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from siren_codec.errors import FormatError, LimitError, UsageError
 from siren_codec.field import Architecture, Field, Layer, PriorName
-from siren_codec.limits import DEFAULT_LIMITS, Limits
+from siren_codec.limits import DEFAULT_LIMITS, QUALITIES, Limits
 from siren_codec.stream import alpha, latents, prior, weights
 from siren_codec.stream.cursor import Cursor, pack_varint
 
@@ -44,7 +44,6 @@ _WITH_PRIOR = 0x08
 """The bit of the samples' byte that says that a prior is named."""
 _WITH_ALPHA = 0x10
 """The bit that says that alpha has a section of its own."""
-_QUALITIES = range(1, 101)
 _ANCILLARY = 0x80
 _SYMBOLS_OF_ANY = 4096
 """Integers of latent grids that a picture of any size may have."""
@@ -114,7 +113,7 @@ def check(header: Header, metadata: Mapping[str, bytes]) -> None:
     _check_metadata(metadata)
     if header.prior:
         known = prior.load(header.prior.id).architecture_for(header.architecture.channels)
-        if known != header.architecture or header.prior.quality not in _QUALITIES:
+        if known != header.architecture or header.prior.quality not in QUALITIES:
             raise UsageError(f"expected {known} for {header.prior}, found {header.architecture}")
     for omega in (header.architecture.first_omega_0, header.architecture.omega_0):
         if omega % _OMEGA_UNIT:
@@ -263,9 +262,9 @@ def _unpack_prior(cursor: Cursor) -> PriorName:
     if digest != known:
         raise FormatError(f"prior {id_}: expected the hash {known.hex()}, found {digest.hex()}")
     name = PriorName(id_, quality)
-    if name.quality not in _QUALITIES:
+    if name.quality not in QUALITIES:
         raise FormatError(
-            f"quality: expected {_QUALITIES.start} to {_QUALITIES.stop - 1}, found {name.quality}"
+            f"quality: expected {QUALITIES[0]} to {QUALITIES[-1]}, found {name.quality}"
         )
     return name
 
