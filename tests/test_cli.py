@@ -434,7 +434,7 @@ def test_interruption_leaves_nothing(
 ) -> None:
     from siren_codec.fit import progress
 
-    def interrupt(*_: object) -> NoReturn:
+    def interrupt(*_: object, **__: object) -> NoReturn:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(progress.Clock, "tick", interrupt)
