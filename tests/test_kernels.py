@@ -15,10 +15,9 @@ from siren_codec.fit import Schedule, Stage, fit, kernels
 from siren_codec.fit.engine import engine
 from siren_codec.fit.engine.by_kernels import KernelEngine
 from siren_codec.fit.engine.by_torch import TorchEngine
-from siren_codec.fit.kernels import compiler, elementary
+from siren_codec.fit.kernels import compiler, elementary, native, store
 
 Floats = npt.NDArray[np.float32]
-SIGNATURE = "float32(float32)"
 
 
 def _mapped(function: Callable[..., Any]) -> Callable[[Floats], Floats]:
@@ -65,97 +64,126 @@ def test_elementary_functions(ours: Any, exact: Any, values: npt.NDArray[np.floa
     np.testing.assert_allclose(_mapped(ours)(x), exact(x.astype(np.float64)), rtol=3e-7, atol=2e-7)
 
 
-# The cache
+# Where machine code is kept
+
+CODE = "symbol", b"\x00machine\ncode\xff"
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where kernels are kept in a test."""
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path / "cache" / "siren_codec"
 
 
-def _compiled() -> Any:
-    """Return a kernel, compiled or from the cache."""
-
-    def tiny(x: Any) -> Any:
-        return x + x
-
-    found = numba.njit(tiny)
-    found._cache = compiler._Cache("tiny")
-    found.compile(SIGNATURE)
-    assert found(np.float32(1.5)) == 3
-    return found
-
-
-def _is_hit(found: Any) -> bool:
-    return bool(found.stats.cache_hits)
-
-
-def test_a_kernel_is_compiled_once(folder: Path) -> None:
-    assert not _is_hit(_compiled())
+def test_code_is_kept(folder: Path) -> None:
+    assert store.read("adam") is None
+    store.write("adam", CODE)
+    assert store.read("adam") == CODE
+    assert store.read("soften") is None
     assert len(list(folder.iterdir())) == 1
-    assert _is_hit(_compiled())
 
 
-def _cut(data: bytes) -> bytes:
-    return data[: len(data) // 2]
-
-
-def _flipped(data: bytes) -> bytes:
-    return data[:-1] + bytes([data[-1] ^ 1])
-
-
-def _strange(_: bytes) -> bytes:
-    return compiler._digest(b"no pickle") + b"no pickle"
-
-
-@pytest.mark.parametrize("harm", [_cut, _flipped, _strange, lambda _: b""])
-def test_a_broken_file_costs_a_compilation(folder: Path, harm: Callable[[bytes], bytes]) -> None:
-    _compiled()
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:-1] + bytes([data[-1] ^ 1]),
+        lambda _: b"",
+        lambda data: data + b"more",
+    ],
+)
+def test_a_broken_file_is_none(folder: Path, harm: Callable[[bytes], bytes]) -> None:
+    store.write("adam", CODE)
     (file,) = folder.iterdir()
     file.write_bytes(harm(file.read_bytes()))
-    assert not _is_hit(_compiled())
-    assert _is_hit(_compiled())
+    assert store.read("adam") is None
+    store.write("adam", CODE)
+    assert store.read("adam") == CODE
 
 
-def test_a_folder_that_cannot_be_made_costs_a_compilation(folder: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_no_error(folder: Path) -> None:
     folder.parent.write_text("a file in its place", encoding="ascii")
-    assert not _is_hit(_compiled())
-    assert not _is_hit(_compiled())
+    store.write("adam", CODE)
+    assert store.read("adam") is None
+    with store.one_process():
+        pass
 
 
-def test_a_full_disk_costs_a_compilation(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_no_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    assert not _is_hit(_compiled())
+    store.write("adam", CODE)
+    assert store.read("adam") is None
     assert list(folder.iterdir()) == []
 
 
-def test_other_sources_make_another_kernel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _compiled()
-    monkeypatch.setattr(compiler, "_sources", lambda: b"another release")
-    assert not _is_hit(_compiled())
-    assert _is_hit(_compiled())
+def test_code_of_other_sources_is_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.write("adam", CODE)
+    monkeypatch.setattr(store, "_sources", lambda: b"another release")
+    assert store.read("adam") is None
+    store.write("adam", CODE)
+    assert store.read("adam") == CODE
     assert len(list(folder.iterdir())) == 1
 
 
-def test_where_the_package_cannot_be_written_kernels_are_the_user_s(
+def test_where_the_package_cannot_be_written_code_is_the_user_s(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
     monkeypatch.setattr(sys, "platform", "linux")
-    package, user = compiler._folders()
-    assert package.parent == Path(compiler.__file__).parent
+    package, user = store.folders()
+    assert package.parent == Path(store.__file__).parent
     assert user == tmp_path / "user" / "siren_codec"
     (tmp_path / "package").write_text("a file in its place", encoding="ascii")
-    monkeypatch.setattr(compiler, "_folders", lambda: [tmp_path / "package", user])
-    assert not _is_hit(_compiled())
+    monkeypatch.setattr(store, "folders", lambda: [tmp_path / "package", user])
+    store.write("adam", CODE)
+    assert store.read("adam") == CODE
     assert len(list(user.iterdir())) == 1
-    assert _is_hit(_compiled())
+
+
+# Compiled and called
+
+
+@pytest.fixture(scope="module")
+def add_patch() -> native.Kernel:
+    """The smallest kernel, compiled here."""
+    return native.Library({"add_patch": compiler.compiled("add_patch")})["add_patch"]
+
+
+def test_a_kernel_is_compiled_and_called(add_patch: native.Kernel) -> None:
+    out, patch = np.zeros(12, np.float32), np.arange(1, 7, dtype=np.float32)
+    # Two rows of two into a grid of four columns; then one of two.
+    add_patch(out, patch, np.array([[1, 4, 2, 2, 0], [8, 4, 1, 2, 4]]))
+    expected = [[0, 1, 2, 0], [0, 3, 4, 0], [5, 6, 0, 0]]
+    np.testing.assert_array_equal(out.reshape(3, 4), expected)
+
+
+@pytest.mark.parametrize(
+    ("index", "wrong"),
+    [
+        (0, np.zeros(12)),
+        (0, np.zeros((3, 4), np.float32)),
+        (1, np.zeros(12, np.float32)[::2]),
+        (2, np.zeros((2, 5), np.int32)),
+    ],
+)
+def test_a_kernel_takes_no_other_arrays(add_patch: native.Kernel, index: int, wrong: Any) -> None:
+    """C would read them as if they were what it expects."""
+    arguments = [np.zeros(12, np.float32), np.zeros(6, np.float32), np.zeros((0, 5), np.int64)]
+    add_patch(*arguments)
+    arguments[index] = wrong
+    with pytest.raises(TypeError, match="expected a contiguous"):
+        add_patch(*arguments)
+
+
+def test_another_way_of_passing_arguments_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler, "width", lambda _: 7)
+    with pytest.raises(RuntimeError, match="expected 7 arguments"):
+        compiler.compiled("add_patch")
 
 
 # Whether there are any
@@ -168,35 +196,40 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return []
 
 
-def test_a_compilation_is_said_in_one_line(
-    said: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_compilation_is_said_in_one_line_and_done_once(
+    said: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
-    monkeypatch.setattr(compiler, "cached", lambda: False)
-    monkeypatch.setattr(compiler, "compile_all", lambda: None)
+    assert len(kernels._stored()) == 0
+    monkeypatch.setattr(native, "SIGNATURES", {"add_patch": native.SIGNATURES["add_patch"]})
     assert kernels.load(said.append)
     assert kernels.load(said.append)
     assert said == ["compiling kernels for this machine, once: about 15 s"]
-
-
-def test_kernels_that_are_there_are_not_worth_a_word(said: list[str]) -> None:
-    compiler.compile_all()
+    assert len(kernels._stored()) == 1
+    # From then on without numba.
+    monkeypatch.setattr(kernels, "_found", None)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delitem(sys.modules, compiler.__name__)
     assert kernels.load(said.append)
-    assert said == []
+    assert len(said) == 1
+    assert [file.suffix for file in sorted(folder.iterdir())] == [".kernel", ".lock"]
 
 
 @pytest.mark.parametrize("why", ["no numba", "switched off", "no compiler"])
 def test_without_kernels_torch_fits_and_says_so_once(
-    said: list[str], monkeypatch: pytest.MonkeyPatch, why: str
+    said: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path, why: str
 ) -> None:
-    def broken() -> None:
+    def broken(_: str) -> None:
         raise RuntimeError("LLVM ERROR: cannot select\nand so on")
 
+    assert not folder.exists()
     if why == "no numba":
         monkeypatch.setitem(sys.modules, "numba", None)
+        monkeypatch.delitem(sys.modules, compiler.__name__)
+        monkeypatch.delattr(kernels, "compiler")
     elif why == "switched off":
-        monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+        monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     else:
-        monkeypatch.setattr(compiler, "compile_all", broken)
+        monkeypatch.setattr(compiler, "compiled", broken)
     assert not kernels.load(said.append)
     with engine("cpu") as computing:
         assert isinstance(computing, TorchEngine)
@@ -207,8 +240,9 @@ def test_without_kernels_torch_fits_and_says_so_once(
         schedule=Schedule((Stage(0, 30),)),
     )
     assert found.field.render().shape == pixels.shape
-    (line,) = said
+    line = said[-1]
     assert line.endswith("a fit takes several times as long")
+    assert len(said) == (1 if why == "switched off" else 2)
     assert {"no numba": "numba", "switched off": "NUMBA_DISABLE_JIT", "no compiler": "select"}[
         why
     ] in line

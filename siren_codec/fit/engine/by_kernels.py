@@ -2,9 +2,10 @@
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cached_property, lru_cache
 from weakref import WeakKeyDictionary
 
@@ -18,12 +19,20 @@ from siren_codec.field.kernel import spline_taps, unit_coordinates
 from siren_codec.fit import context
 from siren_codec.fit.course import Settings
 from siren_codec.fit.engine.base import Engine, Grids, Loss
-from siren_codec.fit.kernels import context as rate_kernel
-from siren_codec.fit.kernels import latents as latent_kernels
-from siren_codec.fit.kernels import network as net
-from siren_codec.fit.kernels import siren as siren_kernel
-from siren_codec.fit.kernels.blocks import INS, OUTS
-from siren_codec.fit.kernels.compiler import LANES
+from siren_codec.fit.kernels.layout import (
+    INS,
+    LANES,
+    OUTS,
+    STRIDE,
+    STRIP,
+    TAPS,
+    ContextPlace,
+    Layer,
+    Level,
+    Seen,
+    SirenPlace,
+)
+from siren_codec.fit.kernels.native import Library
 from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.lattice import Lattice, cut
 from siren_codec.fit.model import Exponents, Model
@@ -52,8 +61,9 @@ _NO_SAMPLES: Floats = np.zeros((0, 0, 0), np.float32)
 class KernelEngine(Engine):
     """Computes by compiled kernels, of every shape of network and picture."""
 
-    def __init__(self, pool: ThreadPoolExecutor, threads: int) -> None:
+    def __init__(self, kernels: Library, pool: ThreadPoolExecutor, threads: int) -> None:
         super().__init__("cpu", pool, threads)
+        self._kernels = kernels
         self._of_thread = threading.local()
         self._tilings: WeakKeyDictionary[Lattice, dict[int, _Tiling]] = WeakKeyDictionary()
         self._bandings: WeakKeyDictionary[Latents, dict[int, _Banding]] = WeakKeyDictionary()
@@ -73,14 +83,12 @@ class KernelEngine(Engine):
             tensor.numpy() for tensor in (latents.flat, soft, slope, noise.pool)
         )
         temperature = float(now.temperature)
-        gain = np.float32(0.5 / math.tanh(0.5 / temperature))
+        gain = 0.5 / math.tanh(0.5 / temperature)
 
         def chunk(index: int) -> None:
             part, place = chunks[index], places[index]
             added = pool[place : place + part.stop - part.start]
-            latent_kernels.soften(
-                values[part], added, out[part], slopes[part], np.float32(temperature), gain
-            )
+            self._kernels["soften"](values[part], added, out[part], slopes[part], temperature, gain)
 
         self.map(chunk, range(len(chunks)))
 
@@ -96,7 +104,7 @@ class KernelEngine(Engine):
             mean, square = adam.moments(first + index)
             tensors = adam.parameters[first + index], gradients[index], slopes[index], mean, square
             numbers = beta1, beta2, float(now.latent_rate) / of_mean, 1 / of_square
-            latent_kernels.adam(*(t.numpy() for t in tensors), *map(np.float32, numbers))
+            self._kernels["adam"](*(t.numpy() for t in tensors), *numbers)
 
         self.map(chunk, range(len(gradients)))
 
@@ -109,7 +117,7 @@ class KernelEngine(Engine):
     ) -> Tensor:
         """Set the gradients of the model's matrices and of the grids; return error and bits."""
         scale = 1 / lattice.samples
-        job = _Job(self, model, lattice, grids, exponents)
+        job = _Job(self, self._kernels, model, lattice, grids, exponents)
         of_siren, of_context = job.siren.rows(job.tiling.count), job.context.rows(job.banding.count)
         gradient = None if grids.gradient is None else grids.gradient.numpy()
         if gradient is not None:
@@ -132,7 +140,7 @@ class KernelEngine(Engine):
             value, patch, pieces = result
             values.append(value)
             if gradient is not None:
-                latent_kernels.add_patch(gradient, patch, pieces)
+                self._kernels["add_patch"](gradient, patch, pieces)
             self._patches.append(patch)
 
         self.run(part, range(job.count), take)
@@ -158,7 +166,7 @@ class KernelEngine(Engine):
         rate: bool = True,
     ) -> Loss:
         """Return the loss, if asked for with samples clipped to their range, or a part of it."""
-        job = _Job(self, model, lattice, grids, exponents)
+        job = _Job(self, self._kernels, model, lattice, grids, exponents)
         stride = max(1, job.tiling.count // tiles) if tiles else 1
         chosen = range(0, job.tiling.count, stride) if distortion else range(0)
         # The last jobs are those of the coarse levels, whose few bands differ.
@@ -222,12 +230,14 @@ class _Job:
     def __init__(
         self,
         engine: KernelEngine,
+        kernels: Library,
         model: Model,
         lattice: Lattice,
         grids: Grids,
         exponents: Exponents | None,
     ) -> None:
         self._engine = engine
+        self._kernels = kernels
         self._grids = grids.values.detach().numpy()
         self._price = grids.price
         architecture = model.architecture
@@ -255,14 +265,14 @@ class _Job:
     ) -> float:
         """Return a tile's sum of squared errors; see the kernel."""
         tiling, network = self.tiling, self.siren
-        places, size = network.layout.places(siren_kernel.PLACES, tiling.cells)
-        return siren_kernel.siren_tile(
+        places, size = network.layout.places(SirenPlace, tiling.cells)
+        return self._kernels["siren_tile"](
             *(tiling.areas[index], tiling.xs, tiling.ys, tiling.target, tiling.visible),
             *(self._grids, tiling.levels, tiling.seen[index]),
             *(tiling.column_taps, tiling.column_weights, tiling.row_taps, tiling.row_weights),
             *(network.parameters, network.layout.table, places, self._engine.scratch(size)),
             *(_NO_FLOATS if gradient is None else gradient, patch),
-            np.float32(scale),
+            scale,
             clip,
             gradient is not None,
         )
@@ -270,12 +280,12 @@ class _Job:
     def bands(self, index: int, gradient: Floats | None, patch: Floats) -> float:
         """Return the bits of a job's bands; see the kernel."""
         network = self.context
-        places, size = network.layout.places(rate_kernel.PLACES, {})
-        return rate_kernel.context_bands(
+        places, size = network.layout.places(ContextPlace, {})
+        return self._kernels["context_bands"](
             *(self.banding.jobs[index], self._neighbours, self._grids),
             *(network.parameters, network.layout.table, places, self._engine.scratch(size)),
             *(_NO_FLOATS if gradient is None else gradient, patch),
-            np.float32(self._price),
+            self._price,
             gradient is not None,
         )
 
@@ -293,14 +303,14 @@ class _Layout:
         self._shapes = shapes
         self._biases = biases
         self.omegas = omegas
-        self.table = np.zeros((len(shapes), net.COLUMNS), np.int64)
+        self.table = np.zeros((len(shapes), len(Layer)), np.int64)
         self.size, self._used = 0, _LINE
         for row, (n_out, n_in), count in zip(self.table, shapes, biases, strict=True):
             outs, ins = _padded(n_out), _padded(n_in)
-            row[: net.SUMS] = outs, ins, self.size, self.size + outs * ins
+            row[: Layer.SUMS] = outs, ins, self.size, self.size + outs * ins
             self.size += outs * (ins + count)
-            row[net.SUMS] = self._take(outs * ins // (OUTS * INS) * LANES)
-            row[net.OUT], row[net.SLOPE] = (self._take(outs * net.STRIDE) for _ in range(2))
+            row[Layer.SUMS] = self._take(outs * ins // (OUTS * INS) * LANES)
+            row[Layer.OUT], row[Layer.SLOPE] = (self._take(outs * STRIDE) for _ in range(2))
 
     def views(self, parameters: Floats) -> list[tuple[Floats, Floats]]:
         """Return each layer's (outputs, inputs) weight and (biases, outputs) biases."""
@@ -308,7 +318,7 @@ class _Layout:
         for row, (n_out, n_in), count in zip(
             self.table.tolist(), self._shapes, self._biases, strict=True
         ):
-            outs, ins, weight, bias = row[: net.SUMS]
+            outs, ins, weight, bias = row[: Layer.SUMS]
             found.append(
                 (
                     parameters[weight : weight + outs * ins].reshape(outs, ins)[:n_out, :n_in],
@@ -317,14 +327,14 @@ class _Layout:
             )
         return found
 
-    def places(self, names: Sequence[str], sizes: Mapping[str, int]) -> tuple[Table, int]:
+    def places(self, things: Iterable[IntEnum], sizes: Mapping[IntEnum, int]) -> tuple[Table, int]:
         """Return where other things lie in a scratch, and its size; rows if not said else."""
-        widest = int(self.table[:, : net.WEIGHT].max(initial=0))
-        usual = {"x": int(self.table[0, net.INPUTS]), "even": widest, "odd": widest}
+        widest = int(self.table[:, : Layer.WEIGHT].max(initial=0))
+        usual = {"X": int(self.table[0, Layer.INPUTS]), "EVEN": widest, "ODD": widest}
         places, at = [], self._used
-        for name in names:
+        for thing in things:
             places.append(at)
-            size = sizes.get(name, usual.get(name, 1) * net.STRIDE)
+            size = sizes.get(thing, usual.get(thing.name, 1) * STRIDE)
             at += -(-size // _LINE) * _LINE
         return np.array(places, np.int64), at
 
@@ -410,7 +420,7 @@ class _Tiling:
                 for level, shape, row in zip(taking_part, shapes, inputs, strict=True)
             ],
             np.int64,
-        ).reshape(-1, 5)
+        ).reshape(-1, len(Level))
         rows = [shape[1] for shape in shapes]
         columns = [shape[2] for shape in shapes]
         self.row_taps, self.row_weights = _taps(lattice.ys, taking_part, rows)
@@ -427,14 +437,18 @@ class _Tiling:
         self.pieces = [self._pieces(seen) for seen in self.seen]
 
     @cached_property
-    def cells(self) -> dict[str, int]:
+    def cells(self) -> dict[IntEnum, int]:
         """What a thread needs for the cells of a strip, at most."""
-        features = self.levels[:, siren_kernel.FEATURES]
-        wide = [s[:, siren_kernel.HIGH_COLUMN] - s[:, siren_kernel.LOW_COLUMN] for s in self.seen]
-        strip = -(-siren_kernel.STRIP // LANES) * LANES
+        features = self.levels[:, Level.FEATURES]
+        wide = [s[:, Seen.HIGH_COLUMN] - s[:, Seen.LOW_COLUMN] for s in self.seen]
+        strip = -(-STRIP // LANES) * LANES
         all_cells = max((int((features * cells).sum()) for cells in wide), default=0) * strip
         line = max((int(cells.max(initial=0)) for cells in wide), default=0)
-        return {"narrow": all_cells, "slopes": all_cells, "line": line}
+        return {
+            SirenPlace.NARROW: all_cells,
+            SirenPlace.SLOPES: all_cells,
+            SirenPlace.LINE: line,
+        }
 
     def points(self, index: int) -> int:
         """Return the points of a tile."""
@@ -445,23 +459,23 @@ class _Tiling:
         """Return what a tile sees of each level, its columns as the kernel names them."""
         top, bottom, left, right = area
         rows, columns = self.row_taps[:, top:bottom], self.column_taps[:, left:right]
-        found = np.zeros((len(self.levels), 6), np.int64)
-        found[:, siren_kernel.LOW_ROW] = rows.min(axis=(1, 2), initial=1 << 40)
-        found[:, siren_kernel.HIGH_ROW] = rows.max(axis=(1, 2), initial=-1) + 1
-        found[:, siren_kernel.LOW_COLUMN] = columns.min(axis=(1, 2), initial=1 << 40)
-        found[:, siren_kernel.HIGH_COLUMN] = columns.max(axis=(1, 2), initial=-1) + 1
-        cells = found[:, siren_kernel.HIGH_COLUMN] - found[:, siren_kernel.LOW_COLUMN]
-        of_level = cells * self.levels[:, siren_kernel.FEATURES]
-        found[:, siren_kernel.CELLS] = np.cumsum(of_level) - of_level
+        found = np.zeros((len(self.levels), len(Seen)), np.int64)
+        found[:, Seen.LOW_ROW] = rows.min(axis=(1, 2), initial=1 << 40)
+        found[:, Seen.HIGH_ROW] = rows.max(axis=(1, 2), initial=-1) + 1
+        found[:, Seen.LOW_COLUMN] = columns.min(axis=(1, 2), initial=1 << 40)
+        found[:, Seen.HIGH_COLUMN] = columns.max(axis=(1, 2), initial=-1) + 1
+        cells = found[:, Seen.HIGH_COLUMN] - found[:, Seen.LOW_COLUMN]
+        of_level = cells * self.levels[:, Level.FEATURES]
+        found[:, Seen.CELLS] = np.cumsum(of_level) - of_level
         sizes = self._sizes(found)
-        found[:, siren_kernel.PATCH] = np.cumsum(sizes) - sizes
+        found[:, Seen.PATCH] = np.cumsum(sizes) - sizes
         return found
 
     def _sizes(self, seen: Table) -> Table:
         """Return how many cells of each level's grids a tile sees."""
-        rows = seen[:, siren_kernel.HIGH_ROW] - seen[:, siren_kernel.LOW_ROW]
-        columns = seen[:, siren_kernel.HIGH_COLUMN] - seen[:, siren_kernel.LOW_COLUMN]
-        return rows * columns * self.levels[:, siren_kernel.FEATURES]
+        rows = seen[:, Seen.HIGH_ROW] - seen[:, Seen.LOW_ROW]
+        columns = seen[:, Seen.HIGH_COLUMN] - seen[:, Seen.LOW_COLUMN]
+        return rows * columns * self.levels[:, Level.FEATURES]
 
     def _pieces(self, seen: Table) -> Table:
         """Return where a tile's patch goes: see `add_patch`."""
@@ -490,7 +504,7 @@ def _taps(
 ) -> tuple[Table, Floats]:
     """Return the (levels, points, 6) cells of an axis that points see, and their weights."""
     found = [spline_taps(pixels, level, n) for level, n in zip(levels, cells, strict=True)]
-    shape = (len(levels), len(pixels), 6)
+    shape = (len(levels), len(pixels), TAPS)
     return (
         np.array([taps for taps, _ in found], np.int64).reshape(shape),
         np.array([weights for _, weights in found], np.float32).reshape(shape),

@@ -29,12 +29,13 @@ def engine(
     threads = available_cores()
     pool = ThreadPoolExecutor(threads, initializer=_prepare_thread)
     with one_torch_thread(), pool:
-        if compiled and kernels.load():
+        found = kernels.load() if compiled else None
+        if found is None:
+            yield TorchEngine(device, pool, threads, tile)
+        else:
             from siren_codec.fit.engine.by_kernels import KernelEngine
 
-            yield KernelEngine(pool, threads)
-        else:
-            yield TorchEngine(device, pool, threads, tile)
+            yield KernelEngine(found, pool, threads)
 
 
 def _limit_torch() -> Callable[[], object]:

@@ -1,8 +1,19 @@
-"""Compiled kernels for a step of the fit on a CPU; without numba there are none."""
+"""Compiled kernels for a step of the fit on a CPU.
 
+numba compiles them (`compiler`, `siren`, `context`, `latents` and what these import), once a
+machine; from then on they are loaded (`store`, `native`) without it. Without llvmlite and numba
+there are none.
+"""
+
+import os
 import sys
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from siren_codec.fit.kernels.native import Library
+    from siren_codec.fit.kernels.store import Code
 
 __all__ = ["load", "load_ahead", "on_standard_error"]
 
@@ -10,7 +21,8 @@ _SECONDS = 15
 """About what a compilation takes."""
 
 _lock = threading.Lock()
-_found: bool | None = None
+_found: "Library | str | None" = None
+"""The kernels, or why there are none; None if they were not looked for."""
 
 
 def on_standard_error(line: str) -> None:
@@ -19,8 +31,8 @@ def on_standard_error(line: str) -> None:
         print(f"siren_codec: {line}", file=sys.stderr, flush=True)
 
 
-def load(notify: Callable[[str], None] = on_standard_error) -> bool:
-    """Make the kernels ready, once in a process, and tell whether there are any.
+def load(notify: Callable[[str], None] = on_standard_error) -> "Library | None":
+    """Return the kernels, made ready once in a process; None if there are none.
 
     `notify` is called with a line if they are compiled first, which takes a while, or if there are
     none and torch takes their place.
@@ -29,7 +41,9 @@ def load(notify: Callable[[str], None] = on_standard_error) -> bool:
     with _lock:
         if _found is None:
             _found = _load(notify)
-        return _found
+            if isinstance(_found, str):
+                notify(f"no compiled kernels ({_found}): a fit takes several times as long")
+        return None if isinstance(_found, str) else _found
 
 
 def load_ahead(notify: Callable[[str], None] = on_standard_error) -> None:
@@ -38,27 +52,39 @@ def load_ahead(notify: Callable[[str], None] = on_standard_error) -> None:
         threading.Thread(target=load, args=(notify,), daemon=True).start()
 
 
-def _load(notify: Callable[[str], None]) -> bool:
+def _load(notify: Callable[[str], None]) -> "Library | str":
+    """Return the kernels, or in a few words why there are none."""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        return "NUMBA_DISABLE_JIT is set"
     try:
-        import numba
+        from siren_codec.fit.kernels import native, store
 
-        if numba.config.DISABLE_JIT:
-            raise ImportError("NUMBA_DISABLE_JIT is set")
-        from siren_codec.fit.kernels import compiler, context, latents, siren  # noqa: F401
-
-        if compiler.cached():
-            compiler.compile_all()
-            return True
-        with compiler.one_process():
-            if not compiler.cached():
-                notify(f"compiling kernels for this machine, once: about {_SECONDS} s")
-            compiler.compile_all()
-    except ImportError as error:
-        notify(f"no compiled kernels ({error}): a fit takes several times as long")
-        return False
+        found = _stored()
+        if len(found) < len(native.SIGNATURES):
+            with store.one_process():
+                found = _stored()
+                if len(found) < len(native.SIGNATURES):
+                    notify(f"compiling kernels for this machine, once: about {_SECONDS} s")
+                    found = _compiled()
+        return native.Library(found)
     except Exception as error:
-        # Whatever a compiler makes of a strange machine: torch does the same, and slower.
+        # numba or llvmlite missing, or whatever they make of a strange machine: torch does the
+        # same, and slower.
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        notify(f"kernels were not compiled ({lines[0]}): a fit takes several times as long")
-        return False
-    return True
+        return lines[0]
+
+
+def _stored() -> "dict[str, Code]":
+    from siren_codec.fit.kernels import native, store
+
+    found = {name: store.read(name) for name in native.SIGNATURES}
+    return {name: code for name, code in found.items() if code is not None}
+
+
+def _compiled() -> "dict[str, Code]":
+    from siren_codec.fit.kernels import compiler, native, store
+
+    found = {name: compiler.compiled(name) for name in native.SIGNATURES}
+    for name, code in found.items():
+        store.write(name, code)
+    return found

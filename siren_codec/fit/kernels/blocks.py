@@ -15,17 +15,10 @@ from numba import types
 from numba.core import cgutils
 from numba.np.arrayobj import make_array
 
-from siren_codec.fit.kernels.compiler import LANES, intrinsic
+from siren_codec.fit.kernels.compiler import intrinsic
+from siren_codec.fit.kernels.layout import INS, LANES, OUTS, PANEL, TAPS
 
-__all__ = ["INS", "OUTS", "PANEL", "blend", "outer_block", "product_block", "spread"]
-
-OUTS = 4
-"""Rows of a block of results."""
-PANEL = 2 * LANES
-"""Points of a block of results: 4 x 2 vectors and what they are made of fit into 16 registers."""
-INS = 2
-"""Columns of a block of weights' gradients."""
-_TAPS = 6
+__all__ = ["blend", "outer_block", "product_block", "spread"]
 
 _FLOAT = ir.FloatType()
 _INT = ir.IntType(64)
@@ -349,7 +342,7 @@ def _tapped(
     places = make_array(kinds[3])(emit.context, builder, taps).data
     factors = emit.pointer(kinds[4], weights, taps_at)
     rows = []
-    for t in range(_TAPS):
+    for t in range(TAPS):
         place = builder.gep(places, [builder.add(taps_at, integer(t))], source_etype=_INT)
         rows.append(emit.offset(base, builder.mul(builder.load(place, typ=_INT), width)))
-    return rows, [emit.splat(emit.offset(factors, integer(t))) for t in range(_TAPS)]
+    return rows, [emit.splat(emit.offset(factors, integer(t))) for t in range(TAPS)]

@@ -4,15 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from siren_codec.fit.kernels.blocks import PANEL
 from siren_codec.fit.kernels.compiler import entry, inner, summing
 from siren_codec.fit.kernels.elementary import exp2, log2
+from siren_codec.fit.kernels.layout import BLOCK, PANEL, STRIDE, Band, ContextPlace, Layer
 from siren_codec.fit.kernels.network import (
-    BIAS,
-    BLOCK,
-    OUT,
-    OUTPUTS,
-    STRIDE,
     add_up,
     affine,
     back,
@@ -21,14 +16,12 @@ from siren_codec.fit.kernels.network import (
     gradients,
 )
 
-__all__ = ["BAND", "GRID", "PATCH", "PLACES", "STOP", "TOP", "context_bands"]
+__all__ = ["context_bands"]
 
-GRID, START, COLUMNS, TOP, BAND, STOP, PATCH = range(7)
-"""Of a band: its grid's index, place in the flat latents and columns; the first row that its
-gradient touches; its own rows, from BAND to STOP; the place of that gradient in the patch."""
-PLACES = ("x", "even", "odd", "symbols")
-"""What else lies in the scratch: contexts, gradients of layers in turn, gradients of symbols."""
-_X, _EVEN, _ODD, _SYMBOLS = range(4)
+# numba takes an enumeration's members for objects.
+OUTPUTS, BIAS, OUT = map(int, (Layer.OUTPUTS, Layer.BIAS, Layer.OUT))
+GRID, START, COLUMNS, TOP, FIRST, STOP, PATCH = map(int, Band)
+_X, _EVEN, _ODD, _SYMBOLS = map(int, ContextPlace)
 
 _0 = np.float32(0)
 _1 = np.float32(1)
@@ -40,10 +33,7 @@ _PER_LN2 = np.float32(1 / np.log(2))
 _LN2 = np.float32(np.log(2))
 
 
-@entry(
-    "float64(int64[:,::1], int64[:,::1], float32[::1], float32[::1], int64[:,::1], int64[::1],"
-    "float32[::1], float32[::1], float32[::1], float32, boolean)"
-)
+@entry
 def context_bands(
     bands: Any,
     neighbours: Any,
@@ -75,7 +65,7 @@ def context_bands(
         band = bands[index]
         first_bias = table[0, BIAS] + band[GRID] * table[0, OUTPUTS]
         columns = band[COLUMNS]
-        for first in range(band[BAND] * columns, band[STOP] * columns, BLOCK):
+        for first in range(band[FIRST] * columns, band[STOP] * columns, BLOCK):
             used = min(BLOCK, band[STOP] * columns - first)
             points = -(-used // PANEL) * PANEL
             _contexts(grids, band, neighbours, first, used, points, places[_X], scratch)

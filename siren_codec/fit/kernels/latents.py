@@ -13,7 +13,7 @@ _HALF = np.float32(0.5)
 _1 = np.float32(1)
 
 
-@entry("void(float32[::1], float32[::1], float32[::1], float32[::1], float32, float32)")
+@entry
 def soften(values: Any, noise: Any, soft: Any, slope: Any, temperature: Any, gain: Any) -> None:
     """Round values softly, add noise, round again; set the derivative too (`fit.latents`)."""
     per_temperature = _1 / temperature
@@ -32,10 +32,7 @@ def _soft_round(value: Any, per_temperature: Any, gain: Any, steepness: Any) -> 
     return curve * gain + base + _HALF, (_1 - curve * curve) * steepness
 
 
-@entry(
-    "void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1],"
-    "float32, float32, float32, float32)"
-)
+@entry
 def adam(
     values: Any,
     gradient: Any,
@@ -60,7 +57,7 @@ def adam(
         values[i] -= rate * m / (np.sqrt(v * correction) + np.float32(1e-15))
 
 
-@entry("void(float32[::1], float32[::1], int64[:,::1])")
+@entry
 def add_patch(out: Any, patch: Any, pieces: Any) -> None:
     """Add pieces of a patch to an array: (place, columns between rows, rows, columns, from)."""
     for index in range(len(pieces)):

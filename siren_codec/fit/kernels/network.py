@@ -1,51 +1,22 @@
 """Layers of a network over a block of points: forward, back to their inputs, weights' gradients.
 
-A block's values lie in the flat float32 `scratch`: a row for each input or output of a layer,
-STRIDE numbers apart, of which the first `points` are used, a multiple of PANEL. A network is a flat
-float32 array of `parameters` and a table with a row for each layer (see its columns); outputs and
-inputs are made up to multiples of 4 by zeros, which change nothing. The gradients of weights are
-collected in `scratch`, in the order of the blocks, and put in place at the end.
+See `layout` for where all lies. Of a block's rows the first `points` are used, a multiple of PANEL.
+The gradients of weights are collected in the scratch, in the order of the blocks, and put in place
+at the end.
 """
 
 from typing import Any
 
 import numpy as np
 
-from siren_codec.fit.kernels.blocks import INS, OUTS, PANEL, outer_block, product_block
-from siren_codec.fit.kernels.compiler import LANES, inner, summing
+from siren_codec.fit.kernels.blocks import outer_block, product_block
+from siren_codec.fit.kernels.compiler import inner, summing
+from siren_codec.fit.kernels.layout import INS, LANES, OUTS, PANEL, STRIDE, ZEROS, Layer
 
-__all__ = [
-    "BIAS",
-    "BLOCK",
-    "COLUMNS",
-    "INPUTS",
-    "OUT",
-    "OUTPUTS",
-    "SLOPE",
-    "STRIDE",
-    "SUMS",
-    "WEIGHT",
-    "ZEROS",
-    "add_up",
-    "affine",
-    "back",
-    "begin",
-    "clear",
-    "gradients",
-]
+__all__ = ["add_up", "affine", "back", "begin", "clear", "gradients"]
 
-BLOCK = 128
-"""Points of a block, about: its activations stay in a core's cache."""
-STRIDE = BLOCK + 48
-"""What lies between rows: more than a block, for vectors at its end; no power of 2, for those share
-the cache's places."""
-ZEROS = 0
-"""Where in the scratch OUTS zeros lie."""
-
-OUTPUTS, INPUTS, WEIGHT, BIAS, SUMS, OUT, SLOPE = range(7)
-"""The columns of a table: sizes; places in the parameters; and in the scratch those of the sums of
-the weights' gradients, of the outputs and of the activation's slopes."""
-COLUMNS = 7
+OUTPUTS, INPUTS, WEIGHT = int(Layer.OUTPUTS), int(Layer.INPUTS), int(Layer.WEIGHT)
+SUMS, OUT = int(Layer.SUMS), int(Layer.OUT)
 
 _0 = np.float32(0)
 

@@ -4,16 +4,22 @@ from typing import Any
 
 import numpy as np
 
-from siren_codec.fit.kernels.blocks import PANEL, blend, spread
-from siren_codec.fit.kernels.compiler import LANES, entry, inner, summing
+from siren_codec.fit.kernels.blocks import blend, spread
+from siren_codec.fit.kernels.compiler import entry, inner, summing
 from siren_codec.fit.kernels.elementary import sine_and_cosine
-from siren_codec.fit.kernels.network import (
-    BIAS,
+from siren_codec.fit.kernels.layout import (
     BLOCK,
-    OUT,
-    OUTPUTS,
-    SLOPE,
+    LANES,
+    PANEL,
     STRIDE,
+    STRIP,
+    TAPS,
+    Layer,
+    Level,
+    Seen,
+    SirenPlace,
+)
+from siren_codec.fit.kernels.network import (
     add_up,
     affine,
     back,
@@ -22,48 +28,20 @@ from siren_codec.fit.kernels.network import (
     gradients,
 )
 
-__all__ = [
-    "CELLS",
-    "COLUMNS",
-    "FEATURES",
-    "HIGH_COLUMN",
-    "HIGH_ROW",
-    "INPUT",
-    "LOW_COLUMN",
-    "LOW_ROW",
-    "PATCH",
-    "PLACES",
-    "ROWS",
-    "START",
-    "STRIP",
-    "siren_tile",
-]
+__all__ = ["siren_tile"]
 
-STRIP = 32
-"""Rows of the picture that are sampled together, at most."""
-
-START, FEATURES, ROWS, COLUMNS, INPUT = range(5)
-"""Of a level's grids: place in the flat latents, number, size, and row among the SIREN's inputs."""
-LOW_ROW, HIGH_ROW, LOW_COLUMN, HIGH_COLUMN, PATCH, CELLS = range(6)
-"""Of the part of a level that a tile sees: rows, columns, the place of its gradient in the patch,
-and columns of the levels before it, of all their grids."""
-PLACES = ("x", "even", "odd", "target", "visible", "narrow", "slopes", "line")
-"""What else lies in the scratch: inputs, gradients of layers in turn, samples and their weights; of
-all grids that a tile sees the cells beside a strip, and their gradients; a row of cells."""
-_X, _EVEN, _ODD, _TARGET, _VISIBLE, _NARROW, _SLOPES, _LINE = range(8)
+# numba takes an enumeration's members for objects.
+OUTPUTS, BIAS, OUT, SLOPE = map(int, (Layer.OUTPUTS, Layer.BIAS, Layer.OUT, Layer.SLOPE))
+START, FEATURES, ROWS, COLUMNS, INPUT = map(int, Level)
+LOW_ROW, HIGH_ROW, LOW_COLUMN, HIGH_COLUMN, PATCH, CELLS = map(int, Seen)
+_X, _EVEN, _ODD, _TARGET, _VISIBLE, _NARROW, _SLOPES, _LINE = map(int, SirenPlace)
 
 _0 = np.float32(0)
 _1 = np.float32(1)
 _2 = np.float32(2)
 
 
-@entry(
-    "float64(int64[::1], float32[::1], float32[::1], float32[:,:,::1], float32[:,:,::1],"
-    "float32[::1], int64[:,::1], int64[:,::1],"
-    "int64[:,:,::1], float32[:,:,::1], int64[:,:,::1], float32[:,:,::1],"
-    "float32[::1], int64[:,::1], int64[::1], float32[::1],"
-    "float32[::1], float32[::1], float32, boolean, boolean)"
-)
+@entry
 def siren_tile(
     area: Any,
     xs: Any,
@@ -236,7 +214,7 @@ def _narrow_back(
             for row in range(rows):
                 for cell in range(cells):
                     line[cell] = scratch[slopes + cell * width + row]
-                for tap in range(6):
+                for tap in range(TAPS):
                     at = base + (taps[level, first + row, tap] - seen[level, LOW_ROW]) * cells
                     _add(patch[at : at + cells], line, weights[level, first + row, tap])
 
@@ -299,7 +277,7 @@ def _sample(
             before = seen[level, CELLS] + feature * cells - seen[level, LOW_COLUMN]
             base = places[_NARROW] + before * width
             for j in range(columns):
-                place = (level * taps.shape[1] + column + j) * 6
+                place = (level * taps.shape[1] + column + j) * TAPS
                 blend(scratch, out + j * rows, scratch, base, width, taps, weights, place)
             for p in range(rows * columns, points):
                 scratch[out + p] = _0
@@ -330,7 +308,7 @@ def _sample_back(
             before = seen[level, CELLS] + feature * cells - seen[level, LOW_COLUMN]
             base = places[_SLOPES] + before * width
             for j in range(columns):
-                place = (level * taps.shape[1] + column + j) * 6
+                place = (level * taps.shape[1] + column + j) * TAPS
                 spread(scratch, base, width, taps, weights, place, scratch, slope + j * rows)
 
 
