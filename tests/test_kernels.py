@@ -176,7 +176,7 @@ def test_a_kernel_takes_no_other_arrays(add_patch: native.Kernel, index: int, wr
     arguments = [np.zeros(12, np.float32), np.zeros(6, np.float32), np.zeros((0, 5), np.int64)]
     add_patch(*arguments)
     arguments[index] = wrong
-    with pytest.raises(TypeError, match="expected a contiguous"):
+    with pytest.raises(TypeError, match="expected a"):
         add_patch(*arguments)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cached_property, lru_cache
+from functools import lru_cache
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -32,7 +33,7 @@ from siren_codec.fit.kernels.layout import (
     Seen,
     SirenPlace,
 )
-from siren_codec.fit.kernels.native import Library
+from siren_codec.fit.kernels.native import Flat, Library
 from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.lattice import Lattice, cut
 from siren_codec.fit.model import Exponents, Model
@@ -43,6 +44,7 @@ __all__ = ["KernelEngine"]
 
 Floats = npt.NDArray[np.float32]
 Table = npt.NDArray[np.int64]
+Array = npt.NDArray[Any]
 
 _TILE = (64, 512)
 """Rows and columns of a tile, at most: what a core takes at a time."""
@@ -54,7 +56,7 @@ _LEAST_ROWS, _LEAST_SYMBOLS = 16, 1 << 10
 """But not into smaller ones."""
 _LINE = 16
 """float32 numbers of a cache line: rows that begin with one are read fastest."""
-_NO_FLOATS: Floats = np.zeros(0, np.float32)
+_NO_FLOATS = Flat(np.zeros(0, np.float32))
 _NO_SAMPLES: Floats = np.zeros((0, 0, 0), np.float32)
 
 
@@ -67,7 +69,7 @@ class KernelEngine(Engine):
         self._of_thread = threading.local()
         self._tilings: WeakKeyDictionary[Lattice, dict[int, _Tiling]] = WeakKeyDictionary()
         self._bandings: WeakKeyDictionary[Latents, dict[int, _Banding]] = WeakKeyDictionary()
-        self._patches: list[Floats] = []
+        self._patches: list[Flat] = []
 
     def settings(self, now: Settings) -> Settings:
         """Return settings as they are: numbers."""
@@ -119,14 +121,14 @@ class KernelEngine(Engine):
         scale = 1 / lattice.samples
         job = _Job(self, self._kernels, model, lattice, grids, exponents)
         of_siren, of_context = job.siren.rows(job.tiling.count), job.context.rows(job.banding.count)
-        gradient = None if grids.gradient is None else grids.gradient.numpy()
-        if gradient is not None:
-            gradient[grids.latents.starts[grids.first_level] :] = 0
+        gradient = None if grids.gradient is None else Flat(grids.gradient.numpy())
+        if gradient:
+            gradient.array[grids.latents.starts[grids.first_level] :] = 0
 
         tiles = job.tiling.count
         values: list[float] = []
 
-        def part(index: int) -> tuple[float, Floats, Table]:
+        def part(index: int) -> tuple[float, Flat, Flat]:
             if index < tiles:
                 patch = self._patch(job.tiling.patches[index])
                 value = job.tile(index, scale, of_siren[index], patch)
@@ -136,10 +138,10 @@ class KernelEngine(Engine):
             value = job.bands(index, of_context[index], patch)
             return value, patch, job.banding.pieces[index]
 
-        def take(result: tuple[float, Floats, Table]) -> None:
+        def take(result: tuple[float, Flat, Flat]) -> None:
             value, patch, pieces = result
             values.append(value)
-            if gradient is not None:
+            if gradient:
                 self._kernels["add_patch"](gradient, patch, pieces)
             self._patches.append(patch)
 
@@ -201,20 +203,20 @@ class KernelEngine(Engine):
             known[first_level] = _Banding(latents, first_level)
         return known[first_level]
 
-    def scratch(self, size: int) -> Floats:
+    def scratch(self, size: int) -> Flat:
         """Return an array of this thread's own, of at least so many numbers, whatever these are."""
-        found: Floats | None = getattr(self._of_thread, "scratch", None)
-        if found is None or len(found) < size:
-            found = self._of_thread.scratch = aligned(size)
+        found: Flat | None = getattr(self._of_thread, "scratch", None)
+        if found is None or len(found.array) < size:
+            found = self._of_thread.scratch = Flat(aligned(size))
         return found
 
-    def _patch(self, size: int) -> Floats:
-        """Return an array of so many numbers, of those that were given back if one is as large."""
+    def _patch(self, size: int) -> Flat:
+        """Return an array of at least so many numbers: one that was given back, or a new one."""
         try:
             found = self._patches.pop()
         except IndexError:
-            found = aligned(size)
-        return found[:size] if len(found) >= size else aligned(size)
+            return Flat(aligned(size))
+        return found if len(found.array) >= size else Flat(aligned(size))
 
 
 def aligned(size: int) -> Floats:
@@ -238,7 +240,7 @@ class _Job:
     ) -> None:
         self._engine = engine
         self._kernels = kernels
-        self._grids = grids.values.detach().numpy()
+        self._grids = Flat(grids.values.detach().numpy())
         self._price = grids.price
         architecture = model.architecture
         matrices = [matrix.detach().numpy() for matrix in model.effective(exponents)]
@@ -247,7 +249,10 @@ class _Job:
         self.context = _Network.of_context(architecture, matrices[model.depth :])
         priced = grids.first_level if grids.price else len(grids.latents.shapes)
         self.banding = engine.banding(grids.latents, priced)
-        self._neighbours = np.array(NEIGHBOURS[: architecture.neighbours], np.int64).reshape(-1, 2)
+        self._neighbours = _neighbours(architecture.neighbours)
+        self._of_siren, self._siren_size = self.siren.flat(SirenPlace, self.tiling.cells)
+        if self.banding.count:
+            self._of_context, self._context_size = self.context.flat(ContextPlace, {})
 
     @property
     def count(self) -> int:
@@ -259,35 +264,37 @@ class _Job:
         index: int,
         scale: float,
         gradient: Floats | None,
-        patch: Floats,
+        patch: Flat,
         *,
         clip: bool = False,
     ) -> float:
         """Return a tile's sum of squared errors; see the kernel."""
-        tiling, network = self.tiling, self.siren
-        places, size = network.layout.places(SirenPlace, tiling.cells)
+        tiling = self.tiling
         return self._kernels["siren_tile"](
-            *(tiling.areas[index], tiling.xs, tiling.ys, tiling.target, tiling.visible),
-            *(self._grids, tiling.levels, tiling.seen[index]),
-            *(tiling.column_taps, tiling.column_weights, tiling.row_taps, tiling.row_weights),
-            *(network.parameters, network.layout.table, places, self._engine.scratch(size)),
+            *(tiling.areas[index], *tiling.picture, self._grids),
+            *(tiling.flat_levels, tiling.seen[index], *tiling.taps),
+            *(*self._of_siren, self._engine.scratch(self._siren_size)),
             *(_NO_FLOATS if gradient is None else gradient, patch),
             scale,
             clip,
             gradient is not None,
         )
 
-    def bands(self, index: int, gradient: Floats | None, patch: Floats) -> float:
+    def bands(self, index: int, gradient: Floats | None, patch: Flat) -> float:
         """Return the bits of a job's bands; see the kernel."""
-        network = self.context
-        places, size = network.layout.places(ContextPlace, {})
         return self._kernels["context_bands"](
             *(self.banding.jobs[index], self._neighbours, self._grids),
-            *(network.parameters, network.layout.table, places, self._engine.scratch(size)),
+            *(*self._of_context, self._engine.scratch(self._context_size)),
             *(_NO_FLOATS if gradient is None else gradient, patch),
             self._price,
             gradient is not None,
         )
+
+
+@lru_cache(maxsize=16)
+def _neighbours(count: int) -> Flat:
+    """Return (row, column) offsets."""
+    return Flat(np.array(NEIGHBOURS[:count], np.int64).reshape(-1, 2))
 
 
 class _Layout:
@@ -373,6 +380,13 @@ class _Network:
         biases = (architecture.grids, 1, 1)[: len(shapes)]
         return cls(matrices, _laid_out(shapes, biases, (1.0,) * len(shapes)))
 
+    def flat(
+        self, things: Iterable[IntEnum], sizes: Mapping[IntEnum, int]
+    ) -> tuple[tuple[Flat, Flat, Flat], int]:
+        """Return parameters, table and places as kernels take them, and the scratch's size."""
+        places, size = self.layout.places(things, sizes)
+        return (Flat(self.parameters), Flat(self.layout.table), Flat(places)), size
+
     def rows(self, count: int) -> Floats:
         """Return room for the gradients of so many parts."""
         return np.empty((count, len(self.parameters)), np.float32)
@@ -403,10 +417,10 @@ class _Tiling:
 
     def __init__(self, lattice: Lattice, latents: Latents, first_level: int) -> None:
         assert lattice.target is not None
-        self.target = lattice.target.numpy()
-        self.visible = _NO_SAMPLES if lattice.weights is None else lattice.weights.numpy()
-        self.xs = unit_coordinates(lattice.xs, lattice.width).astype(np.float32)
-        self.ys = unit_coordinates(lattice.ys, lattice.height).astype(np.float32)
+        weights = _NO_SAMPLES if lattice.weights is None else lattice.weights.numpy()
+        xs = unit_coordinates(lattice.xs, lattice.width).astype(np.float32)
+        ys = unit_coordinates(lattice.ys, lattice.height).astype(np.float32)
+        self.picture = Flat(xs), Flat(ys), Flat(lattice.target.numpy()), Flat(weights)
         taking_part = [
             level
             for level, shape in enumerate(latents.shapes)
@@ -414,7 +428,7 @@ class _Tiling:
         ]
         shapes = [latents.shapes[level] for level in taking_part]
         inputs = [2 + sum(n for n, _, _ in latents.shapes[:level]) for level in taking_part]
-        self.levels = np.array(
+        self.levels: Table = np.array(
             [
                 (latents.starts[level], *shape, row)
                 for level, shape, row in zip(taking_part, shapes, inputs, strict=True)
@@ -423,24 +437,27 @@ class _Tiling:
         ).reshape(-1, len(Level))
         rows = [shape[1] for shape in shapes]
         columns = [shape[2] for shape in shapes]
-        self.row_taps, self.row_weights = _taps(lattice.ys, taking_part, rows)
-        self.column_taps, self.column_weights = _taps(lattice.xs, taking_part, columns)
-        self.areas = [
+        down_taps, down_weights = _taps(lattice.ys, taking_part, rows)
+        across_taps, across_weights = _taps(lattice.xs, taking_part, columns)
+        self.flat_levels = Flat(self.levels)
+        taps: tuple[Array, ...] = across_taps, across_weights, down_taps, down_weights
+        self.taps = tuple(map(Flat, taps))
+        areas = [
             np.array([down.start, down.stop, across.start, across.stop], np.int64)
             for down in cut(len(lattice.ys), _most(_TILE[0], len(lattice.ys), _LEAST_ROWS))
             for across in cut(len(lattice.xs), _TILE[1])
         ]
-        self.count = len(self.areas)
-        self.seen = [self._seen(area) for area in self.areas]
-        sizes = [self._sizes(seen) for seen in self.seen]
-        self.patches: list[int] = [int(size.sum()) for size in sizes]
-        self.pieces = [self._pieces(seen) for seen in self.seen]
+        self.count = len(areas)
+        seen = [self._seen(area, down_taps, across_taps) for area in areas]
+        self.patches: list[int] = [int(self._sizes(part).sum()) for part in seen]
+        self.areas, self.seen = list(map(Flat, areas)), list(map(Flat, seen))
+        self.pieces = [Flat(self._pieces(part)) for part in seen]
+        self.cells = self._cells(seen)
 
-    @cached_property
-    def cells(self) -> dict[IntEnum, int]:
-        """What a thread needs for the cells of a strip, at most."""
+    def _cells(self, seen: Sequence[Table]) -> dict[IntEnum, int]:
+        """Return what a thread needs for the cells of a strip, at most."""
         features = self.levels[:, Level.FEATURES]
-        wide = [s[:, Seen.HIGH_COLUMN] - s[:, Seen.LOW_COLUMN] for s in self.seen]
+        wide = [part[:, Seen.HIGH_COLUMN] - part[:, Seen.LOW_COLUMN] for part in seen]
         strip = -(-STRIP // LANES) * LANES
         all_cells = max((int((features * cells).sum()) for cells in wide), default=0) * strip
         line = max((int(cells.max(initial=0)) for cells in wide), default=0)
@@ -452,13 +469,13 @@ class _Tiling:
 
     def points(self, index: int) -> int:
         """Return the points of a tile."""
-        top, bottom, left, right = map(int, self.areas[index])
+        top, bottom, left, right = map(int, self.areas[index].array)
         return (bottom - top) * (right - left)
 
-    def _seen(self, area: Table) -> Table:
+    def _seen(self, area: Table, down_taps: Table, across_taps: Table) -> Table:
         """Return what a tile sees of each level, its columns as the kernel names them."""
         top, bottom, left, right = area
-        rows, columns = self.row_taps[:, top:bottom], self.column_taps[:, left:right]
+        rows, columns = down_taps[:, top:bottom], across_taps[:, left:right]
         found = np.zeros((len(self.levels), len(Seen)), np.int64)
         found[:, Seen.LOW_ROW] = rows.min(axis=(1, 2), initial=1 << 40)
         found[:, Seen.HIGH_ROW] = rows.max(axis=(1, 2), initial=-1) + 1
@@ -535,7 +552,9 @@ class _Banding:
                 jobs.append([one])
         self.count = len(jobs)
         self._coarse = [any(r.level > 1 for r in job) for job in jobs]
-        self.jobs, self.pieces, self.patches = [], [], []
+        self.jobs: list[Flat] = []
+        self.pieces: list[Flat] = []
+        self.patches: list[int] = []
         for job in jobs:
             rows, pieces, at = [], [], 0
             for one in job:
@@ -543,8 +562,8 @@ class _Banding:
                 rows.append((*one.row, at))
                 pieces.append((start + top * columns, columns, stop - top, columns, at))
                 at += (stop - top) * columns
-            self.jobs.append(np.array(rows, np.int64))
-            self.pieces.append(np.array(pieces, np.int64))
+            self.jobs.append(Flat(np.array(rows, np.int64)))
+            self.pieces.append(Flat(np.array(pieces, np.int64)))
             self.patches.append(at)
 
     def weights(self, stride: int) -> dict[int, int]:

@@ -7,10 +7,10 @@ then each argument; an array is (owner, parent, items, bytes of one, data, shape
 import ctypes
 from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 from llvmlite import binding
 
-__all__ = ["SIGNATURES", "Kernel", "Library", "width"]
+__all__ = ["SIGNATURES", "Flat", "Kernel", "Library", "width"]
 
 _TABLE, _FLOATS = "int64[:,::1]", "float32[::1]"
 
@@ -38,29 +38,34 @@ SIGNATURES = {
 _SCALARS: dict[str, Any] = {"float32": ctypes.c_float, "boolean": ctypes.c_bool}
 
 
+class Flat:
+    """An array as C takes it: worth making once of what is passed again and again."""
+
+    __slots__ = ("array", "kind", "values")
+
+    def __init__(self, array: npt.NDArray[Any]) -> None:
+        """Take an array, which stays where it is. Raises TypeError if it is not contiguous."""
+        if not array.flags.c_contiguous:
+            raise TypeError(f"expected a contiguous array, found strides {array.strides}")
+        self.array = array
+        self.kind = array.dtype.name, array.ndim
+        data = array.__array_interface__["data"][0]
+        self.values = (0, 0, array.size, array.itemsize, data, *array.shape, *array.strides)
+
+
 class _Array:
     """An argument that is a contiguous array."""
 
     def __init__(self, text: str) -> None:
-        kind, axes = text.rstrip("]").split("[")
-        self.dtype = np.dtype(kind)
+        name, axes = text.rstrip("]").split("[")
         self.ndim = axes.count(",") + 1
+        self.kind = name, self.ndim
 
     @property
     def types(self) -> list[Any]:
         """What C takes for it."""
         head = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
         return head + [ctypes.c_int64] * (2 * self.ndim)
-
-    def flat(self, array: Any) -> tuple[int, ...]:
-        """Return an array as C takes it. Raises TypeError for another kind."""
-        if array.dtype != self.dtype or array.ndim != self.ndim or not array.flags.c_contiguous:
-            raise TypeError(
-                f"expected a contiguous {self.dtype} array of {self.ndim} axes, "
-                f"found {array.dtype} {array.shape}"
-            )
-        data = array.__array_interface__["data"][0]
-        return 0, 0, array.size, array.itemsize, data, *array.shape, *array.strides
 
 
 def _arguments(signature: str) -> list[Any]:
@@ -88,15 +93,21 @@ class Kernel:
         self._function = ctypes.CFUNCTYPE(ctypes.c_int32, *types)(address)
 
     def __call__(self, *arguments: Any) -> float:
-        """Call the function. Raises TypeError for arrays of another kind than it expects."""
-        flat: list[Any] = []
+        """Call the function with numbers and arrays, these Flat or not.
+
+        Raises TypeError for arrays of another kind than it expects.
+        """
+        values: list[Any] = []
         for expected, argument in zip(self._arguments, arguments, strict=True):
-            if isinstance(expected, _Array):
-                flat += expected.flat(argument)
-            else:
-                flat.append(argument)
+            if not isinstance(expected, _Array):
+                values.append(argument)
+                continue
+            flat = argument if type(argument) is Flat else Flat(argument)
+            if flat.kind != expected.kind:
+                raise TypeError(f"expected an array of {expected.kind}, found {flat.kind}")
+            values += flat.values
         result, exception = ctypes.c_double(), ctypes.c_void_p()
-        status = self._function(ctypes.addressof(result), ctypes.addressof(exception), *flat)
+        status = self._function(ctypes.addressof(result), ctypes.addressof(exception), *values)
         if status:
             raise RuntimeError(f"a kernel failed with status {status}")
         return result.value
