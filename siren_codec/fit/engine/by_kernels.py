@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
@@ -54,6 +54,8 @@ _SHARES = 4
 """A small picture, and its grids, are cut into so many parts too, for other cores to help."""
 _LEAST_ROWS, _LEAST_SYMBOLS = 16, 1 << 10
 """But not into smaller ones."""
+_WORTH_A_THREAD = 1 << 16
+"""Latents that are softened, or moved: fewer take less time than it takes to wake a thread."""
 _LINE = 16
 """float32 numbers of a cache line: rows that begin with one are read fastest."""
 _NO_FLOATS = Flat(np.zeros(0, np.float32))
@@ -92,7 +94,7 @@ class KernelEngine(Engine):
             added = pool[place : place + part.stop - part.start]
             self._kernels["soften"](values[part], added, out[part], slopes[part], temperature, gain)
 
-        self.map(chunk, range(len(chunks)))
+        self._over(chunk, len(chunks), sum(part.stop - part.start for part in chunks))
 
     def move(
         self, adam: Adam, gradients: Sequence[Tensor], slopes: Sequence[Tensor], now: Settings
@@ -108,7 +110,7 @@ class KernelEngine(Engine):
             numbers = beta1, beta2, float(now.latent_rate) / of_mean, 1 / of_square
             self._kernels["adam"](*(t.numpy() for t in tensors), *numbers)
 
-        self.map(chunk, range(len(gradients)))
+        self._over(chunk, len(gradients), sum(map(len, gradients)))
 
     def backward(
         self,
@@ -188,6 +190,14 @@ class KernelEngine(Engine):
         )
         error = sum(values[: len(chosen)]) / max(1, lattice.channels * points)
         return Loss(error, bits, grids.price)
+
+    def _over(self, chunk: Callable[[int], None], count: int, latents: int) -> None:
+        """Call a function of the numbers of chunks, in threads if that is worth waking them."""
+        if latents >= _WORTH_A_THREAD:
+            self.map(chunk, range(count))
+            return
+        for index in range(count):
+            chunk(index)
 
     def tiling(self, lattice: Lattice, latents: Latents, first_level: int) -> "_Tiling":
         """Return the tiles of a lattice, made when they are first asked for."""
