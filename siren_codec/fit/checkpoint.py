@@ -16,7 +16,7 @@ from siren_codec.errors import FitError
 __all__ = ["Checkpoint"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-_MAKER = "siren_codec checkpoint 1"
+_MAKER = "siren_codec checkpoint 2"
 _FACTS = "facts"
 _SECONDS = 30.0
 
