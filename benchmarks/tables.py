@@ -212,9 +212,11 @@ def _times() -> str:
             coordinate,
         ],
         [
-            "a step of the fit over all pixels",
-            seconds("fit grid 2x32: step"),
-            seconds("fit 10x28: step"),
+            "a step of the fit over all pixels, by the kernels (by torch)",
+            *(
+                f"{seconds(f'{step}: step, kernels')} ({seconds(f'{step}: step, torch')})"
+                for step in ("fit grid 2x32, 768x512", "fit coordinate 10x28, 768x512")
+            ),
         ],
     ]
     headings = [f"{size['width']} x {size['height']}", f"`grid`, {bpp:.2f} bpp"]
