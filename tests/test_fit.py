@@ -25,6 +25,7 @@ from siren_codec.fit import (
     fit,
     model,
 )
+from siren_codec.fit.engine import choice
 from siren_codec.fit.engine.by_kernels import KernelEngine
 from siren_codec.fit.optimiser import SOAP
 from siren_codec.image import Picture
@@ -166,6 +167,19 @@ def test_a_seed_repeats(pixels: Pixels, architecture: Architecture, schedule: Sc
         for seed in (3, 3, 4)
     ]
     assert files[0] == files[1] != files[2]
+
+
+@pytest.mark.parametrize("model_", ["grid", "coordinate"])
+def test_a_file_does_not_depend_on_the_number_of_threads(
+    astronaut: Pixels, monkeypatch: pytest.MonkeyPatch, model_: str
+) -> None:
+    """The analysis network's first grids and the choice of the weights' steps included."""
+    files = []
+    for threads in (1, 2, 4):
+        monkeypatch.setattr(choice, "available_cores", lambda count=threads: count)
+        options = Options(model=model_, steps=10, device="cpu")
+        files.append(encode_picture(Picture(astronaut), options).data)
+    assert files[0] == files[1] == files[2]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
