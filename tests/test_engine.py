@@ -1,5 +1,6 @@
 """The engines of the fit: loss and gradients, by torch and by the compiled kernels."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from siren_codec.errors import FitError
 from siren_codec.field import Architecture, kernel
 from siren_codec.fit import lattice, start
 from siren_codec.fit.course import Settings
-from siren_codec.fit.engine import Engine, Grids, by_torch, choice, engine
+from siren_codec.fit.engine import Engine, Grids, base, by_torch, choice, engine
 from siren_codec.fit.engine.by_kernels import KernelEngine
 from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.lattice import Lattice
@@ -456,6 +457,42 @@ def test_a_sum_does_not_depend_on_the_number_of_threads(
         assert losses == found[0][0]
         assert all(map(torch.equal, matrices, found[0][1]))
         assert torch.equal(grids, found[0][2])
+
+
+# Threads
+
+
+def test_results_are_taken_in_order_however_long_parts_take(
+    computing: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With more parts than may wait for their turn, the first of which takes the longest."""
+    monkeypatch.setattr(base, "_AHEAD", 3)
+
+    def part(index: int) -> int:
+        time.sleep(0.05 if index == 0 else 0.0005 * (index % 3))
+        return index
+
+    assert computing.map(part, range(100)) == list(range(100))
+    assert computing.map(part, []) == []
+
+
+def test_a_part_that_fails_ends_the_others(computing: Engine) -> None:
+    done: list[int] = []
+
+    def part(index: int) -> int:
+        if index == 7:
+            raise ValueError("the seventh")
+        time.sleep(0.05 if index == 6 else 0.001)
+        done.append(index)
+        return index
+
+    with pytest.raises(ValueError, match="the seventh"):
+        computing.map(part, range(1000))
+    count = len(done)
+    assert count < 100
+    time.sleep(0.1)
+    assert len(done) == count, "a thread went on"
+    assert computing.map(lambda index: index, range(5)) == list(range(5))
 
 
 # What is read back

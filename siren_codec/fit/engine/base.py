@@ -4,7 +4,7 @@ import math
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -156,7 +156,10 @@ class Engine(ABC):
         if not self._pool:
             turns.work()
             return
-        for future in [self._pool.submit(turns.work) for _ in range(self._threads)]:
+        working = [self._pool.submit(turns.work) for _ in range(self._threads)]
+        # All of them, so that after a failure nobody is left who would still take a result.
+        wait(working)
+        for future in working:
             future.result()
 
 
