@@ -486,12 +486,15 @@ def test_a_part_that_fails_ends_the_others(computing: Engine) -> None:
         done.append(index)
         return index
 
-    with pytest.raises(ValueError, match="the seventh"):
-        computing.map(part, range(1000))
-    count = len(done)
-    assert count < 100
-    time.sleep(0.1)
-    assert len(done) == count, "a thread went on"
+    # Which of two threads is the one that fails is chance.
+    for _ in range(6):
+        done.clear()
+        with pytest.raises(ValueError, match="the seventh"):
+            computing.map(part, range(1000))
+        count = len(done)
+        assert count < 100
+        time.sleep(0.1)
+        assert len(done) == count, "a thread went on"
     assert computing.map(lambda index: index, range(5)) == list(range(5))
 
 
