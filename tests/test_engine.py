@@ -328,10 +328,10 @@ def test_kernels_do_what_torch_does_on_odd_sizes(width: int, height: int, weight
 def test_kernels_do_what_torch_does_on_every_stage(channels: int, level: int) -> None:
     features = (1, 1) + (channels,) * 5
     architecture = Architecture(channels, 2, 32, 3.0, 10.0, features, 24, 16)
-    _assert_alike(Problem.of(architecture, 101, 83, level=level, weighted=True, price=1e-5))
+    _assert_alike(Problem.of(architecture, 67, 53, level=level, weighted=True, price=1e-5))
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(16))
 def test_kernels_do_what_torch_does_for_any_network(seed: int) -> None:
     rng = np.random.default_rng(seed)
     features = tuple(int(n) for n in rng.integers(0, 4, rng.integers(0, 5)))
