@@ -14,7 +14,13 @@ from siren_codec.field.evaluate import Crop, Sampler, Size
 from siren_codec.field.kernel import TAPS
 from siren_codec.limits import Limits
 
-__all__ = ["Architecture", "Field", "Layer", "PriorName", "QuantisedTensor"]
+__all__ = ["BYPASS_SCALE", "Architecture", "Field", "Layer", "PriorName", "QuantisedTensor"]
+
+BYPASS_SCALE = 0.125
+"""What the SIREN's inputs are multiplied by on their way past the hidden layers: latents are larger
+than sines, and with this their weights may have the same quantisation step."""
+_COARSER = 3
+"""So many coarser levels a latent integer is predicted from."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,9 @@ class Architecture:
     `hidden_layers=10, hidden_features=28`. A linear layer to `channels` outputs follows them.
     `features[l]` is the number of latent grids on level l, whose cells are 2**l pixels a side; ()
     is the `coordinate` model. The context network predicts each integer of a grid from
-    `neighbours` of the ones before it, through two hidden layers of `context_features`.
+    `neighbours` of the ones before it and from `context_sources`, through two hidden layers of
+    `context_features`. With grids, the last layer of either network sees, after the hidden
+    features, the network's inputs too (the SIREN's times BYPASS_SCALE): a linear bypass.
     """
 
     channels: int
@@ -51,13 +59,40 @@ class Architecture:
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """The (outputs, inputs) of the SIREN's weight matrices, first layer first."""
         hidden = (self.hidden_features,) * self.hidden_layers
-        sizes = (self.inputs, *hidden, self.channels)
-        return tuple((n_out, n_in) for n_in, n_out in pairwise(sizes))
+        bypass = self.inputs if self.grids else 0
+        last = self.channels, self.hidden_features + bypass
+        return *((n_out, n_in) for n_in, n_out in pairwise((self.inputs, *hidden))), last
 
     @property
     def omegas(self) -> tuple[float, ...]:
         """The frequency of each layer with a sine."""
         return (self.first_omega_0,) + (self.omega_0,) * (self.hidden_layers - 1)
+
+    @property
+    def context_sources(self) -> tuple[tuple[tuple[int, int] | None, ...], ...]:
+        """For each grid, the (grid, octaves) that its integers are predicted from besides itself.
+
+        First, for the next 3 coarser levels, their grid of the same number within its level, or
+        their last one; then the grid before it on its own level. None where there is none. The
+        integer in row i, column j sees that of row i >> octaves, column j >> octaves.
+        """
+        starts = [sum(self.features[:level]) for level in range(len(self.features))]
+        found: list[tuple[tuple[int, int] | None, ...]] = []
+        for level, count in enumerate(self.features):
+            for number in range(count):
+                coarser: list[tuple[int, int] | None] = []
+                for octaves in range(1, _COARSER + 1):
+                    above = level + octaves
+                    others = self.features[above] if above < len(self.features) else 0
+                    place = starts[above] + min(number, others - 1) if others else 0
+                    coarser.append((place, octaves) if others else None)
+                found.append((*coarser, (starts[level] + number - 1, 0) if number else None))
+        return tuple(found)
+
+    @property
+    def context_inputs(self) -> int:
+        """The number of inputs of the context network."""
+        return self.neighbours + _COARSER + 1
 
     @property
     def context_shapes(self) -> tuple[tuple[int, int], ...]:
@@ -68,8 +103,8 @@ class Architecture:
         """
         if not self.grids:
             return ()
-        width = self.context_features
-        return (width, self.neighbours), (width, width), (2, width)
+        width, inputs = self.context_features, self.context_inputs
+        return (width, inputs), (width, width), (2, width + inputs)
 
     @property
     def tensor_shapes(self) -> tuple[tuple[int, ...], ...]:
