@@ -38,14 +38,22 @@ def _grid(rows: int, columns: int, spread: float = 2.0) -> Tensor:
     return torch.randn(rows, columns, generator=generator) * spread
 
 
-def _bits(grid: Tensor, matrices: Sequence[Tensor], index: int, symbols: int = 10**9) -> Tensor:
+def _grids(spread: float = 2.0) -> list[Tensor]:
+    """Return all grids of a picture of 14 x 9 pixels: one on level 0, two on level 2."""
+    return [_grid(9, 14, spread), _grid(3, 4, spread), _grid(3, 4, spread + 1)]
+
+
+def _bits(
+    grids: Sequence[Tensor], matrices: Sequence[Tensor], index: int, symbols: int = 10**9
+) -> Tensor:
     """Return what the fit finds, band by band."""
+    grid = grids[index]
     padded = context.pad(grid)
     parts = [
         context.bits(
             matrices,
             index,
-            context.contexts(padded, start, stop, ARCHITECTURE.neighbours),
+            _inputs(grids, padded, index, start, stop),
             grid[start:stop].reshape(-1),
         )
         for start, stop in context.bands(grid.shape[0], grid.shape[1], symbols)
@@ -53,7 +61,28 @@ def _bits(grid: Tensor, matrices: Sequence[Tensor], index: int, symbols: int = 1
     return torch.stack(parts).sum()
 
 
+def _inputs(grids: Sequence[Tensor], padded: Tensor, index: int, start: int, stop: int) -> Tensor:
+    """Return what the rows of a grid are predicted from."""
+    sources = ARCHITECTURE.context_sources[index]
+    columns = grids[index].shape[1]
+    near = context.contexts(padded, start, stop, ARCHITECTURE.neighbours)
+    return torch.cat([near, context.seen_elsewhere(grids, sources, start, stop, columns)])
+
+
 # Contexts
+
+
+def test_other_grids_are_seen_at_the_same_place() -> None:
+    """The coarser one of the same number, or the last there is, and the one before; else 0."""
+    fine, first, second = _grids()
+    levels = [fine, first, second]
+    found = context.seen_elsewhere(levels, ARCHITECTURE.context_sources[0], 2, 5, 14)
+    assert [plane.any().item() for plane in found] == [False, True, False, False]
+    places = [(row >> 2, column >> 2) for row in range(2, 5) for column in range(14)]
+    assert found[1].tolist() == [first[place].item() for place in places]
+    found = context.seen_elsewhere(levels, ARCHITECTURE.context_sources[2], 0, 3, 4)
+    assert [plane.any().item() for plane in found] == [False, False, False, True]
+    assert torch.equal(found[3].view(3, 4), first)
 
 
 @pytest.mark.parametrize("neighbours", [1, 12, len(NEIGHBOURS)])
@@ -95,19 +124,20 @@ def test_bands_cover_every_row_once(symbols: int) -> None:
 @pytest.mark.parametrize("spread", [0.05, 1, 8, 200])
 @pytest.mark.parametrize("index", range(3))
 def test_bits_are_those_of_the_formula(index: int, spread: float) -> None:
-    grid, matrices = _grid(9, 14, spread), _network(index)
-    expected = float(reference_bits(grid, matrices, index, ARCHITECTURE.neighbours))
+    grids, matrices = _grids(spread), _network(index)
+    expected = float(reference_bits(grids, index, matrices, ARCHITECTURE))
     for symbols in (1, 30, 10**6):
-        assert float(_bits(grid, matrices, index, symbols)) == pytest.approx(expected, rel=1e-4)
+        assert float(_bits(grids, matrices, index, symbols)) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("index", range(3))
 def test_gradients_of_bits_agree_with_finite_differences(index: int) -> None:
     # Small enough that no mass is below its least, where the bits are held.
-    grid = _grid(3, 4, 0.5).double()
+    grids = [grid.double() for grid in _grids(0.5)]
+    grids[index] = grid = grids[index][:3, :4]
     matrices = [matrix.double().requires_grad_() for matrix in _network(index)]
     # By the symbols themselves, with their neighbours as they are, and by the weights.
-    inputs = context.contexts(context.pad(grid), 0, 3, ARCHITECTURE.neighbours)
+    inputs = _inputs(grids, context.pad(grid), index, 0, 3)
     assert torch.autograd.gradcheck(
         lambda symbols, *weights: context.bits(weights, index, inputs, symbols),
         (grid.reshape(-1).requires_grad_(), *matrices),

@@ -66,7 +66,7 @@ class Problem:
         generator = torch.Generator().manual_seed(seed)
         matrices = [
             matrix.detach() + 0.1 * torch.randn(matrix.shape, generator=generator)
-            if index >= len(architecture.shapes)
+            if index >= len(architecture.shapes) - 1
             else matrix.detach()
             for index, matrix in enumerate(
                 start.siren(architecture, seed=seed, device="cpu").matrices
@@ -150,7 +150,7 @@ def _reference(problem: Problem) -> tuple[float, float, list[Tensor]]:
     y = (2 * torch.from_numpy(points.ys) + 1) / points.height - 1
     planes = [x.expand(len(y), -1), y[:, None].expand(-1, len(x))]
     bits, index = torch.zeros((), dtype=torch.float64), 0
-    depth = problem.model.depth
+    depth, every = problem.model.depth, [grid for values in levels for grid in values]
     for level, values in enumerate(levels):
         for grid in values:
             taken = level >= grids.first_level
@@ -158,11 +158,13 @@ def _reference(problem: Problem) -> tuple[float, float, list[Tensor]]:
             across = _spline(points.xs, level, grid.shape[1])
             planes.append(down @ grid @ across.T * taken)
             if taken and grids.price:
-                bits = bits + reference_bits(grid, matrices[depth:], index, architecture.neighbours)
+                bits = bits + reference_bits(every, index, matrices[depth:], architecture)
             index += 1
-    hidden = torch.stack(planes).reshape(len(planes), -1)
+    inputs = hidden = torch.stack(planes).reshape(len(planes), -1)
     for matrix, omega in zip(matrices, architecture.omegas, strict=False):
         hidden = torch.sin(omega * (matrix[:, :-1] @ hidden + matrix[:, -1:]))
+    if every:
+        hidden = torch.cat([hidden, inputs / 8])
     outputs = matrices[depth - 1][:, :-1] @ hidden + matrices[depth - 1][:, -1:]
     assert points.target is not None
     squares = (outputs - points.target.reshape(len(outputs), -1)).square()

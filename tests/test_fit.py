@@ -105,9 +105,9 @@ def _reference_bits(field: Field) -> list[float]:
     network = model.from_field(field, "cpu")
     grids = [torch.tensor(grid) for level in field.latents for grid in level]
     matrices = [matrix.detach() for matrix in network.matrices[network.depth :]]
-    neighbours = field.architecture.neighbours
     return [
-        float(reference_bits(grid, matrices, index, neighbours)) for index, grid in enumerate(grids)
+        float(reference_bits(grids, index, matrices, field.architecture))
+        for index in range(len(grids))
     ]
 
 

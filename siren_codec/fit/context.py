@@ -8,7 +8,10 @@ from torch import Tensor
 
 from siren_codec.stream.latents import MARGIN, NEIGHBOURS
 
-__all__ = ["bands", "bits", "contexts", "pad", "spread"]
+__all__ = ["bands", "bits", "contexts", "pad", "seen_elsewhere", "spread"]
+
+Sources = Sequence[tuple[int, int] | None]
+"""As `Architecture.context_sources` has them."""
 
 _LOG2_SCALES = (-5.0, 4.0)
 _LEAST_PROBABILITY = 2.0**-24
@@ -35,6 +38,23 @@ def contexts(padded: Tensor, start: int, stop: int, neighbours: int) -> Tensor:
     return out.view(neighbours, -1)
 
 
+def seen_elsewhere(
+    grids: Sequence[Tensor], sources: Sources, start: int, stop: int, columns: int
+) -> Tensor:
+    """Return the (sources, symbols) of other grids that rows start..stop - 1 are predicted from.
+
+    They are seen as they are: no gradient goes back to them.
+    """
+    out = grids[0].new_zeros(len(sources), stop - start, columns)
+    for plane, source in zip(out, sources, strict=True):
+        if source is not None:
+            index, octaves = source
+            rows = torch.arange(start, stop, device=out.device) >> octaves
+            places = torch.arange(columns, device=out.device) >> octaves
+            plane.copy_(grids[index].detach()[rows[:, None], places])
+    return out.view(len(sources), -1)
+
+
 def spread(gradient: Tensor, columns: int) -> Tensor:
     """Return the gradient of the padded rows that a band saw, given that of its `contexts`."""
     planes = gradient.view(len(gradient), -1, columns)
@@ -53,15 +73,17 @@ def _windows(padded: Tensor, start: int, stop: int, neighbours: int) -> Iterator
 
 
 def bits(context: Sequence[Tensor], grid: int, inputs: Tensor, symbols: Tensor) -> Tensor:
-    """Return the bits of all `symbols` (symbols,) together, given their (neighbours, symbols).
+    """Return the bits of all `symbols` (symbols,) together, given their (inputs, symbols).
 
-    The context network's first matrix is [weight | a bias for each grid].
+    The context network's first matrix is [weight | a bias for each grid]; its last one sees the
+    hidden features and then the inputs.
     """
-    neighbours = len(inputs)
+    count = len(inputs)
     first, second, last = context
-    bias = first[:, neighbours + grid, None]
-    hidden = torch.relu(torch.addmm(bias, first[:, :neighbours], inputs))
+    bias = first[:, count + grid, None]
+    hidden = torch.relu(torch.addmm(bias, first[:, :count], inputs))
     hidden = torch.relu(torch.addmm(second[:, -1:], second[:, :-1], hidden))
+    hidden = torch.cat([hidden, inputs])
     mean, log2_scale = torch.addmm(last[:, -1:], last[:, :-1], hidden)
     return _LaplaceBits.apply(symbols, mean, log2_scale)  # type: ignore[no-any-return, no-untyped-call]
 

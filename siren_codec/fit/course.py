@@ -17,7 +17,7 @@ class Settings(NamedTuple):
     latent_rate: float = 0.0
     temperature: float = 0.0
     noise: float = 0.0
-    """The shape of the noise on the grids; 0 where they do not move."""
+    """The standard deviation of the noise on the grids; 0 where they do not move."""
 
     def damped(self, factor: float) -> "Settings":
         """Return these with all rates multiplied by a factor."""

@@ -2,7 +2,7 @@
 
 They are rounded softly, s(y) = floor(y) + 1/2 + tanh((y - floor(y) - 1/2) / T) / (2 tanh(1 / 2 T))
 (Agustsson and Theis 2020, arXiv 2006.09952); the loss sees s(s(y) + noise), as in C3 (arXiv
-2312.02753).
+2312.02753), but with Gaussian noise (docs/EXPERIMENTS.md).
 """
 
 import math
@@ -64,30 +64,14 @@ class Latents:
 
 
 class Noise:
-    """Noise on (-1/2, 1/2), from Kumaraswamy's distribution around 0 (C3, arXiv 2312.02753).
-
-    Its density is a b x^(a - 1) (1 - x^a)^(b - 1) on (0, 1), with b such that the mode is 1/2:
-    a = 1 is uniform. Numbers come from a pool, each time from another place in it.
-    """
+    """Normal numbers from a pool, each time from another place in it."""
 
     def __init__(self, *, seed: int, device: str) -> None:
         self.generator = torch.Generator().manual_seed(seed)
-        ranks = torch.randperm(_POOL, generator=self.generator)
-        self._uniform = ((ranks + 0.5) / _POOL).to(device)
+        self.pool = torch.randn(_POOL, generator=self.generator).to(device)
         self._range = torch.arange(_CHUNK, device=device)
-        self.pool = self._uniform - 0.5
         self.places = torch.zeros(0, dtype=torch.int64, device=device)
         """Where in the pool each chunk begins that takes part in a step."""
-        self.now = math.nan
-        """The shape that was chosen last."""
-
-    def shape(self, a: float) -> None:
-        """Choose the distribution; changes of less than 2% are not followed."""
-        if abs(a - self.now) < 0.02 * a:
-            return
-        self.now = a
-        b = (2**a * (a - 1) + 1) / a
-        self.pool.copy_((1 - (1 - self._uniform) ** (1 / b)) ** (1 / a) - 0.5)
 
     def draw(self, count: int) -> None:
         """Draw `count` places in the pool to begin at: see `places`."""

@@ -8,12 +8,21 @@ import torch
 from torch import Tensor
 
 from siren_codec.errors import FitError
-from siren_codec.field import Architecture, Field, Layer, QuantisedTensor
+from siren_codec.field import BYPASS_SCALE, Architecture, Field, Layer, QuantisedTensor
 from siren_codec.field.evaluate import Float64, Sampler, Samples
 from siren_codec.fit.lattice import Lattice
 from siren_codec.stream.prior import SPREAD_OF_ONE, Expected
 
-__all__ = ["Exponents", "Model", "columns_of", "from_field", "quantise", "sampler", "siren"]
+__all__ = [
+    "Exponents",
+    "Model",
+    "columns_of",
+    "from_field",
+    "grown",
+    "quantise",
+    "sampler",
+    "siren",
+]
 
 _LEAST_SCALE = 0.3
 """Of a tensor's differences, in spreads: below it they cost next to nothing."""
@@ -70,9 +79,7 @@ class Model:
         for index, (matrix, old, new) in enumerate(
             zip(self.matrices, before, self._origins, strict=True)
         ):
-            moved = matrix - old
-            if index == 0:
-                moved[:, 2:-1] *= growth
+            moved = (matrix - old) * grown(self.architecture, index, growth).to(old)
             matrix.copy_(new + moved)
 
     @property
@@ -167,11 +174,23 @@ def columns_of(architecture: Architecture) -> list[int]:
     return [n_in for _, n_in in architecture.shapes + architecture.context_shapes]
 
 
+def grown(architecture: Architecture, index: int, growth: float) -> Tensor:
+    """Return (columns,) factors of a matrix: the growth where it meets the grids, else 1."""
+    found = torch.ones((*architecture.shapes, *architecture.context_shapes)[index][1] + 1)
+    if index >= len(architecture.shapes):
+        return found[:1]
+    if index in (0, architecture.hidden_layers):
+        found[-1 - architecture.grids : -1] = growth
+    return found
+
+
 def siren(architecture: Architecture, matrices: Sequence[Tensor], inputs: Tensor) -> Tensor:
     """Return (channels, points) samples in [-1, 1], not clipped, at (inputs, points)."""
     hidden = inputs
     omegas = (*architecture.omegas, None)
     for matrix, omega in zip(matrices, omegas, strict=False):
+        if omega is None and architecture.grids:
+            hidden = torch.cat([hidden, inputs * BYPASS_SCALE])
         scaled = matrix if omega is None else matrix * omega
         hidden = torch.addmm(scaled[:, -1:], scaled[:, :-1], hidden)
         if omega is not None:

@@ -64,15 +64,17 @@ def siren(architecture: Architecture, *, seed: int, device: str) -> Model:
     """Return a SIREN initialised as its paper does (Sitzmann et al. 2020, section 3.2).
 
     Weights are uniform: in +-1/n for the first layer of n inputs, in +-sqrt(6/n)/omega_0 for the
-    others. The paper leaves the biases to torch's default for linear layers, +-1/sqrt(n). The
-    context network, a ReLU one, begins in +-sqrt(6/n) (He et al. 2015, arXiv 1502.01852) without
-    biases, its last layer close to 0: a Laplace of mean 0 and scale 1.
+    others, and 0 for the bypass. The paper leaves the biases to torch's default for linear layers,
+    +-1/sqrt(n). The context network, a ReLU one, begins in +-sqrt(6/n) (He et al. 2015, arXiv
+    1502.01852) without biases, its last layer close to 0: a Laplace of mean 0 and scale 1.
     """
     generator = torch.Generator().manual_seed(seed)
     matrices = []
     for index, (n_out, n_in) in enumerate(architecture.shapes):
         weight_bound = 1 / n_in if index == 0 else math.sqrt(6 / n_in) / architecture.omega_0
         bounds = torch.tensor([weight_bound] * n_in + [1 / math.sqrt(n_in)])
+        if index == architecture.hidden_layers:
+            bounds[architecture.hidden_features : -1] = 0
         uniform = torch.rand(n_out, n_in + 1, generator=generator) * 2 - 1
         matrices.append((uniform * bounds).to(device))
     if architecture.grids:
@@ -85,6 +87,8 @@ def siren(architecture: Architecture, *, seed: int, device: str) -> Model:
         bound = math.sqrt(6 / n_in) * (0.1 if index == 2 else 1)
         matrix = torch.zeros(n_out, width + biases)
         matrix[:, :width] = (torch.rand(n_out, width, generator=generator) * 2 - 1) * bound
+        if index == 2:
+            matrix[:, architecture.context_features : width] = 0
         matrices.append(matrix.to(device))
     return Model(architecture, matrices)
 

@@ -57,7 +57,6 @@ class State:
             "quality": self.quality,
             "price": self.price,
             "prior": self.prior.quality if self.prior else None,
-            "noise": self.noise.now if self.noise else None,
         }
         tensors = {
             "latents": self.latents.flat,
@@ -78,7 +77,6 @@ class State:
         self.optimisers.restore({name: tensor.to(device) for name, tensor in tensors.items()})
         if self.noise:
             self.noise.generator.set_state(tensors["noise"].cpu())
-            self.noise.shape(facts["noise"])
         self.quality, self.price = facts["quality"], facts["price"]
         if self.prior and facts["prior"]:
             self.model.expect(self._name(facts["prior"]))

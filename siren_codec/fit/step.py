@@ -54,7 +54,6 @@ class Step:
     def prepare(self, now: Settings, first_level: int = 0) -> Settings:
         """Draw a step's random numbers, and return its settings as the engine takes them."""
         if self.state.noise and now.noise:
-            self.state.noise.shape(now.noise)
             self.state.noise.draw(len(self.state.latents.chunks(first_level)))
         return self.engine.settings(now)
 

@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from siren_codec.field import Architecture
+from siren_codec.field import BYPASS_SCALE, Architecture
 from siren_codec.field.kernel import spline_taps, unit_coordinates
 from siren_codec.fit import context
 from siren_codec.fit.course import Settings
@@ -30,8 +30,10 @@ from siren_codec.fit.kernels.layout import (
     ContextPlace,
     Layer,
     Level,
+    NetworkPlace,
     Seen,
     SirenPlace,
+    Source,
 )
 from siren_codec.fit.kernels.native import Flat, Library
 from siren_codec.fit.latents import Latents, Noise
@@ -92,7 +94,8 @@ class KernelEngine(Engine):
         def chunk(index: int) -> None:
             part, place = chunks[index], places[index]
             added = pool[place : place + part.stop - part.start]
-            self._kernels["soften"](values[part], added, out[part], slopes[part], temperature, gain)
+            arrays = values[part], added, out[part], slopes[part]
+            self._kernels["soften"](*arrays, temperature, gain, now.noise)
 
         self._over(chunk, len(chunks), sum(part.stop - part.start for part in chunks))
 
@@ -260,6 +263,7 @@ class _Job:
         priced = grids.first_level if grids.price else len(grids.latents.shapes)
         self.banding = engine.banding(grids.latents, priced)
         self._neighbours = _neighbours(architecture.neighbours)
+        self._sources = _sources(architecture, grids.latents)
         self._of_siren, self._siren_size = self.siren.flat(SirenPlace, self.tiling.cells)
         if self.banding.count:
             self._of_context, self._context_size = self.context.flat(ContextPlace, {})
@@ -293,7 +297,7 @@ class _Job:
     def bands(self, index: int, gradient: Floats | None, patch: Flat) -> float:
         """Return the bits of a job's bands; see the kernel."""
         return self._kernels["context_bands"](
-            *(self.banding.jobs[index], self._neighbours, self._grids),
+            *(self.banding.jobs[index], self._neighbours, self._sources, self._grids),
             *(*self._of_context, self._engine.scratch(self._context_size)),
             *(_NO_FLOATS if gradient is None else gradient, patch),
             self._price,
@@ -307,6 +311,22 @@ def _neighbours(count: int) -> Flat:
     return Flat(np.array(NEIGHBOURS[:count], np.int64).reshape(-1, 2))
 
 
+def _sources(architecture: Architecture, latents: Latents) -> Flat:
+    """Return the (grids, sources, 3) that `layout.Source` names."""
+    places = [
+        (start + feature * rows * columns, columns)
+        for start, (features, rows, columns) in zip(latents.starts, latents.shapes, strict=False)
+        for feature in range(features)
+    ]
+    count = architecture.context_inputs - architecture.neighbours
+    found = np.full((architecture.grids, count, len(Source)), -1, np.int64)
+    for row, of_grid in zip(found, architecture.context_sources, strict=True):
+        for place, source in zip(row, of_grid, strict=True):
+            if source is not None:
+                place[:] = *places[source[0]], source[1]
+    return Flat(found)
+
+
 class _Layout:
     """Where kernels find the parts of a network: in its parameters, and in a thread's scratch."""
 
@@ -315,43 +335,83 @@ class _Layout:
         shapes: tuple[tuple[int, int], ...],
         biases: tuple[int, ...],
         omegas: tuple[float, ...],
+        bypass: float | None,
     ) -> None:
-        """Lay out layers of (outputs, inputs), so many biases and a factor of their parameters."""
+        """Lay out layers of (outputs, inputs), so many biases and a factor of their parameters.
+
+        With a `bypass` the last layer's inputs are the hidden features and, times this factor, the
+        network's inputs.
+        """
         self._shapes = shapes
         self._biases = biases
+        self._factors = [
+            np.full(n_in, omega, np.float32)
+            for (_, n_in), omega in zip(shapes, omegas, strict=True)
+        ]
+        self._columns = [np.arange(n_in) for _, n_in in shapes]
         self.omegas = omegas
+        inputs = shapes[0][1] if shapes else 0
+        if bypass is not None:
+            hidden = shapes[-1][1] - inputs
+            self._factors[-1][hidden:] *= np.float32(bypass)
+            self._columns[-1][hidden:] += _padded(hidden) - hidden
         self.table = np.zeros((len(shapes), len(Layer)), np.int64)
         self.size, self._used = 0, _LINE
-        for row, (n_out, n_in), count in zip(self.table, shapes, biases, strict=True):
-            outs, ins = _padded(n_out), _padded(n_in)
+        self._x = 0
+        for index, (row, (n_out, _), count) in enumerate(
+            zip(self.table, shapes, biases, strict=True)
+        ):
+            outs, ins = _padded(n_out), _padded(int(self._columns[index][-1]) + 1)
             row[: Layer.SUMS] = outs, ins, self.size, self.size + outs * ins
             self.size += outs * (ins + count)
             row[Layer.SUMS] = self._take(outs * ins // (OUTS * INS) * LANES)
-            row[Layer.OUT], row[Layer.SLOPE] = (self._take(outs * STRIDE) for _ in range(2))
+            row[Layer.SLOPE] = self._take(outs * STRIDE)
+            row[Layer.OUT] = self._take(outs * STRIDE)
+            if index == max(len(shapes) - 2, 0):
+                self._x = self._take(_padded(inputs) * STRIDE)
 
-    def views(self, parameters: Floats) -> list[tuple[Floats, Floats]]:
-        """Return each layer's (outputs, inputs) weight and (biases, outputs) biases."""
-        found = []
-        for row, (n_out, n_in), count in zip(
+    def views(self, parameters: Floats) -> Iterator[tuple[Floats, Floats]]:
+        """Yield each layer's weight, its rows and columns made up, and (biases, outputs) biases."""
+        for row, (n_out, _), count in zip(
             self.table.tolist(), self._shapes, self._biases, strict=True
         ):
             outs, ins, weight, bias = row[: Layer.SUMS]
-            found.append(
-                (
-                    parameters[weight : weight + outs * ins].reshape(outs, ins)[:n_out, :n_in],
-                    parameters[bias : bias + outs * count].reshape(count, outs)[:, :n_out],
-                )
+            yield (
+                parameters[weight : weight + outs * ins].reshape(outs, ins)[:n_out],
+                parameters[bias : bias + outs * count].reshape(count, outs)[:, :n_out],
             )
-        return found
+
+    def pack(self, matrices: Sequence[Floats]) -> Floats:
+        """Return the parameters of matrices [weight | biases]."""
+        parameters = np.zeros(self.size, np.float32)
+        for matrix, (weight, bias), columns, factors, omega in zip(
+            *(matrices, self.views(parameters), self._columns, self._factors, self.omegas),
+            strict=True,
+        ):
+            weight[:, columns] = matrix[:, : len(columns)] * factors
+            np.multiply(matrix[:, len(columns) :].T, np.float32(omega), out=bias)
+        return parameters
+
+    def unpack(self, gradient: Floats) -> list[Floats]:
+        """Return the gradients by matrices, given that by the parameters."""
+        return [
+            np.concatenate([weight[:, columns] * factors, bias.T * np.float32(omega)], axis=1)
+            for (weight, bias), columns, factors, omega in zip(
+                self.views(gradient), self._columns, self._factors, self.omegas, strict=True
+            )
+        ]
 
     def places(self, things: Iterable[IntEnum], sizes: Mapping[IntEnum, int]) -> tuple[Table, int]:
-        """Return where other things lie in a scratch, and its size; rows if not said else."""
+        """Return where the network's and other things lie in a scratch, and its size.
+
+        A thing is a row if its size is not said.
+        """
         widest = int(self.table[:, : Layer.WEIGHT].max(initial=0))
-        usual = {"X": int(self.table[0, Layer.INPUTS]), "EVEN": widest, "ODD": widest}
-        places, at = [], self._used
-        for thing in things:
+        places, at = [self._x], self._used
+        for size in [widest * STRIDE] * (len(NetworkPlace) - 1) + [
+            sizes.get(thing, STRIDE) for thing in things
+        ]:
             places.append(at)
-            size = sizes.get(thing, usual.get(thing.name, 1) * STRIDE)
             at += -(-size // _LINE) * _LINE
         return np.array(places, np.int64), at
 
@@ -368,27 +428,24 @@ class _Network:
     """A network as kernels see it: flat parameters and their layout."""
 
     def __init__(self, matrices: Sequence[Floats], layout: _Layout) -> None:
-        """Pack matrices [weight | biases], scaled by each layer's factor."""
+        """Pack matrices [weight | biases]."""
         self.layout = layout
-        self.parameters = np.zeros(layout.size, np.float32)
-        views = layout.views(self.parameters)
-        for matrix, omega, (weight, bias) in zip(matrices, layout.omegas, views, strict=True):
-            n_in = weight.shape[1]
-            np.multiply(matrix[:, :n_in], np.float32(omega), out=weight)
-            np.multiply(matrix[:, n_in:].T, np.float32(omega), out=bias)
+        self.parameters = layout.pack(matrices)
 
     @classmethod
     def of_siren(cls, architecture: Architecture, matrices: Sequence[Floats]) -> "_Network":
         """Pack a SIREN."""
-        shapes = architecture.shapes
-        return cls(matrices, _laid_out(shapes, (1,) * len(shapes), (*architecture.omegas, 1.0)))
+        shapes, omegas = architecture.shapes, (*architecture.omegas, 1.0)
+        bypass = BYPASS_SCALE if architecture.grids else None
+        return cls(matrices, _laid_out(shapes, (1,) * len(shapes), omegas, bypass))
 
     @classmethod
     def of_context(cls, architecture: Architecture, matrices: Sequence[Floats]) -> "_Network":
         """Pack a context network; without grids there is none."""
         shapes = architecture.context_shapes
         biases = (architecture.grids, 1, 1)[: len(shapes)]
-        return cls(matrices, _laid_out(shapes, biases, (1.0,) * len(shapes)))
+        bypass = 1.0 if shapes else None
+        return cls(matrices, _laid_out(shapes, biases, (1.0,) * len(shapes), bypass))
 
     def flat(
         self, things: Iterable[IntEnum], sizes: Mapping[IntEnum, int]
@@ -411,10 +468,8 @@ class _Network:
             total = rows.sum(axis=0, dtype=np.float64).astype(np.float32)
             if not math.isfinite(float(np.dot(total, total)) + float(self.parameters.sum())):
                 return False
-        views = self.layout.views(total)
-        for matrix, omega, (weight, bias) in zip(matrices, self.layout.omegas, views, strict=True):
-            joined = np.concatenate([weight, bias.T], axis=1) * np.float32(omega)
-            matrix.grad = torch.from_numpy(joined)
+        for matrix, found in zip(matrices, self.layout.unpack(total), strict=True):
+            matrix.grad = torch.from_numpy(found)
         return True
 
 

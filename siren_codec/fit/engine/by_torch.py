@@ -79,7 +79,7 @@ class TorchEngine(Engine):
         @torch.no_grad()
         def chunk(index: int) -> None:
             part = chunks[index]
-            added = noise.take(index, part.stop - part.start)
+            added = noise.take(index, part.stop - part.start) * now.noise
             once, slope_once = soft_round(latents.flat[part], now.temperature)
             twice, slope_twice = soft_round(once.add_(added), now.temperature)
             soft[part] = twice
@@ -141,8 +141,12 @@ class TorchEngine(Engine):
             leaves = [leaf.requires_grad_(moving) for leaf in found]
             loss = context.bits(of_context, item.index, *leaves) * grids.price
             own, rest = _differentiate(loss, of_context, leaves)
+            if not moving:
+                return loss.detach(), own, []
+            by_contexts, by_symbols = rest
+            by_contexts = by_contexts[: model.architecture.neighbours]
             columns = levels[item.level].shape[2]
-            return loss.detach(), own, _band_patches(item, columns, *rest) if moving else []
+            return loss.detach(), own, _band_patches(item, columns, by_contexts, by_symbols)
 
         for level in (targets or [])[grids.first_level :]:
             level.zero_()
@@ -256,10 +260,13 @@ def _padded(grids: Grids, levels: Sequence[Tensor]) -> list[list[Tensor]]:
 def _band_inputs(
     model: Model, levels: Sequence[Tensor], padded: list[list[Tensor]], band: _Band
 ) -> tuple[Tensor, Tensor]:
-    """Return a band's (neighbours, symbols) contexts and its (symbols,) symbols."""
-    inputs = context.contexts(
-        padded[band.level][band.feature], band.start, band.stop, model.architecture.neighbours
-    )
+    """Return a band's (inputs, symbols) contexts and its (symbols,) symbols."""
+    architecture, rows = model.architecture, (band.start, band.stop)
+    near = context.contexts(padded[band.level][band.feature], *rows, architecture.neighbours)
+    flat = [grid for values in levels for grid in values]
+    sources = architecture.context_sources[band.index]
+    far = context.seen_elsewhere(flat, sources, *rows, levels[band.level].shape[2])
+    inputs = torch.cat([near, far])
     symbols = levels[band.level][band.feature, band.start : band.stop]
     return inputs, symbols.detach().reshape(-1)
 

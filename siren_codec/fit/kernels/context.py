@@ -6,22 +6,24 @@ import numpy as np
 
 from siren_codec.fit.kernels.compiler import entry, inner, summing
 from siren_codec.fit.kernels.elementary import exp2, log2
-from siren_codec.fit.kernels.layout import BLOCK, PANEL, STRIDE, Band, ContextPlace, Layer
-from siren_codec.fit.kernels.network import (
-    add_up,
-    affine,
-    back,
-    begin,
-    clear,
-    gradients,
+from siren_codec.fit.kernels.layout import (
+    BLOCK,
+    PANEL,
+    STRIDE,
+    Band,
+    ContextPlace,
+    Layer,
+    NetworkPlace,
 )
+from siren_codec.fit.kernels.network import add_up, begin, clear, forward
+from siren_codec.fit.kernels.network import backward as backward_through
 
 __all__ = ["context_bands"]
 
 # numba takes an enumeration's members for objects.
-OUTPUTS, BIAS, OUT = map(int, (Layer.OUTPUTS, Layer.BIAS, Layer.OUT))
+OUTPUTS, BIAS, OUT = int(Layer.OUTPUTS), int(Layer.BIAS), int(Layer.OUT)
 GRID, START, COLUMNS, TOP, FIRST, STOP, PATCH = map(int, Band)
-_X, _EVEN, _ODD, _SYMBOLS = map(int, ContextPlace)
+_X, _SYMBOLS = int(NetworkPlace.X), int(ContextPlace.SYMBOLS)
 
 _0 = np.float32(0)
 _1 = np.float32(1)
@@ -37,6 +39,7 @@ _LN2 = np.float32(np.log(2))
 def context_bands(
     bands: Any,
     neighbours: Any,
+    sources: Any,
     grids: Any,
     parameters: Any,
     table: Any,
@@ -49,9 +52,10 @@ def context_bands(
 ) -> float:
     """Return the bits of bands, rows of grids, whose columns say what their names say.
 
-    `neighbours` are (row, column) offsets. If `backward`, the gradients of `price` times the bits
-    are written to `gradient`, by the `parameters`, and to `patch`, by the rows that bands see. The
-    first layer has a bias for each grid, one after the other.
+    `neighbours` are (row, column) offsets, `sources` (grids, sources, 3) say which other grids are
+    seen, as `Source` says; no gradient goes to these. If `backward`, the gradients of `price` times
+    the bits are written to `gradient`, by the `parameters`, and to `patch`, by the rows that bands
+    see. The first layer has a bias for each grid, one after the other.
     """
     last = table.shape[0] - 1
     begin(table, places[_X], scratch)
@@ -68,16 +72,11 @@ def context_bands(
         for first in range(band[FIRST] * columns, band[STOP] * columns, BLOCK):
             used = min(BLOCK, band[STOP] * columns - first)
             points = -(-used // PANEL) * PANEL
-            _contexts(grids, band, neighbours, first, used, points, places[_X], scratch)
             x = places[_X]
-            for layer in range(last):
-                bias = table[layer, BIAS] if layer else first_bias
-                affine(parameters, table, layer, bias, scratch, x, points)
-                x = table[layer, OUT]
-                for o in range(table[layer, OUTPUTS]):
-                    _rectify(scratch[x + o * STRIDE : x + o * STRIDE + points])
-            bias = table[last, BIAS] if last else first_bias
-            affine(parameters, table, last, bias, scratch, x, points)
+            _contexts(grids, band, neighbours, first, used, points, x, scratch)
+            x += len(neighbours) * STRIDE
+            _elsewhere(grids, columns, sources[band[GRID]], first, used, points, x, scratch)
+            forward(parameters, table, first_bias, scratch, places, points, False)
             place = band[START] + first
             out = table[last, OUT]
             total += _laplace(
@@ -91,18 +90,9 @@ def context_bands(
                 continue
             for o in range(2):
                 scratch[out + o * STRIDE + used : out + o * STRIDE + points] = _0
-            slope_of = out
-            for layer in range(last, -1, -1):
-                x = table[layer - 1, OUT] if layer else places[_X]
-                bias = table[layer, BIAS] if layer else first_bias
-                gradients(table, layer, scratch, slope_of, x, points, gradient[bias:])
-                out = places[_EVEN] if layer % 2 else places[_ODD]
-                back(parameters, table, layer, scratch, slope_of, out, points)
-                slope_of = out
-                if layer:
-                    for o in range(table[layer - 1, OUTPUTS]):
-                        y, active = out + o * STRIDE, table[layer - 1, OUT] + o * STRIDE
-                        _mask(scratch[y : y + points], scratch[active : active + points])
+            slope_of = backward_through(
+                parameters, table, first_bias, scratch, places, points, False, gradient
+            )
             _contexts_back(band, neighbours, first, used, slope_of, places, scratch, patch)
     if backward:
         for layer in range(last + 1):
@@ -137,6 +127,34 @@ def _contexts(
             out[skip + p] = piece[p]
         out[used:] = _0
         _cut(out, first, used, columns, across)
+
+
+@inner
+def _elsewhere(
+    grids: Any,
+    columns: int,
+    sources: Any,
+    first: int,
+    used: int,
+    points: int,
+    x: int,
+    scratch: Any,
+) -> None:
+    """Set what a block of symbols, from number `first` on, sees of other grids: 0 where none."""
+    for k in range(len(sources)):
+        out = scratch[x + k * STRIDE : x + k * STRIDE + points]
+        start, width, octaves = sources[k]
+        if start < 0:
+            out[:] = _0
+            continue
+        row, column, p = first // columns, first % columns, 0
+        while p < used:
+            count = min(columns - column, used - p)
+            base = start + (row >> octaves) * width
+            for q in range(count):
+                out[p + q] = grids[base + ((column + q) >> octaves)]
+            row, column, p = row + 1, 0, p + count
+        out[used:] = _0
 
 
 @inner
@@ -176,19 +194,6 @@ def _cut(values: Any, first: int, used: int, columns: int, across: int) -> None:
         for p in range(max(0, row + begin), min(used, row + begin + outside)):
             values[p] = _0
         row += columns
-
-
-@inner
-def _rectify(values: Any) -> None:
-    for p in range(len(values)):
-        # The larger of v and 0, in a form that becomes vectors, and that a NaN survives.
-        values[p] = _HALF * (values[p] + abs(values[p]))
-
-
-@inner
-def _mask(values: Any, active: Any) -> None:
-    for p in range(len(values)):
-        values[p] = values[p] if active[p] > _0 else _0
 
 
 @summing

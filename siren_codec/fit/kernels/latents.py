@@ -14,13 +14,18 @@ _1 = np.float32(1)
 
 
 @entry
-def soften(values: Any, noise: Any, soft: Any, slope: Any, temperature: Any, gain: Any) -> None:
-    """Round values softly, add noise, round again; set the derivative too (`fit.latents`)."""
+def soften(
+    values: Any, noise: Any, soft: Any, slope: Any, temperature: Any, gain: Any, deviation: Any
+) -> None:
+    """Round values softly, add noise, round again; set the derivative too (`fit.latents`).
+
+    `noise` is standard normal, and is multiplied by its `deviation`.
+    """
     per_temperature = _1 / temperature
     steepness = gain * per_temperature
     for i in range(len(values)):
         once, first = _soft_round(values[i], per_temperature, gain, steepness)
-        twice, second = _soft_round(once + noise[i], per_temperature, gain, steepness)
+        twice, second = _soft_round(once + deviation * noise[i], per_temperature, gain, steepness)
         soft[i] = twice
         slope[i] = first * second
 

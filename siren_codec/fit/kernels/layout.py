@@ -25,8 +25,10 @@ __all__ = [
     "ContextPlace",
     "Layer",
     "Level",
+    "NetworkPlace",
     "Seen",
     "SirenPlace",
+    "Source",
     "features",
 ]
 
@@ -110,26 +112,43 @@ class Band(IntEnum):
     PATCH = 6
 
 
-class SirenPlace(IntEnum):
-    """What else lies in the scratch of a tile: inputs, gradients of layers in turn, samples and
-    their weights; of all grids that it sees the cells beside a strip, and their gradients; a row
-    of cells.
+class NetworkPlace(IntEnum):
+    """What else a network has in the scratch: its inputs, and the gradients of layers' inputs: of
+    the last one, and of the others in turn.
+
+    With a bypass the network's inputs follow the outputs of the last hidden layer, so that both
+    together are the inputs of the last one.
     """
 
     X = 0
-    EVEN = 1
-    ODD = 2
-    TARGET = 3
-    VISIBLE = 4
-    NARROW = 5
-    SLOPES = 6
-    LINE = 7
+    LAST = 1
+    EVEN = 2
+    ODD = 3
+
+
+class SirenPlace(IntEnum):
+    """What lies in the scratch of a tile after that: samples and their weights; of all grids that
+    it sees the cells beside a strip, and their gradients; a row of cells.
+    """
+
+    TARGET = 4
+    VISIBLE = 5
+    NARROW = 6
+    SLOPES = 7
+    LINE = 8
 
 
 class ContextPlace(IntEnum):
-    """The same of bands: contexts, gradients of layers in turn, gradients of symbols."""
+    """The same of bands: gradients of symbols."""
 
-    X = 0
-    EVEN = 1
-    ODD = 2
-    SYMBOLS = 3
+    SYMBOLS = 4
+
+
+class Source(IntEnum):
+    """Of another grid that a grid's symbols are predicted from: place in the flat latents, or -1
+    for none, columns, and how many octaves coarser it is.
+    """
+
+    START = 0
+    COLUMNS = 1
+    OCTAVES = 2

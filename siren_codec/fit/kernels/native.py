@@ -23,10 +23,13 @@ SIGNATURES = {
         "float32[::1], float32[::1], float32, boolean, boolean)"
     ),
     "context_bands": (
-        "float64(int64[:,::1], int64[:,::1], float32[::1], float32[::1], int64[:,::1], int64[::1],"
+        "float64(int64[:,::1], int64[:,::1], int64[:,:,::1], float32[::1], float32[::1],"
+        "int64[:,::1], int64[::1],"
         "float32[::1], float32[::1], float32[::1], float32, boolean)"
     ),
-    "soften": "void(float32[::1], float32[::1], float32[::1], float32[::1], float32, float32)",
+    "soften": (
+        "void(float32[::1], float32[::1], float32[::1], float32[::1], float32, float32, float32)"
+    ),
     "adam": (
         "void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1],"
         "float32, float32, float32, float32)"

@@ -6,7 +6,6 @@ import numpy as np
 
 from siren_codec.fit.kernels.blocks import blend, spread
 from siren_codec.fit.kernels.compiler import entry, inner, summing
-from siren_codec.fit.kernels.elementary import sine_and_cosine
 from siren_codec.fit.kernels.layout import (
     BLOCK,
     LANES,
@@ -16,25 +15,21 @@ from siren_codec.fit.kernels.layout import (
     TAPS,
     Layer,
     Level,
+    NetworkPlace,
     Seen,
     SirenPlace,
 )
-from siren_codec.fit.kernels.network import (
-    add_up,
-    affine,
-    back,
-    begin,
-    clear,
-    gradients,
-)
+from siren_codec.fit.kernels.network import add_up, begin, clear, forward
+from siren_codec.fit.kernels.network import backward as backward_through
 
 __all__ = ["siren_tile"]
 
 # numba takes an enumeration's members for objects.
-OUTPUTS, BIAS, OUT, SLOPE = map(int, (Layer.OUTPUTS, Layer.BIAS, Layer.OUT, Layer.SLOPE))
+BIAS, OUT = int(Layer.BIAS), int(Layer.OUT)
 START, FEATURES, ROWS, COLUMNS, INPUT = map(int, Level)
 LOW_ROW, HIGH_ROW, LOW_COLUMN, HIGH_COLUMN, PATCH, CELLS = map(int, Seen)
-_X, _EVEN, _ODD, _TARGET, _VISIBLE, _NARROW, _SLOPES, _LINE = map(int, SirenPlace)
+_X = int(NetworkPlace.X)
+_TARGET, _VISIBLE, _NARROW, _SLOPES, _LINE = map(int, SirenPlace)
 
 _0 = np.float32(0)
 _1 = np.float32(1)
@@ -99,34 +94,17 @@ def siren_tile(
                 *(levels, seen, column_taps, column_weights, column, columns, rows, width),
                 *(points, places, scratch),
             )
-            x = places[_X]
-            for layer in range(last):
-                affine(parameters, table, layer, table[layer, BIAS], scratch, x, points)
-                x = table[layer, OUT]
-                for o in range(table[layer, OUTPUTS]):
-                    y, slope = x + o * STRIDE, table[layer, SLOPE] + o * STRIDE
-                    _sines(scratch[y : y + points], scratch[slope : slope + points])
-            affine(parameters, table, last, table[last, BIAS], scratch, x, points)
+            first_bias, out = table[0, BIAS], table[last, OUT]
+            forward(parameters, table, first_bias, scratch, places, points, True)
             total += _errors(
-                *(target, visible, first, rows, column, columns, points, table[last, OUT]),
+                *(target, visible, first, rows, column, columns, points, out),
                 *(places, scratch, _2 * scale, clip),
             )
             if not backward:
                 continue
-            slope_of = table[last, OUT]
-            for layer in range(last, -1, -1):
-                x = table[layer - 1, OUT] if layer else places[_X]
-                bias = table[layer, BIAS]
-                gradients(table, layer, scratch, slope_of, x, points, gradient[bias:])
-                if layer == 0 and len(levels) == 0:
-                    break
-                out = places[_EVEN] if layer % 2 else places[_ODD]
-                back(parameters, table, layer, scratch, slope_of, out, points)
-                slope_of = out
-                if layer:
-                    for o in range(table[layer - 1, OUTPUTS]):
-                        y, slope = out + o * STRIDE, table[layer - 1, SLOPE] + o * STRIDE
-                        _multiply(scratch[y : y + points], scratch[slope : slope + points])
+            slope_of = backward_through(
+                parameters, table, first_bias, scratch, places, points, True, gradient
+            )
             _sample_back(
                 *(levels, seen, column_taps, column_weights, column, columns, rows, width),
                 *(slope_of, places, scratch),
@@ -359,20 +337,6 @@ def _squares(outputs: Any, wanted: Any, weight: Any, twice: Any) -> Any:
         total += off * of_weight
         outputs[p] = twice * of_weight
     return total
-
-
-@inner
-def _sines(values: Any, slopes: Any) -> None:
-    for p in range(len(values)):
-        sine, cosine = sine_and_cosine(values[p])
-        values[p] = sine
-        slopes[p] = cosine
-
-
-@inner
-def _multiply(values: Any, factors: Any) -> None:
-    for p in range(len(values)):
-        values[p] *= factors[p]
 
 
 @inner
