@@ -31,6 +31,8 @@ Tensors = list[npt.NDArray[np.float64]]
 
 _COORDINATE_STEPS = 80
 _GRID_STEPS = 80
+_CROP = (256, 192)
+"""Of fits of the grid model."""
 _SHRINKAGE = 3.0
 """A weight's spread counts as so many fits that are like the whole tensor."""
 
@@ -104,21 +106,22 @@ def reptile(
     id_: int,
     networks: Callable[[int], Matrices],
     seconds: float,
+    before: float,
     workers: Any,
 ) -> Iterator[tuple[float, list[Moved]]]:
-    """Yield how much of the time is over, and what the fits of a round moved.
+    """Yield how much of the time is over, from `before` on, and what the fits of a round moved.
 
     Reptile (Nichol et al. 2018, arXiv 1803.02999): fit a few pictures, a short while each, all
     beginning with the shared `networks` of a quality; the caller then moves these towards what the
     fits found.
     """
-    generator = random.Random(0)
-    began, done = time.monotonic(), 0.0
+    generator = random.Random(f"{before}")
+    began, done = time.monotonic(), before
     while done < 1:
         tasks = []
         for _ in range(available_cores()):
             quality = generator.randint(5, 80) if architecture.grids else 50
-            size = (384, 256) if architecture.grids else (768, 512)
+            size = _CROP if architecture.grids else (768, 512)
             tasks.append(
                 Task(
                     draw(paths, generator, size),
@@ -130,7 +133,7 @@ def reptile(
                 )
             )
         found = [moved for moved in workers.map(fit_one, tasks) if moved]
-        done = (time.monotonic() - began) / seconds
+        done = before + (time.monotonic() - began) / seconds
         yield done, found
 
 

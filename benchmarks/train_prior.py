@@ -1,19 +1,20 @@
 """Learn a prior and its analysis network over many pictures, and put them into the package.
 
-    python -m benchmarks.train_prior IMAGES... [--model coordinate]
+    python -m benchmarks.train_prior IMAGES... [--held-out NAMES] [--model coordinate]
 
 The `grid` prior is learned in two phases. Jointly: its networks at each knot, and an analysis
 network that gives the grids in one pass, by the fit's own objective on random crops at random
-qualities; the last part with hard rounding. Then short fits of crops begin with it, and how far
-they take the weights gives the spreads. The `coordinate` prior is learned by such short fits alone,
-which move it (Reptile). Every ninth picture is held out.
+qualities; the last part with hard rounding. Then by short fits of crops, which begin with it and
+move it (Reptile): it becomes a better place to begin, and how far the last ones take the weights
+gives the spreads. The `coordinate` prior is learned by such short fits alone. A run that was broken
+off goes on from its checkpoint.
 """
 
 import math
 import os
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from siren_codec.fit.analysis import path_of as analysis_path_of
 from siren_codec.fit.course import Settings
 from siren_codec.fit.engine import Engine, Grids, engine
 from siren_codec.fit.latents import Latents, Noise
-from siren_codec.fit.model import Model, columns_of
+from siren_codec.fit.model import Model, columns_of, grown
 from siren_codec.fit.optimiser import SOAP, Adam
 from siren_codec.fit.rate import quality_lambda, to_signed, to_unit
 from siren_codec.fit.samples import averaged, samples_of
@@ -52,10 +53,14 @@ BETAS = (0.9, 0.99)
 SIREN_EXPONENT = -20
 CONTEXT_EXPONENT = -10
 """The steps to which the prior's weights are rounded."""
-SPREAD_FITS = 32
+SPREAD_FITS = 64
 """So many fits, the last ones, give the spreads."""
-HELD_OUT = 9
-"""Every so many pictures one is held out."""
+SHARES = {"grid": (0.25, 0.02), "coordinate": (0.5, 0.05)}
+"""Of the way that a round of fits went, at first and at the end of the time."""
+TEMPERATURE, NOISE = (0.3, 0.1), (0.22, 0.15)
+"""While grids are rounded softly, at first and at the end."""
+HARD = 0.85
+"""From this part of the time on grids are rounded hard."""
 
 
 class Learned:
@@ -85,16 +90,16 @@ class Learned:
         eye = torch.eye(self.knots[0].shape[1])
         return between(eye, quality) if len(eye) > 1 else eye[0]
 
-    def growth(self, quality: float) -> Tensor:
-        """Return the factor of each column of the SIREN's first matrix."""
-        grown = torch.ones(self.knots[0].shape[2])
-        grown[2:-1] = 2 ** ((50 - quality) / 16)
-        return grown
+    def growth(self, index: int, quality: float) -> Tensor:
+        """Return the factor of each column of a matrix at a quality."""
+        return grown(self.architecture, index, prior.growth(50, round(quality)))
 
     def networks(self, quality: float) -> list[Tensor]:
         """Return the matrices of a quality."""
-        found = [torch.einsum("okc,k->oc", knots, self.shares(quality)) for knots in self.knots]
-        return [found[0] * self.growth(quality), *found[1:]]
+        return [
+            torch.einsum("okc,k->oc", knots, self.shares(quality)) * self.growth(index, quality)
+            for index, knots in enumerate(self.knots)
+        ]
 
     @torch.no_grad()
     def move(self, fits: Sequence[Moved], share: float) -> None:
@@ -102,9 +107,7 @@ class Learned:
         for moved in fits:
             shares = self.shares(moved.quality)[:, None]
             for index, (knots, matrix) in enumerate(zip(self.knots, moved.matrices, strict=True)):
-                way = torch.tensor(matrix)
-                if index == 0:
-                    way /= self.growth(moved.quality)
+                way = torch.tensor(matrix) / self.growth(index, moved.quality)
                 knots += share / len(fits) * shares * way[:, None]
 
     def latents(self, colours: Tensor, quality: float) -> list[Tensor]:
@@ -120,18 +123,6 @@ class Learned:
         """Return all parameters as arrays."""
         found = {f"knots{i}": knots.detach().numpy() for i, knots in enumerate(self.knots)}
         return found | {n: t.detach().numpy() for n, t in self.analysis.parameters.items()}
-
-    @torch.no_grad()
-    def coarsen(self, factor: float) -> None:
-        """Multiply the quantisation steps of the levels from 2 on."""
-        features = self.architecture.features
-        factors = [factor if level > 1 else 1.0 for level in range(len(features))]
-        of_grids = [f for f, count in zip(factors, features, strict=True) for _ in range(count)]
-        self.knots[0][:, :, 2:-1] *= torch.tensor(of_grids)
-        self.analysis.parameters["scale"] -= torch.tensor(of_grids).log2()
-        for level, one in enumerate(factors):
-            for name in (f"head{level}", f"head{level}.bias"):
-                self.analysis.parameters[name] /= one
 
     @torch.no_grad()
     def restore(self, state: dict[str, Any]) -> None:
@@ -202,9 +193,7 @@ class Task:
         self.computing = computing
         self.noise = Noise(seed=seed, device="cpu")
 
-    def __call__(
-        self, samples: Tensor, quality: float, temperature: float, shape: float, weigh: Any
-    ) -> float:
+    def __call__(self, samples: Tensor, quality: float, now: Settings, weigh: Any) -> float:
         """Add a picture's gradients; return J.
 
         A temperature of 0 is hard rounding, straight through; `weigh` maps J to the weight.
@@ -218,11 +207,11 @@ class Task:
             pixels=samples[0].numel(),
             betas=BETAS,
             lambda_=quality_lambda(quality),
-            noise=self.noise if temperature else None,
+            noise=self.noise if now.temperature else None,
         )
         step = Step(state, self.computing)
         lattice = averaged(samples, 0, levels=len(real))
-        loss = step.loss(step.gradients(lattice, Settings(temperature=temperature, noise=shape)))
+        loss = step.loss(step.gradients(lattice, now))
         if math.isfinite(loss.objective):
             weight = to_unit(1000) * weigh(loss.j)
             found = [step.latent_gradient(), *(m.grad for m in state.model.matrices)]
@@ -276,37 +265,33 @@ def learn(
     rank: int,
     ranks: int,
     paths: list[Path],
+    held_out: list[Path],
     seconds: float,
-    out: Path,
+    checkpoint: Path,
     seed: int,
     meeting: str,
-    first: Path | None = None,
 ) -> None:
-    """Learn with `ranks` processes, each with its own crops, in step."""
+    """Learn jointly with `ranks` processes, each with its own crops, in step."""
     os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[rank]})
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=ranks)
     learned = Learned(_network("grid"), seed)
-    if first:
-        with np.load(first, allow_pickle=False) as file:
-            learned.restore(dict(file))
-    held_out, kept = paths[::HELD_OUT], [p for i, p in enumerate(paths) if i % HELD_OUT]
-    generator = random.Random(f"{seed} {rank}")
-    stream = crops(kept, generator)
     optimisers = Optimisers(learned)
-    began, done, average = time.monotonic(), 0.0, 2.0
+    before, average = resumed(checkpoint, learned, optimisers)
+    generator = random.Random(f"{seed} {rank} {optimisers.count}")
+    stream = crops(paths, generator)
+    began, done = time.monotonic(), before
     recent: list[float] = []
-    next_report = 0.0
+    next_report = before
     with engine("cpu") as computing:
-        task = Task(learned, computing, seed + rank)
+        task = Task(learned, computing, seed + rank + optimisers.count)
         while done < 1:
-            quality = generator.uniform(2, 85)
-            temperature = 0.3 - 0.2 * done / 0.85 if done < 0.85 else 0.0
+            quality = generator.randint(2, 85)
             for tensor in learned.tensors():
                 tensor.grad = None
-            j = task(next(stream), quality, temperature, 2 - 0.6 * done, _weight(quality, average))
-            share, usual = (time.monotonic() - began) / seconds, j / _usual(quality)
+            j = task(next(stream), quality, _softness(done), _weight(quality, average))
+            share, usual = before + (time.monotonic() - began) / seconds, j / _usual(quality)
             gradients, done, mean = shared(learned, share, usual, average, ranks)
             average += 0.01 * (mean - average)
             optimisers.step(gradients, done)
@@ -316,8 +301,42 @@ def learn(
                 scores = " ".join(f"{score:.3f}" for score in assess(learned, held_out, computing))
                 train = f"train {np.mean(recent):.3f}, held out {scores}"
                 click.echo(f"{share:.1%} {optimisers.count} steps, {train}")
-                np.savez(out, **learned.state())  # type: ignore[arg-type]
+                save(checkpoint, learned, optimisers, (done, average))
                 recent = []
+
+
+def save(
+    checkpoint: Path, learned: Learned, optimisers: "Optimisers", place: tuple[float, float]
+) -> None:
+    """Write what is learned, the moments, and (done, the average J); whole or not at all."""
+    arrays = learned.state() | {n: t.numpy() for n, t in optimisers.state().items()}
+    part = checkpoint.with_suffix(".part.npz")
+    np.savez(part, **arrays, place=np.array([*place, optimisers.count]))
+    part.replace(checkpoint)
+
+
+def resumed(checkpoint: Path, learned: Learned, optimisers: "Optimisers") -> tuple[float, float]:
+    """Take back what `save` wrote, if anything, and return its place."""
+    if not checkpoint.exists():
+        return 0.0, 2.0
+    with np.load(checkpoint, allow_pickle=False) as file:
+        arrays = dict(file)
+    learned.restore(arrays)
+    done, average, count = arrays.pop("place").tolist()
+    optimisers.restore({name: torch.from_numpy(array) for name, array in arrays.items()})
+    optimisers.count = int(count)
+    return done, average
+
+
+def _softness(done: float) -> Settings:
+    """Return how grids are rounded at a time: a temperature of 0 is hard."""
+    if done >= HARD:
+        return Settings()
+    share = done / HARD
+    return Settings(
+        temperature=TEMPERATURE[0] + (TEMPERATURE[1] - TEMPERATURE[0]) * share,
+        noise=NOISE[0] + (NOISE[1] - NOISE[0]) * share,
+    )
 
 
 def shared(
@@ -353,6 +372,20 @@ class Optimisers:
         self.analysis = Adam(list(learned.analysis.parameters.values()), betas=BETAS)
         self.count = 0
 
+    def _parts(self) -> dict[str, SOAP | Adam]:
+        return {"siren": self.siren, "context": self.context, "analysis": self.analysis}
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what all of them remember."""
+        parts = self._parts().items()
+        return {f"{n}/{k}": t for n, part in parts for k, t in part.state().items()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` returned."""
+        for name, part in self._parts().items():
+            own = {k.removeprefix(f"{name}/"): t for k, t in state.items() if "/" in k}
+            part.restore({k: t for k, t in own.items() if "/" not in k})
+
     def step(self, gradients: Sequence[Tensor], done: float) -> None:
         """Take a step at the rates of a warm-up and then a cosine over the time."""
         self.count += 1
@@ -365,74 +398,90 @@ class Optimisers:
         self.analysis.step(others, ANALYSIS_RATE * rate)
 
 
-def polish(learned: Learned, paths: list[Path], id_: int, seconds: float) -> None:
-    """Write the prior with the spreads of short fits, which move the coordinate networks.
+def polish(learned: Learned, paths: list[Path], id_: int, seconds: float, checkpoint: Path) -> None:
+    """Move the prior by short fits, and write it with their spreads.
 
-    They begin with the analysis network's grids, so a first prior is written before.
+    The fits begin with the analysis network's grids, so a first prior is written before.
     """
     export(learned, id_, [np.full(shape, 0.02) for shape in learned.architecture.tensor_shapes])
     fits: list[Moved] = []
+    model = "grid" if learned.architecture.grids else "coordinate"
+    before = _polished(checkpoint, learned)
 
     def networks(quality: int) -> list[npt.NDArray[np.float32]]:
         return [matrix.detach().numpy() for matrix in learned.networks(quality)]
 
     with pool() as workers:
-        for done, found in reptile(paths, learned.architecture, id_, networks, seconds, workers):
-            if not learned.architecture.grids:
-                learned.move(found, max(0.05, 0.5 * (1 - done)))
+        rounds = reptile(paths, learned.architecture, id_, networks, seconds, before, workers)
+        for done, found in rounds:
+            first, last = SHARES[model]
+            learned.move(found, max(last, first * (1 - done)))
             fits = [*fits, *found][-SPREAD_FITS:]
             click.echo(f"{done:.1%} " + " ".join(f"q{f.quality} {f.objective:.3f}" for f in found))
+            part = checkpoint.with_suffix(".part.npz")
+            np.savez(part, **learned.state(), polished=done)  # type: ignore[arg-type]
+            part.replace(checkpoint)
     export(learned, id_, spreads_of(fits))
+
+
+def _polished(checkpoint: Path, learned: Learned) -> float:
+    """Take back what short fits made of the networks, and return how much of the time is over."""
+    if not checkpoint.exists():
+        return 0.0
+    with np.load(checkpoint, allow_pickle=False) as file:
+        learned.restore(dict(file))
+        # A round at least, for the spreads.
+        return min(float(file["polished"]), 0.95)
 
 
 @click.command(context_settings={"show_default": True})
 @click.argument("images", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--held-out",
+    type=click.Path(exists=True, path_type=Path),
+    help="A file of names, a line each: pictures that are assessed, and not learned from.",
+)
 @click.option("--model", type=click.Choice(MODELS), default="grid")
 @click.option("--seconds", type=float, default=3600.0, help="How long to learn jointly (grid).")
-@click.option("--fit-seconds", type=float, default=900.0, help="How long to learn by short fits.")
-@click.option("--first", type=click.Path(exists=True, path_type=Path), help="Begin with these.")
+@click.option("--fit-seconds", type=float, default=1200.0, help="How long to learn by short fits.")
 @click.option(
-    "--coarser",
-    type=float,
-    default=1.0,
-    help="Multiply the grids' steps from level 2 on, after the joint learning.",
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    default="prior-checkpoint.npz",
+    help="Where to save now and then, and to go on from; with .fits for the short fits.",
 )
-@click.option("--checkpoint", type=click.Path(path_type=Path), default="prior-checkpoint.npz")
 @click.option("--seed", type=int, default=0)
 @click.option("--id", "id_", type=click.IntRange(1, 255), help="Of the prior. [the model's]")
 @click.option("--force", is_flag=True, help="Overwrite a prior, which no file may depend on.")
 def main(
     images: tuple[Path, ...],
+    held_out: Path | None,
     model: str,
     seconds: float,
     fit_seconds: float,
-    first: Path | None,
-    coarser: float,
     checkpoint: Path,
     seed: int,
     id_: int | None,
     force: bool,
 ) -> None:
     """Learn a prior from IMAGES and put it into the package."""
-    paths = sorted(images)
+    names = held_out.read_text().split() if held_out else []
+    paths = sorted(path for path in images if path.name not in names)
+    assessed = sorted(path for path in images if path.name in names) or paths[:4]
     id_ = id_ or prior.DEFAULT_PRIORS[model]
     if prior.path_of(id_).exists() and not force:
         raise click.ClickException(f"{prior.path_of(id_)} exists; files may depend on it (--force)")
     learned = Learned(_network(model), seed)
-    if model == "grid" and seconds > 0:
+    of_fits = checkpoint.with_suffix(".fits.npz")
+    if model == "grid" and not of_fits.exists():
         ranks = len(os.sched_getaffinity(0))
         Path(f"{checkpoint}.meeting").unlink(missing_ok=True)
         meeting = f"file://{checkpoint.resolve()}.meeting"
-        arguments = (ranks, paths, seconds, checkpoint, seed, meeting, first)
+        arguments = (ranks, paths, assessed, seconds, checkpoint, seed, meeting)
         spawn(learn, arguments, nprocs=ranks)  # type: ignore[no-untyped-call]
-        first = checkpoint
-    if first:
-        with np.load(first, allow_pickle=False) as file:
+        with np.load(checkpoint, allow_pickle=False) as file:
             learned.restore(dict(file))
-    if model == "grid" and coarser != 1:
-        learned.coarsen(coarser)
-    kept = [path for index, path in enumerate(paths) if index % HELD_OUT]
-    polish(learned, kept, id_, fit_seconds)
+    polish(learned, paths, id_, fit_seconds, of_fits)
 
 
 if __name__ == "__main__":

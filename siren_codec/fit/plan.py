@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from siren_codec.field import Architecture, PriorName
 from siren_codec.fit.rate import quality_lambda
-from siren_codec.fit.schedule import Schedule, grid_steps
+from siren_codec.fit.schedule import Schedule
 from siren_codec.fit.target import Target, first_cost, first_quality, target_for
 from siren_codec.image import Picture
 from siren_codec.options import DEFAULT_QUALITY, Options
@@ -24,8 +24,6 @@ _WITHOUT_PRIOR = 1000
 """Bytes that the weights take more in a network with alpha, which has no prior
 (docs/EXPERIMENTS.md).
 """
-_LONG = 400
-"""Steps from which a fit has the time to make use of coarser quantisation (docs/EXPERIMENTS.md)."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -78,7 +76,7 @@ def plan_for(picture: Picture, options: Options) -> Plan:
 def architecture_for(picture: Picture, options: Options) -> Architecture:
     """Return the network for a picture.
 
-    `grid`: 2 layers of 32 with a sine, fed by grids on 7 levels. `coordinate`: as many
+    `grid`: 2 layers of 48 with a sine, fed by grids on 7 levels. `coordinate`: as many
     features, 4 to 64, as make 12 sqrt(pixels) weights; from 5,000 weights on they lie in 10 layers
     with a sine, below in 5, as COIN has it (arXiv 2103.03123), whose 10x28 is what a Kodak picture
     gets.
@@ -88,13 +86,13 @@ def architecture_for(picture: Picture, options: Options) -> Architecture:
         return Architecture(
             channels,
             options.hidden_layers or 2,
-            options.hidden_features or 32,
+            options.hidden_features or 48,
             first_omega_0=3.0,
             omega_0=10.0,
             # One grid on each of the two finest levels, for they cost the most.
             features=(1, 1) + (3 if channels == 1 else channels,) * 5,
             neighbours=24,
-            context_features=16,
+            context_features=24,
         )
     affordable = 12 * math.sqrt(width * height)
     layers = options.hidden_layers or (10 if affordable >= 5000 else 5)
@@ -109,14 +107,11 @@ def architecture_for(picture: Picture, options: Options) -> Architecture:
 def prior_for(architecture: Architecture, options: Options, *, quality: int) -> PriorName | None:
     """Return the prior that a fit begins with: none if it has another network, or is not wanted.
 
-    A short fit and a long one of the grid model have priors of their own; that of the coordinate
-    model is the same at all qualities.
+    That of the coordinate model is the same at all qualities.
     """
     if options.start == "zero":
         return None
     id_ = priors.DEFAULT_PRIORS[options.model]
-    if options.model == "grid" and grid_steps(options) >= _LONG:
-        id_ = priors.PRIOR_OF_LONG_FITS
     if priors.load(id_).architecture_for(architecture.channels) != architecture:
         return None
     return PriorName(id_, quality)

@@ -42,10 +42,11 @@ class Schedule:
     """Adam's, on the context network, along the same course."""
     latent_rate: float = 6e-2
     """Adam's, on the latent grids; it rises and falls anew in each stage."""
-    temperature: tuple[float, float] = (0.3, 0.05)
+    temperature: tuple[float, float] = (0.35, 0.08)
     """Of the soft rounding, at the first step of a stage and at the last."""
-    noise: tuple[float, float] = (2.0, 1.4)
-    """The shape of the noise on the grids, at the first step of a stage and at the last."""
+    noise: tuple[float, float] = (0.22, 0.15)
+    """The standard deviation of the noise on the grids, at the first step of a stage and at the
+    last."""
 
     @property
     def steps(self) -> int:
@@ -91,15 +92,17 @@ def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -
     return Schedule(
         tuple(stage for stage in (*stages, Stage(0, fine)) if stage.steps),
         (Stage(0, rounded),) if rounded else (),
-        learning_rate=4e-3,
-        betas=(0.9, 0.99),
+        learning_rate=1e-2,
+        betas=(0.95, 0.95),
         warmup_steps=20,
+        context_rate=3e-2,
+        latent_rate=0.12,
         **hurry,
     )
 
 
 _TOO_FEW_TO_ANNEAL = 20
-_HURRY: dict[str, Any] = {"latent_rate": 4e-2, "temperature": (0.1, 0.05), "noise": (6.0, 6.0)}
+_HURRY: dict[str, Any] = {"latent_rate": 4e-2, "temperature": (0.1, 0.05), "noise": (0.1, 0.1)}
 """Less noise on the grids, where there is no time to average over it (docs/EXPERIMENTS.md)."""
 _GRID_STEPS = (8, 30, 90, 250, 450, 750, 1200, 1800, 2700)
 _LEAST_SIDE = 8

@@ -26,7 +26,6 @@ __all__ = [
     "DEFAULT_PRIORS",
     "FOLDER",
     "IDS",
-    "PRIOR_OF_LONG_FITS",
     "SPACING",
     "SPREAD_OF_ONE",
     "Expected",
@@ -41,12 +40,10 @@ __all__ = [
 Integers = npt.NDArray[np.int32]
 
 FOLDER = Path(__file__).parent
-IDS = (1, 2, 3)
+IDS = (1, 2)
 """Those that come with the package."""
 DEFAULT_PRIORS = {"grid": 1, "coordinate": 2}
 """The prior that the encoder takes for each kind of model."""
-PRIOR_OF_LONG_FITS = 3
-"""The one for the grid model where there is time: its grids' steps are coarser."""
 SPREAD_OF_ONE = 128
 """A spread of s stands for 2**((s - SPREAD_OF_ONE) / 4)."""
 SPACING = 32
@@ -94,10 +91,12 @@ class Prior:
             # In units of 2**exponent / 32.
             between_knots = _interpolated(values, quality - self.first_knot)
             scale, shift = np.full(spreads.shape, 1 << 16, np.int64), np.full(spreads.shape, 21)
-            if index == 0 and self.architecture.grids:
+            # The columns of the grids: the last ones of the first layer and of the bypass.
+            grids = self.architecture.grids
+            if grids and index in (0, 2 * self.architecture.hidden_layers):
                 octaves, sixteenths = divmod(50 - quality, 16)
-                scale[:, 2:] = _ROOTS[sixteenths]
-                shift[:, 2:] -= octaves
+                scale[:, -grids:] = _ROOTS[sixteenths]
+                shift[:, -grids:] -= octaves
             rounded = (between_knots * scale + (1 << (shift - 1))) >> shift
             if channels == 1 and index // 2 == self.architecture.hidden_layers:
                 red, green, blue = rounded
