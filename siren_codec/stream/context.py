@@ -26,12 +26,8 @@ _MEAN_LIMIT = 32767
 """The magnitude to which means are clipped, in sixteenths."""
 _UNIT_SCALE = 20
 """The index of the scale 1."""
-_UNITS = np.array([float(FRACTIONS), 4.0])
+_UNITS = np.array([[FRACTIONS], [4]], np.float64)
 """Steps of the mean, and of the binary logarithm of the scale."""
-_LEAST = np.array([-_MEAN_LIMIT, -_UNIT_SCALE], np.float64)
-_MOST = np.array([_MEAN_LIMIT, RESIDUAL_SCALES - 1 - _UNIT_SCALE], np.float64)
-_ORIGINS = np.array([FRACTIONS // 2, _UNIT_SCALE], np.intp)
-"""What makes their indices of them."""
 
 
 def is_exact(context: Sequence[Layer]) -> bool:
@@ -68,66 +64,47 @@ def _product(left: Float64, right: Float64) -> Float64:
 
 
 class ContextNetwork:
-    """The context network, ready to be evaluated; its last layer in sixteenths and quarters.
-
-    Where all that an integer is predicted from is 0, as in most of a smooth picture, the grid
-    alone decides; these predictions are made once.
-    """
+    """The context network, ready to be evaluated; its last layer in sixteenths and quarters."""
 
     def __init__(
-        self, context: Sequence[Layer], inputs: int, error: type[FormatError] | type[UsageError]
+        self, context: Sequence[Layer], error: type[FormatError] | type[UsageError]
     ) -> None:
-        """Take the layers; `inputs` are what `predict` is given, more than they use if padded.
-
-        Raises `error` for layers that are not exact.
-        """
+        """Take the layers. Raises `error` for those that are not exact."""
         if not is_exact(context):
             raise error("context network: expected weights that float64 adds exactly, found others")
-        first, second, last = (layer.weight.dequantise().T for layer in context)
-        last = last * _UNITS
-        self._width = first.shape[1]
-        # The bypass is evaluated together with the first layer.
-        self._first = np.zeros((inputs, self._width + 2))
-        self._first[: len(first)] = np.concatenate([first, last[self._width :]], axis=1)
-        self._second, self._last = second.copy(), last[: self._width].copy()
+        first, second, last = (layer.weight.dequantise() for layer in context)
         biases = [layer.bias.dequantise() for layer in context]
-        self._biases = biases[0], biases[1], biases[2] * _UNITS
-        grids = np.arange(len(biases[0]))
-        self._flat = self._predict(np.zeros((len(grids), inputs), np.int16), grids)
+        last *= _UNITS
+        self._width = len(first)
+        # The bypass is evaluated together with the first layer.
+        self._first = np.concatenate([first, last[:, self._width :]])
+        self._second, self._last = second, last[:, : self._width].copy()
+        self._biases = biases[0].T.copy(), biases[1][:, None], biases[2][:, None] * _UNITS
 
-    def predict(self, contexts: npt.NDArray[np.int16], grids: Indices) -> tuple[Indices, Indices]:
-        """Return the (symbols,) integer means and table rows, given (symbols, inputs) contexts.
+    def predict(self, contexts: npt.NDArray[np.int8], grids: Indices) -> tuple[Indices, Indices]:
+        """Return the (symbols,) integer means and table rows, given (inputs, symbols) contexts.
 
-        The inputs are a multiple of 4 and contiguous; `grids` is the grid of each symbol.
+        `grids` is the grid of each symbol.
         """
-        busy = np.bitwise_or.reduce(contexts.view(np.uint64), axis=1).nonzero()[0]
-        if 8 * len(busy) > 7 * len(contexts):
-            return self._predict(contexts, grids)
-        means, rows = (values.take(grids) for values in self._flat)
-        if len(busy):
-            means[busy], rows[busy] = self._predict(
-                contexts.take(busy, axis=0), grids.take(busy)
-            )
-        return means, rows
-
-    def _predict(self, contexts: npt.NDArray[np.int16], grids: Indices) -> tuple[Indices, Indices]:
-        inputs = contexts.astype(np.float64)
-        np.maximum(inputs, -CLIP, out=inputs)
-        np.minimum(inputs, CLIP, out=inputs)
-        both = _product(inputs, self._first)
-        hidden = self._biases[0].take(grids, axis=0)
-        hidden += both[:, : self._width]
+        both = _product(self._first, contexts.astype(np.float64))
+        hidden = both[: self._width]
+        hidden += self._biases[0].take(grids, axis=1)
         np.maximum(hidden, 0, out=hidden)
-        hidden = _product(hidden, self._second)
+        hidden = _product(self._second, hidden)
         hidden += self._biases[1]
         np.maximum(hidden, 0, out=hidden)
-        outputs = _product(hidden, self._last)
-        outputs += both[:, self._width :]
+        outputs = _product(self._last, hidden)
+        outputs += both[self._width :]
         outputs += self._biases[2]
         np.rint(outputs, out=outputs)
-        np.maximum(outputs, _LEAST, out=outputs)
-        np.minimum(outputs, _MOST, out=outputs)
-        indices = outputs.astype(np.intp)
-        indices += _ORIGINS
-        mean, scale = indices.T
-        return mean >> 4, scale * FRACTIONS + (mean & FRACTIONS - 1)
+        mean, scale = outputs.astype(np.int64)
+        np.maximum(mean, -_MEAN_LIMIT, out=mean)
+        np.minimum(mean, _MEAN_LIMIT, out=mean)
+        mean += FRACTIONS // 2
+        scale += _UNIT_SCALE
+        np.maximum(scale, 0, out=scale)
+        np.minimum(scale, RESIDUAL_SCALES - 1, out=scale)
+        scale *= FRACTIONS
+        scale += mean & FRACTIONS - 1
+        mean >>= 4
+        return mean, scale

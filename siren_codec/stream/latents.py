@@ -16,7 +16,7 @@ import numpy.typing as npt
 from siren_codec.errors import FormatError, LimitError, UsageError
 from siren_codec.field import Architecture, Layer
 from siren_codec.field.threads import one_blas_thread
-from siren_codec.stream.context import ContextNetwork, is_exact
+from siren_codec.stream.context import CLIP, ContextNetwork, is_exact
 from siren_codec.stream.cursor import Cursor, pack_varint
 from siren_codec.stream.tables import ESCAPE, MAX_MAGNITUDE, PRECISION, residual_frequencies
 from siren_codec.stream.wavefront import MARGIN, NEIGHBOURS, Wavefront, shapes
@@ -73,14 +73,16 @@ def pack(
     Raises UsageError or LimitError for what no reader accepts.
     """
     wavefront = _filled(latents, architecture)
-    network = ContextNetwork(context, wavefront.inputs, UsageError)
+    network = ContextNetwork(context, UsageError)
     with one_blas_thread():
         coded = [
             _Coded(grids.astype(np.uint8), _codes(rows, _symbols(residuals)), residuals)
             for grids, rows, residuals in _predictions(wavefront, network)
         ]
     flags = np.isin(np.arange(architecture.grids), wavefront.coded)
-    whole, *_ = layers = [_pack_layer(range(len(architecture.features)), flags, coded, architecture)]
+    whole, *_ = layers = [
+        _pack_layer(range(len(architecture.features)), flags, coded, architecture)
+    ]
     room = _SHARE_OF_LAYERS * (others + len(whole))
     split = _split(architecture.features, int(room / _BYTES_OF_LAYER))
     if len(split) > 1:
@@ -91,7 +93,7 @@ def pack(
 def cost(latents: Grids, context: Sequence[Layer], architecture: Architecture) -> Float64:
     """Return the (grids,) bits that the range coder spends on each grid, escapes included."""
     wavefront = _filled(latents, architecture)
-    network = ContextNetwork(context, wavefront.inputs, UsageError)
+    network = ContextNetwork(context, UsageError)
     bits = np.zeros(architecture.grids)
     information = PRECISION - np.log2(residual_frequencies())
     with one_blas_thread():
@@ -122,10 +124,10 @@ def unpack(
     wavefront = Wavefront(
         architecture, shapes(architecture, width, height), coded, levels[-1].start
     )
-    network = ContextNetwork(context, wavefront.inputs, FormatError)
+    network = ContextNetwork(context, FormatError)
     with one_blas_thread():
         _decode(wavefront, network, readers)
-    found = tuple(wavefront.levels())
+    found = tuple(wavefront.levels)
     for index, grid in enumerate(grid for level in found for grid in level):
         if coded[index] and not grid.any():
             raise FormatError(f"latents: expected grid {index} to hold anything but 0")
@@ -160,8 +162,7 @@ def _filled(latents: Grids, architecture: Architecture) -> Wavefront:
         raise LimitError(f"latents: expected magnitudes to {MAX_MAGNITUDE}, found {magnitude}")
     levels = [(len(level), *level.shape[1:]) for level in latents]
     wavefront = Wavefront(architecture, levels, [bool(grid.any()) for grid in grids])
-    for view, level in zip(wavefront.levels(), latents, strict=True):
-        view[...] = level
+    wavefront.fill(latents)
     return wavefront
 
 
@@ -170,9 +171,9 @@ def _predictions(
 ) -> Iterator[tuple[Indices, Indices, Indices]]:
     """Yield (grids, table rows, residuals) of a filled wavefront's cells, block by block."""
     for block in wavefront.blocks([len(wavefront.coded)]):
-        contexts = wavefront.contexts(block.cells, block.sources, block.grids)
+        contexts = wavefront.contexts(block.cells, block.sources)
         means, rows = network.predict(contexts, block.grids)
-        yield block.grids, rows, wavefront.plane[block.cells] - means
+        yield block.grids, rows, wavefront.values[block.places] - means
 
 
 @dataclass(frozen=True)
@@ -256,63 +257,57 @@ class _LayerReader:
             )
 
 
-def _decode(
-    wavefront: Wavefront, network: ContextNetwork, readers: Sequence[_LayerReader]
-) -> None:
+def _decode(wavefront: Wavefront, network: ContextNetwork, readers: Sequence[_LayerReader]) -> None:
     """Fill the wavefront, step by step. Raises FormatError for words that are not canonical."""
-    table = _probabilities()
-    layer_of = np.zeros(len(wavefront.strides), np.intp)
+    layer_of = np.zeros(len(wavefront.rows), np.intp)
     for index, reader in enumerate(readers):
         layer_of[reader.coded] = index
     for block in wavefront.blocks([len(reader.coded) for reader in readers]):
-        codes = np.empty(len(block.cells), np.uint16)
+        rows, symbols = np.empty((2, len(block.cells)), np.int32)
+        values = np.empty(len(block.cells), np.int16)
         for bounds in block.bounds:
             start, stop = bounds[0], bounds[-1]
             if start == stop:
                 continue
             cells, grids = block.cells[start:stop], block.grids[start:stop]
-            contexts = wavefront.contexts(cells, block.sources[start:stop], grids)
-            means, rows = network.predict(contexts, grids)
-            probabilities = table.take(rows, axis=0)
-            symbols = np.concatenate(
-                [
-                    reader.decode(probabilities[first - start : last - start])
-                    for reader, (first, last) in zip(readers, pairwise(bounds), strict=True)
-                    if first < last
-                ]
-            )
-            codes[start:stop] = _codes(rows, symbols)
-            values = means + _RESIDUALS.take(symbols)
-            if symbols.max() == ESCAPE:
+            contexts = wavefront.contexts(cells, block.sources[:, start:stop])
+            found, rows[start:stop] = network.predict(contexts, grids)
+            tables = _probabilities().take(rows[start:stop], axis=0)
+            for reader, (first, last) in zip(readers, pairwise(bounds), strict=True):
+                if first < last:
+                    symbols[first:last] = reader.decode(tables[first - start : last - start])
+            found += _RESIDUALS.take(symbols[start:stop])
+            if symbols[start:stop].max() == ESCAPE:
                 owners = [readers[layer] for layer in layer_of[grids]]
-                _take_escapes(values, means, symbols, owners)
-            wavefront.plane[cells] = values
-        layers = layer_of[block.grids]
+                _add_escapes(found, symbols[start:stop], owners)
+            values[start:stop] = found
+            np.maximum(found, -CLIP, out=found)
+            np.minimum(found, CLIP, out=found)
+            wavefront.seen[cells] = found
+        wavefront.values[block.places] = values
+        codes, layers = _codes(rows, symbols), layer_of[block.grids]
         for index, reader in enumerate(readers):
             reader.check(codes[layers == index])
     for reader in readers:
         reader.finish()
 
 
-def _take_escapes(
-    values: Indices, means: Indices, symbols: Int32, owners: Sequence[_LayerReader]
-) -> None:
-    """Replace the values of escape symbols by what the escapes of their layers say."""
+def _add_escapes(values: Indices, symbols: Int32, owners: Sequence[_LayerReader]) -> None:
+    """Add what the escapes of their layers say to the values of escape symbols."""
     for at in np.flatnonzero(symbols == ESCAPE).tolist():
-        value = int(means[at]) + owners[at].escaped()
-        if abs(value) > MAX_MAGNITUDE:
+        values[at] += owners[at].escaped()
+        if abs(values[at]) > MAX_MAGNITUDE:
             raise FormatError(
-                f"latents: expected magnitudes to {MAX_MAGNITUDE}, found {abs(value)}"
+                f"latents: expected magnitudes to {MAX_MAGNITUDE}, found {abs(values[at])}"
             )
-        values[at] = value
 
 
 # The words: symbols and tables -> one message of the range coder
 
 _FAMILY = constriction.stream.model.Categorical(perfect=False)
 _ZIGZAG = np.arange(ESCAPE + 1)
-_RESIDUALS = _ZIGZAG >> 1 ^ -(_ZIGZAG & 1)
-"""The residual that each symbol but the escape stands for."""
+_RESIDUALS = (_ZIGZAG >> 1 ^ -(_ZIGZAG & 1)) * (_ZIGZAG < ESCAPE)
+"""The residual that each symbol stands for; 0 for the escape."""
 _THIRDS = np.ones(ESCAPE + 1, np.int32)
 _THIRDS[0], _THIRDS[ESCAPE] = 0, 2
 """Where each symbol is among the `_thirds` of its table."""
@@ -345,7 +340,7 @@ def _thirds() -> Float32:
     return (thirds - 1).astype(np.float32).reshape(-1, 3)
 
 
-def _codes(rows: Indices, symbols: Int32) -> Uint16:
+def _codes(rows: Indices | Int32, symbols: Int32) -> Uint16:
     """Return symbols together with the rows of their tables."""
     return (rows * (ESCAPE + 1) + symbols).astype(np.uint16)
 

@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from siren_codec.field import Architecture
 from siren_codec.field.kernel import level_shape
+from siren_codec.stream.context import CLIP
 
 __all__ = ["MARGIN", "NEIGHBOURS", "Block", "Wavefront", "shapes"]
 
 Indices = npt.NDArray[np.intp]
-Int16 = npt.NDArray[np.int16]
 
 NEIGHBOURS = (
     *((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, -2), (-1, 2)),
@@ -47,18 +47,22 @@ class Block:
     cells: Indices
     """Where the cells lie in the plane, in their order."""
     sources: Indices
-    """(cells, sources): where in the plane the other grids' integers are that they see."""
+    """(sources, cells): where in the plane the integers of other grids are that they see."""
     grids: Indices
     """The grid of each cell."""
+    places: Indices
+    """Where the cells lie in the levels, one after the other."""
     bounds: list[list[int]]
     """For each step where its cells begin, and where those end of each part of the grids."""
 
 
 class Wavefront:
-    """The grids of the levels from `first_level` on, and the order of the cells of the coded ones.
+    """The coded ones of the grids from `first_level` on, and the order of their cells.
 
-    All lie in one flat plane; a row is `strides[grid]` cells long, and zeros are where neighbours
-    may lie outside a grid. `coded` says for each grid of the architecture whether it is.
+    `seen` is one flat plane of what the context network sees of them, clipped integers, with zeros
+    where neighbours may lie outside a grid. `levels` are all levels' (features, rows, columns)
+    grids; below `first_level` they are zeros, which take no memory until they are touched, and
+    from there on parts of `values`. `coded` says of each grid whether it is coded.
     """
 
     def __init__(
@@ -68,47 +72,49 @@ class Wavefront:
         coded: Sequence[bool],
         first_level: int = 0,
     ) -> None:
-        self.shapes = [*levels]
-        self.first_level = first_level
         level_of = np.repeat(np.arange(len(levels)), architecture.features)
         # From the coarsest level to the finest, the grids of a level in order.
-        self.coded = np.lexsort((np.arange(len(level_of)), -level_of))
-        self.coded = self.coded[np.array(coded)[self.coded]]
-        self.rows = np.array([levels[level][1] for level in level_of], np.intp)
-        self.columns = np.array([levels[level][2] for level in level_of], np.intp)
-        self.strides = self.columns + MARGIN
-        sizes = (self.rows + MARGIN) * self.strides * (level_of >= first_level)
-        self.starts = np.cumsum(sizes) - sizes
-        self.plane = np.zeros(int(sizes.sum()), np.int16)
+        order = np.lexsort((np.arange(len(level_of)), -level_of))
+        self.coded = order[np.array(coded, bool)[order]]
+        self.rows, self.columns = np.array([levels[level][1:] for level in level_of], np.intp).T
+        read = [math.prod(shape) * (level >= first_level) for level, shape in enumerate(levels)]
+        self.values = np.zeros(sum(read), np.int16)
+        ends = np.cumsum(read)
+        self.levels = [
+            (
+                self.values[end - size : end] if size else np.zeros(math.prod(shape), np.int16)
+            ).reshape(shape)
+            for end, size, shape in zip(ends.tolist(), read, levels, strict=True)
+        ]
+        cells = self.rows * self.columns * (level_of >= first_level)
+        self._places = np.cumsum(cells) - cells
+        self._stride = MARGIN + int(self.columns[self.coded].max(initial=0))
+        sizes = (self.rows[self.coded] + MARGIN) * self._stride
+        self._starts = np.zeros(len(level_of), np.intp)
+        self._starts[self.coded] = np.cumsum(sizes) - sizes
+        self.seen = np.zeros(int(sizes.sum()), np.int8)
         self._sources = architecture.context_sources
-        self._neighbours = architecture.neighbours
-        self.inputs = -(-architecture.context_inputs // 4) * 4
-        self._offsets = np.zeros((len(level_of), self.inputs), np.intp)
         down, across = np.array(NEIGHBOURS[: architecture.neighbours], np.intp).T
-        self._offsets[:, : architecture.neighbours] = down * self.strides[:, None] + across
+        self._offsets = (down * self._stride + across)[:, None]
 
-    def levels(self) -> list[Int16]:
-        """Return each level's (features, rows, columns): parts of the plane, or untouched zeros."""
-        found, start = [], 0
-        for level, (features, rows, columns) in enumerate(self.shapes):
-            if level < self.first_level:
-                found.append(np.zeros((features, rows, columns), np.int16))
-                continue
-            shape = features, rows + MARGIN, columns + MARGIN
-            whole = self.plane[start : start + math.prod(shape)].reshape(shape)
-            found.append(whole[:, MARGIN:, MARGIN:])
-            start += whole.size
-        return found
+    def fill(self, levels: Sequence[npt.NDArray[np.int16 | np.int32]]) -> None:
+        """Take in the integers of all levels' grids."""
+        for view, level in zip(self.levels, levels, strict=True):
+            view[...] = level
+        grids = [grid for level in self.levels for grid in level]
+        for grid in self.coded.tolist():
+            rows, columns = grids[grid].shape
+            start = self._starts[grid] + MARGIN * self._stride
+            whole = self.seen[start : start + rows * self._stride].reshape(rows, self._stride)
+            np.clip(grids[grid], -CLIP, CLIP, out=whole[:, MARGIN : MARGIN + columns])
 
-    def contexts(self, cells: Indices, sources: Indices, grids: Indices) -> Int16:
-        """Return the (cells, inputs) integers that cells are predicted from: see Block.
-
-        They are padded to a multiple of 4 with what the network has no weights for.
-        """
-        places = self._offsets.take(grids, axis=0)
-        places += cells[:, None]
-        places[:, self._neighbours : self._neighbours + sources.shape[1]] = sources
-        contexts: Int16 = self.plane.take(places)
+    def contexts(self, cells: Indices, sources: Indices) -> npt.NDArray[np.int8]:
+        """Return the (inputs, cells) integers that cells are predicted from: see Block."""
+        neighbours = len(self._offsets)
+        where = np.empty((neighbours + len(sources), len(cells)), np.intp)
+        np.add(self._offsets, cells, out=where[:neighbours])
+        where[neighbours:] = sources
+        contexts: npt.NDArray[np.int8] = self.seen.take(where)
         return contexts
 
     def blocks(self, parts: Sequence[int]) -> Iterator[Block]:
@@ -120,8 +126,7 @@ class Wavefront:
         if count == 0:
             return
         rows, columns = self.rows[self.coded], self.columns[self.coded]
-        down = self.strides[self.coded] - _SLOPE
-        corners = self.starts[self.coded] + MARGIN * (self.strides[self.coded] + 1)
+        corners = self._starts[self.coded] + MARGIN * (self._stride + 1)
         table, octaves = self._source_rows()
         firsts = np.cumsum(rows) - rows
         parted = np.cumsum([0, *parts])
@@ -136,13 +141,14 @@ class Wavefront:
             which = np.repeat(np.tile(np.arange(count), len(t)), counts.ravel())
             row = np.repeat((top - ends + counts).ravel(), counts.ravel())
             row += np.arange(len(row))
-            time = np.repeat(t.ravel(), counts.ravel())
-            sources = table.take(firsts.take(which) + row, axis=0)
-            sources += (time - _SLOPE * row)[:, None] >> octaves
+            column = np.repeat(t.ravel(), counts.ravel()) - _SLOPE * row
+            sources = table.take(firsts.take(which) + row, axis=1)
+            sources += column >> octaves
             yield Block(
-                cells=corners.take(which) + time + row * down.take(which),
+                cells=corners.take(which) + row * self._stride + column,
                 sources=sources,
                 grids=self.coded.take(which),
+                places=self._places[self.coded].take(which) + row * columns.take(which) + column,
                 bounds=np.concatenate([ends[:, :1] - counts[:, :1], ends], axis=1)[
                     :, parted
                 ].tolist(),
@@ -151,20 +157,18 @@ class Wavefront:
     def _source_rows(self) -> tuple[Indices, Indices]:
         """Return where the rows begin that each row of the coded grids sees, and the octaves.
 
-        (rows of all coded grids, sources), and (sources,). Where there is no source, or none that
-        is coded, that is the margin above the grid itself.
+        (sources, rows of all coded grids), and (sources, 1). Where there is no source, or none
+        that is coded, that is the margin above the first grid.
         """
         coded = {*self.coded.tolist()}
-        octaves = np.zeros(len(self._sources[0]), np.intp)
+        octaves = np.zeros((len(self._sources[0]), 1), np.intp)
         tables = []
         for grid in self.coded.tolist():
-            table = np.full((self.rows[grid], len(octaves)), self.starts[grid])
+            table = np.zeros((len(octaves), self.rows[grid]), np.intp)
             for number, source in enumerate(self._sources[grid]):
                 if source is not None and source[0] in coded:
                     other, octaves[number] = source
-                    row = np.arange(self.rows[grid]) >> octaves[number]
-                    table[:, number] = (
-                        self.starts[other] + (row + MARGIN) * self.strides[other] + MARGIN
-                    )
+                    row = (np.arange(self.rows[grid]) >> source[1]) + MARGIN
+                    table[number] = self._starts[other] + row * self._stride + MARGIN
             tables.append(table)
-        return np.concatenate(tables), octaves
+        return np.concatenate(tables, axis=1), octaves
