@@ -176,7 +176,8 @@ class Field:
     context network; both are () without grids. `metadata` maps "icc", "exif" and "xmp" to raw
     bytes. With a `prior` the file holds the tensors' differences from it; here they are whole.
     `alpha` is a (height, width) plane of samples that is stored apart, without loss; the network
-    then has one channel less than the picture.
+    then has one channel less than the picture. Grids of levels below `first_level` were not read,
+    and are zeros.
     """
 
     width: int
@@ -189,6 +190,7 @@ class Field:
     context: tuple[Layer, ...] = ()
     prior: PriorName | None = None
     alpha: npt.NDArray[Any] | None = None
+    first_level: int = 0
 
     def __post_init__(self) -> None:
         if self.alpha is not None:

@@ -69,14 +69,14 @@ class Wavefront:
         self,
         architecture: Architecture,
         levels: Sequence[tuple[int, int, int]],
-        coded: Sequence[bool],
+        coded: Sequence[bool] | npt.NDArray[np.bool_],
         first_level: int = 0,
     ) -> None:
         level_of = np.repeat(np.arange(len(levels)), architecture.features)
         # From the coarsest level to the finest, the grids of a level in order.
         order = np.lexsort((np.arange(len(level_of)), -level_of))
         self.coded = order[np.array(coded, bool)[order]]
-        self.rows, self.columns = np.array([levels[level][1:] for level in level_of], np.intp).T
+        self.rows, self.columns = np.array([shape[1:] for shape in levels], np.intp)[level_of].T
         read = [math.prod(shape) * (level >= first_level) for level, shape in enumerate(levels)]
         self.values = np.zeros(sum(read), np.int16)
         ends = np.cumsum(read)
