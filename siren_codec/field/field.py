@@ -12,13 +12,11 @@ import numpy.typing as npt
 from siren_codec.field import evaluate
 from siren_codec.field.evaluate import Crop, Sampler, Size
 from siren_codec.field.kernel import TAPS
+from siren_codec.field.network import BYPASS_SCALE
 from siren_codec.limits import Limits
 
 __all__ = ["BYPASS_SCALE", "Architecture", "Field", "Layer", "PriorName", "QuantisedTensor"]
 
-BYPASS_SCALE = 0.125
-"""What the SIREN's inputs are multiplied by on their way past the hidden layers: latents are larger
-than sines, and with this their weights may have the same quantisation step."""
 _COARSER = 3
 """So many coarser levels a latent integer is predicted from."""
 
@@ -189,6 +187,8 @@ class Field:
     context: tuple[Layer, ...] = ()
     prior: PriorName | None = None
     alpha: npt.NDArray[Any] | None = None
+    first_level: int = 0
+    """Grids of levels below it were not read, and count as 0."""
 
     def __post_init__(self) -> None:
         if self.alpha is not None:
