@@ -132,7 +132,7 @@ def test_large_levels_come_in_chunks() -> None:
     grids = Latents.of_picture(Architecture(3, 1, 4, features=(2, 1)), 400, 300, "cpu")
     covered = torch.zeros_like(grids.flat)
     for level, part in grids.chunks():
-        assert part.stop - part.start <= latents._CHUNK
+        assert part.stop - part.start <= 1 << 17
         assert grids.starts[level] <= part.start < part.stop <= grids.starts[level + 1]
         covered[part] += 1
     assert (covered == 1).all()
