@@ -35,6 +35,7 @@ __all__ = [
     "at",
     "colour_sampler",
     "derivative_sampler",
+    "first_level_shown",
     "frame",
     "gradient",
     "laplacian",
@@ -69,7 +70,8 @@ def render(
 
     The result is uint8 or uint16, (height, width) for one channel, else (height, width, channels).
     An output pixel is the mean of the picture over what it covers: point samples where it covers
-    at most one original pixel, else as many samples a side as it covers pixels, rounded up.
+    at most one original pixel, else as many samples a side as it covers pixels, rounded up, or
+    fewer where the finest levels were not read.
     Raises UsageError for a bad size, scale or crop, LimitError beyond the `limits`.
     """
     crop, size = frame(field, size, scale=scale, crop=crop, limits=limits)
@@ -77,10 +79,11 @@ def render(
     out = np.empty((size[1], size[0], field.channels), dtype)
 
     def quantise(samples: Samples) -> Samples:
-        return np.rint(samples).astype(dtype)
+        return np.rint(samples, out=samples).astype(dtype)
 
     sampler = _with_alpha(field, sampler or colour_sampler(field), 0)
-    _render_into(out, sampler, quantise, crop, _block(field), field.peak)
+    over = _oversampling(field, crop, size)
+    _render_into(out, sampler, quantise, crop, over, _block(field), field.peak)
     return out[:, :, 0] if field.channels == 1 else out
 
 
@@ -97,7 +100,8 @@ def render_derivative(
     crop, size = frame(field, size, scale=scale, crop=crop, limits=limits)
     out = np.empty((size[1], size[0], field.channels), np.float32)
     sampler = _with_alpha(field, derivative_sampler(field, kind), 1 if kind == "gradient" else 2)
-    _render_into(out, sampler, lambda samples: samples, crop, _block(field) // 4, None)
+    over = _oversampling(field, crop, size)
+    _render_into(out, sampler, lambda samples: samples, crop, over, _block(field) // 4, None)
     return out
 
 
@@ -134,14 +138,52 @@ def frame(
     limits: Limits | None = None,
 ) -> tuple[Crop, Size]:
     """Return the crop and the output's size that a request means, or say what is wrong with it."""
-    crop = (0, 0, field.width, field.height) if crop is None else _integers("crop", crop, 4)
+    crop, size = _view(field.width, field.height, size, scale, crop)
+    if max(size) >= 1 << 31 or (limits is not None and size[0] * size[1] > limits.pixels):
+        most = f"{limits.pixels} pixels" if limits is not None else "2147483647 a side"
+        raise LimitError(f"{size[0]}x{size[1]}: expected at most {most}")
+    over_x, over_y = _oversampling(field, crop, size)
+    work = over_x * size[0] * over_y * size[1] * field.architecture.multiply_adds
+    if limits is not None and work > limits.multiply_adds:
+        raise LimitError(
+            f"{size[0]}x{size[1]}: expected at most {limits.multiply_adds:.2g} "
+            f"multiply-adds, found {work:.2g}"
+        )
+    return crop, size
+
+
+def first_level_shown(
+    width: int,
+    height: int,
+    features: Sequence[int],
+    size: Size | None = None,
+    *,
+    scale: float | None = None,
+    crop: Crop | None = None,
+) -> int:
+    """Return the first of the levels that an output shows: finer ones need not be read.
+
+    `features` are the architecture's, `width` and `height` the original's. Where an output pixel
+    covers at least s x s original ones, the level is floor(log2(s)) - 1, so that each has two cells
+    a side, but not beyond the coarsest with grids. Raises UsageError as `frame` does.
+    """
+    (_, _, *covered), size = _view(width, height, size, scale, crop)
+    shrink = min(covered[0] / size[0], covered[1] / size[1])
+    coarsest = max((level for level, count in enumerate(features) if count), default=0)
+    return min(coarsest, math.floor(math.log2(max(2.0, shrink))) - 1)
+
+
+def _view(
+    width: int, height: int, size: Size | None, scale: float | None, crop: Crop | None
+) -> tuple[Crop, Size]:
+    """Return the crop and the output's size that a request of a width x height picture means."""
+    crop = (0, 0, width, height) if crop is None else _integers("crop", crop, 4)
     size = None if size is None else _integers("size", size, 2)
-    x, y, width, height = crop
-    inside = min(x, y) >= 0 and x + width <= field.width and y + height <= field.height
-    if width < 1 or height < 1 or not inside:
+    left, top, across, down = crop
+    inside = min(left, top) >= 0 and left + across <= width and top + down <= height
+    if across < 1 or down < 1 or not inside:
         raise UsageError(
-            f"crop {x},{y},{width},{height}: expected a part of the "
-            f"{field.width}x{field.height} picture"
+            f"crop {left},{top},{across},{down}: expected a part of the {width}x{height} picture"
         )
     if size is not None and scale is not None:
         raise UsageError("expected a size or a scale, found both")
@@ -149,21 +191,11 @@ def frame(
         scale = 1.0 if scale is None else scale
         if isinstance(scale, str) or not (math.isfinite(scale) and scale > 0):
             raise UsageError(f"scale {scale}: expected a finite number above 0")
-        if not math.isfinite(max(width, height) * scale):
+        if not math.isfinite(max(across, down) * scale):
             raise LimitError(f"scale {scale}: expected an output that can be counted")
-        size = (max(1, math.floor(width * scale + 0.5)), max(1, math.floor(height * scale + 0.5)))
+        size = (max(1, math.floor(across * scale + 0.5)), max(1, math.floor(down * scale + 0.5)))
     if min(size) < 1:
         raise UsageError(f"size {size[0]}x{size[1]}: expected at least 1x1")
-    if max(size) >= 1 << 31 or (limits is not None and size[0] * size[1] > limits.pixels):
-        most = f"{limits.pixels} pixels" if limits is not None else "2147483647 a side"
-        raise LimitError(f"{size[0]}x{size[1]}: expected at most {most}")
-    over_x, over_y = _oversampling(crop, size)
-    work = over_x * size[0] * over_y * size[1] * field.architecture.multiply_adds
-    if limits is not None and work > limits.multiply_adds:
-        raise LimitError(
-            f"{size[0]}x{size[1]}: expected at most {limits.multiply_adds:.2g} "
-            f"multiply-adds, found {work:.2g}"
-        )
     return crop, size
 
 
@@ -178,9 +210,18 @@ def _integers(name: str, values: Sequence[int], count: int) -> Any:
     return numbers
 
 
-def _oversampling(crop: Crop, size: Size) -> tuple[int, int]:
-    """Return how many samples a side each output pixel takes."""
-    return math.ceil(crop[2] / size[0]), math.ceil(crop[3] / size[1])
+def _oversampling(field: "Field", crop: Crop, size: Size) -> tuple[int, int]:
+    """Return how many samples across and down each output pixel takes.
+
+    As many as it covers pixels; without the finest levels, two for each of the finest cells left,
+    which a picture that smooth needs, and at least two.
+    """
+    spacing = 1 << max(0, field.first_level - 1)
+    covered = crop[2] / size[0], crop[3] / size[1]
+    across, down = (
+        min(math.ceil(pixels), max(2, math.ceil(pixels / spacing))) for pixels in covered
+    )
+    return across, down
 
 
 def colour_sampler(field: "Field") -> Sampler:
@@ -256,12 +297,13 @@ def _render_into(
     sampler: Sampler,
     finish: Callable[[Samples], Samples],
     crop: Crop,
+    over: tuple[int, int],
     block: int,
     peak: int | None,
 ) -> None:
     """Fill `out` (height, width, channels) tile by tile, a thread for each core."""
     out_height, out_width = out.shape[:2]
-    over_x, over_y = _oversampling(crop, (out_width, out_height))
+    over_x, over_y = over
     xs = cell_centres(crop[0], crop[2], out_width * over_x)
     ys = cell_centres(crop[1], crop[3], out_height * over_y)
     # Wide, for a row of cells is sampled in pieces, but low, for the rows of a tile are not.
@@ -280,7 +322,8 @@ def _render_into(
             block,
             peak,
         )
-        out[top:bottom, left:right] = finish(mean).transpose(1, 2, 0)
+        for channel, plane in enumerate(finish(mean)):
+            out[top:bottom, left:right, channel] = plane
 
     corners = list(product(range(0, out_height, rows), range(0, out_width, columns)))
     # A thread for each tile, not a BLAS of many threads for each small product in it.
@@ -312,7 +355,8 @@ def _cell_mean(
             )
     samples = sampler(xs, ys)
     if peak is not None:
-        np.clip(samples, 0, peak, out=samples)
+        np.maximum(samples, 0, out=samples)
+        np.minimum(samples, peak, out=samples)
     if samples.shape[1:] == cells:
         return samples
     rows, columns = cells

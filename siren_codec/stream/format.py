@@ -126,7 +126,13 @@ def check_picture(*, width: int, height: int, depth: int, metadata: Mapping[str,
     _check_metadata(metadata)
 
 
-def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Field:
+def read(
+    data: bytes,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    first_level: int = 0,
+    partial: bool = False,  # noqa: ARG001
+) -> Field:
     """Return the Field of a `.siren` file. Raises FormatError or LimitError."""
     header, sections = parse(data, limits)
     architecture = header.architecture
@@ -140,6 +146,10 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Field:
     grids: tuple[npt.NDArray[np.int16 | np.int32], ...] = ()
     if Section.LATENTS in sections:
         grids = latents.unpack(sections[Section.LATENTS], context, architecture, width, height)
+    grids = tuple(
+        np.zeros_like(level) if number < first_level else level
+        for number, level in enumerate(grids)
+    )
     metadata = {name: sections[id_] for id_, name in _METADATA.items() if id_ in sections}
     return Field(
         *(width, height, header.depth, architecture, layers, metadata),
@@ -149,6 +159,7 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Field:
         alpha=alpha.unpack(sections[Section.ALPHA], width, height, header.depth)
         if header.alpha
         else None,
+        first_level=first_level,
     )
 
 
