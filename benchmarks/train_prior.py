@@ -297,7 +297,7 @@ def learn(
             optimisers.step(gradients, done)
             recent.append(usual)
             if rank == 0 and (share >= next_report or done >= 1):
-                next_report = share + max(0.02, 30 / seconds)
+                next_report = share + max(0.05, 30 / seconds)
                 scores = " ".join(f"{score:.3f}" for score in assess(learned, held_out, computing))
                 train = f"train {np.mean(recent):.3f}, held out {scores}"
                 click.echo(f"{share:.1%} {optimisers.count} steps, {train}")

@@ -21,6 +21,7 @@ __all__ = [
     "open_field",
     "read_bytes",
     "read_limited",
+    "read_shown",
     "render_picture",
 ]
 
@@ -35,15 +36,18 @@ def decode(
     scale: float | None = None,
     crop: tuple[int, int, int, int] | None = None,
     device: str = "cpu",
+    partial: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> npt.NDArray[Any]:
     """Return the picture of a `.siren` file, of its own depth and channels, at any size.
 
     The array is (height, width) for one channel, else (height, width, channels), uint8 or uint16.
     `size` is (width, height), `crop` is (x, y, width, height) in pixels of the original. On `cuda`
-    torch evaluates the picture; on `cpu`, the default, torch is not imported. Raises SirenError.
+    torch evaluates the picture; on `cpu`, the default, torch is not imported. Grids that are finer
+    than the output are not read; with `partial`, what a file that was cut short still has is
+    enough. Raises SirenError.
     """
-    field = stream.read(bytes(data), limits)
+    field = read_shown(bytes(data), size, scale=scale, crop=crop, partial=partial, limits=limits)
     return field.render(
         size, scale=scale, crop=crop, sampler=_sampler(field, device), limits=limits
     )
@@ -78,9 +82,38 @@ def render_picture(
     return Picture(np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8))
 
 
-def open_field(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Field:
-    """Return the Field of a `.siren` file, given its path or its bytes. Raises SirenError."""
-    return stream.read(read_bytes(source, limits), limits)
+def open_field(
+    source: Source, *, partial: bool = False, limits: Limits = DEFAULT_LIMITS
+) -> Field:
+    """Return the Field of a `.siren` file, given its path or its bytes. Raises SirenError.
+
+    With `partial`, as much of it as a file that was cut short still has: `first_level` says which
+    levels of grids are missing.
+    """
+    return stream.read(read_bytes(source, limits), limits, partial=partial)
+
+
+def read_shown(
+    data: bytes,
+    size: tuple[int, int] | None = None,
+    *,
+    scale: float | None = None,
+    crop: tuple[int, int, int, int] | None = None,
+    partial: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Field:
+    """Return the Field of a `.siren` file as far as an output of such a size shows it.
+
+    Levels of grids that are finer than its pixels are not read: see
+    `evaluate.first_level_shown`. Raises SirenError.
+    """
+    if partial or (size is None and scale is None):
+        return stream.read(data, limits, partial=partial)
+    header, _ = format.parse(data, limits)
+    first_level = evaluate.first_level_shown(
+        header.width, header.height, header.architecture.features, size, scale=scale, crop=crop
+    )
+    return stream.read(data, limits, first_level=first_level)
 
 
 def read_limited(file: BinaryIO, limits: Limits = DEFAULT_LIMITS) -> bytes:

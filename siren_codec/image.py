@@ -195,6 +195,8 @@ def _written(pixels: Pixels, format_: str, payloads: Mapping[str, bytes]) -> byt
 
 def _written_by_pillow(pixels: Pixels, format_: str, payloads: Mapping[str, bytes]) -> bytes:
     options: dict[str, Any] = {"quality": 95} if format_ in ("JPEG", "WEBP") else {}
+    if format_ == "PNG":
+        options["compress_type"] = deep.PNG_STRATEGY
     if format_ == "TIFF":
         options["exif"] = metadata.tiff_tags(payloads)
     elif "exif" in payloads:

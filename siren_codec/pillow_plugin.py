@@ -17,8 +17,7 @@ from typing import IO, Any, BinaryIO, cast
 import numpy as np
 from PIL import Image, ImageFile
 
-from siren_codec import stream
-from siren_codec.decoding import read_limited
+from siren_codec.decoding import read_limited, read_shown
 from siren_codec.encoding import encode
 from siren_codec.errors import LimitError, SirenError, UsageError
 from siren_codec.image import MODES
@@ -107,7 +106,7 @@ class SirenImageFile(ImageFile.ImageFile):
         # Pillow warns beyond its limit, and refuses beyond twice as many.
         limits = UNBOUNDED if most is None else Limits(pixels=2 * most)
         try:
-            field = stream.read(self._data, limits)
+            field = read_shown(self._data, self.size, limits=limits)
             pixels = field.render(self.size, limits=None if most is None else limits)
         except LimitError as error:
             raise Image.DecompressionBombError(str(error)) from error

@@ -31,7 +31,7 @@ SMALL = Architecture(channels=3, hidden_layers=2, hidden_features=16)
 GRID = Architecture(3, 2, 16, 3.0, 30.0, (1, 1, 0, 3), neighbours=12, context_features=8)
 DEFAULT = Architecture(3, 2, 32, 3.0, 10.0, (1, 1, 3, 3, 3, 3, 3), 24, 16)
 COIN = Architecture(channels=3, hidden_layers=10, hidden_features=28)
-NOW = Settings(1e-3, 2e-3, 3e-2, 0.2, 1.5)
+NOW = Settings(1e-3, 2e-3, 3e-2, 0.2, 0.2)
 WIDTH, HEIGHT = 24, 16
 
 
@@ -402,7 +402,6 @@ def test_soft_rounding_is_the_same() -> None:
         problem = Problem.of(DEFAULT, 300, 201)
         latents = problem.grids.latents
         noise = Noise(seed=1, device="cpu")
-        noise.shape(1.5)
         noise.draw(len(latents.chunks(1)))
         soft, slope = torch.full_like(latents.flat, 9.0), torch.full_like(latents.flat, 9.0)
         with engine("cpu", compiled=compiled) as computing:

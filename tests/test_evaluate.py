@@ -37,9 +37,13 @@ def naive(field: Field, x: Float64, y: Float64) -> Float64:
     for level, grids in enumerate(field.latents):
         inputs += [naive_spline(grid, level, x, y) for grid in grids]
     h = np.stack(inputs, axis=-1)
+    # The last layer sees the inputs too, an eighth of them.
+    passed = h / 8 if field.architecture.grids else h[..., :0]
     for index, layer in enumerate(field.layers):
         weight = layer.weight.values * 2.0**layer.weight.exponent
         bias = layer.bias.values * 2.0**layer.bias.exponent
+        if index == field.architecture.hidden_layers:
+            h = np.concatenate([h, passed], axis=-1)
         h = np.einsum("...i,oi->...o", h, weight) + bias
         if index < field.architecture.hidden_layers:
             first = index == 0
@@ -635,8 +639,8 @@ def peak_memory(work: Callable[[], object]) -> int:
 
 
 def test_memory_follows_the_block_and_not_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    field = make_field(37, width=32, height=8192, hidden_features=24, hidden_layers=2)
-    activations = 4 * 32 * 8192 * 24
+    field = make_field(37, width=32, height=16384, hidden_features=24, hidden_layers=2)
+    activations = 4 * 32 * 16384 * 24
     monkeypatch.setattr(evaluate, "available_cores", lambda: 2)
     output = field.render().nbytes
     assert peak_memory(field.render) < output + activations / 4
@@ -785,11 +789,15 @@ def test_the_result_of_grids_does_not_depend_on_blocks_or_threads(
 def test_grids_of_zeros_add_nothing() -> None:
     plain = make_field(49, width=21, height=14)
     field = make_field(49, width=21, height=14, features=(1, 2))
-    first = plain.layers[0]
-    wide = np.hstack([first.weight.values, np.full((8, 3), 1000, np.int32)])
-    layers = (Layer(QuantisedTensor(wide, first.weight.exponent), first.bias), *plain.layers[1:])
+    layers = list(plain.layers)
+    for index, shape in ((0, (8, 3)), (-1, (3, 5))):
+        layer = layers[index]
+        added = np.full(shape, 1000, np.int32)
+        added[:, : shape[1] - 3] = 0  # In the last layer, x and y past the hidden ones.
+        wide = np.hstack([layer.weight.values, added])
+        layers[index] = Layer(QuantisedTensor(wide, layer.weight.exponent), layer.bias)
     latents = tuple(np.zeros_like(grids) for grids in field.latents)
-    field = replace(field, layers=layers, latents=latents)
+    field = replace(field, layers=tuple(layers), latents=latents)
     x, y = pixel_grid(plain)
     np.testing.assert_allclose(field.at(x, y), plain.at(x, y), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(field.laplacian(x, y), plain.laplacian(x, y), rtol=1e-6, atol=1e-6)

@@ -8,8 +8,9 @@ import torch
 from conftest import make_field
 from torch import Tensor
 
-from siren_codec.field import Field, evaluate
+from siren_codec.field import Field
 from siren_codec.field.evaluate import Float64
+from siren_codec.field.inputs import point_inputs
 from siren_codec.field.kernel import TAPS, cell_centres
 from siren_codec.fit import lattice, model
 from siren_codec.fit.lattice import Lattice
@@ -62,7 +63,7 @@ def test_inputs_are_those_of_the_field(
     ys = cell_centres(0, height, max(1, round(height * zoom)))
     found = _whole(_lattice(field, xs, ys), _latents(field))
     x, y = (axis.ravel() for axis in np.meshgrid(xs, ys))
-    expected = evaluate._point_inputs(field, x, y, (0, 0))
+    expected = point_inputs(field, x, y, (0, 0))
     torch.testing.assert_close(
         found.reshape(len(expected), -1).double(), torch.from_numpy(expected), rtol=0, atol=3e-6
     )

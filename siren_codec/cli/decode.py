@@ -68,6 +68,12 @@ _NOTES = (
     show_default=True,
     help="The picture, its gradient's magnitude (black is 0) or its Laplacian (mid-grey is 0).",
 )
+@option(
+    PICTURE,
+    "--partial",
+    is_flag=True,
+    help="Make do with what a file that was cut short still has: a coarser picture.",
+)
 @usage.device(PICTURE, "auto is cpu: decoding needs neither a GPU nor torch.")
 @usage.max_pixels
 @usage.max_work
@@ -89,6 +95,7 @@ def decode_command(
     size: tuple[int, int] | None,
     crop: tuple[int, int, int, int] | None,
     show: "Show",
+    partial: bool,
     device: str,
     max_pixels: int,
     max_work: int,
@@ -104,7 +111,7 @@ def decode_command(
     standard input, or PNG on standard output.
     """
     limits = Limits(pixels=max_pixels, multiply_adds=max_work)
-    recipe = Decode("PNG", size, scale, crop, show, _cpu_if_auto(device), limits)
+    recipe = Decode("PNG", size, scale, crop, show, _cpu_if_auto(device), limits, partial)
     if recursive:
         if target is None:
             raise UsageError("-r: expected two folders, found one")

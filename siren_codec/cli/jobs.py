@@ -213,6 +213,8 @@ class Decode:
     show: "Show" = "colour"
     device: str = "cpu"
     limits: Limits = DEFAULT_LIMITS
+    partial: bool = False
+    """Make do with what a file that was cut short still has."""
 
     def on(self, device: str) -> "Decode":
         """Return the same for another device."""
@@ -235,10 +237,20 @@ class Decode:
         return self.render(self.load(source))
 
     def load(self, source: Path | bytes) -> "Field":
-        """Read a `.siren` file. Raises SirenError."""
+        """Read a `.siren` file, as far as the picture shows it. Raises SirenError."""
         from siren_codec import decoding
 
-        return decoding.open_field(source, limits=self.limits)
+        data = decoding.read_bytes(source, self.limits)
+        if self.show != "colour":  # Derivatives are of the finest detail most of all.
+            return decoding.open_field(data, partial=self.partial, limits=self.limits)
+        return decoding.read_shown(
+            data,
+            self.size,
+            scale=self.scale,
+            crop=self.crop,
+            partial=self.partial,
+            limits=self.limits,
+        )
 
     def render(self, field: "Field") -> Product:
         """Make a picture file of a Field. Raises SirenError."""
@@ -255,6 +267,10 @@ class Decode:
             limits=self.limits,
         )
         data, notices = image.save_bytes(picture, self.format)
+        if self.partial and field.first_level:
+            levels = len(field.architecture.features)
+            missing = f"the file is cut short: {field.first_level} of {levels} levels are missing"
+            notices = (missing, *notices)
         height, width, _ = picture.pixels.shape
         seconds = time.perf_counter() - began
         facts = {"width": width, "height": height, "bytes": len(data), "seconds": seconds}

@@ -10,7 +10,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,14 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from siren_codec.errors import LimitError, UsageError
-from siren_codec.field.kernel import (
-    TAPS,
-    cell_centres,
-    spline_matrix,
-    spline_taps,
-    unit_coordinates,
-    unit_per_pixel,
-)
+from siren_codec.field.inputs import Orders, lattice_inputs, point_inputs, seen_inputs
+from siren_codec.field.kernel import cell_centres
+from siren_codec.field.network import network, network_jet
 from siren_codec.field.threads import available_cores, one_blas_thread
 from siren_codec.limits import Limits
 
@@ -40,6 +35,7 @@ __all__ = [
     "at",
     "colour_sampler",
     "derivative_sampler",
+    "first_level_shown",
     "frame",
     "gradient",
     "laplacian",
@@ -55,14 +51,10 @@ Size = tuple[int, int]
 Crop = tuple[int, int, int, int]
 """(x, y, width, height) in pixels of the original."""
 Derivative = Literal["gradient", "laplacian"]
-Orders = tuple[int, int]
-"""How many times to differentiate, by x and by y: (0, 0) is the value itself."""
 
-BLOCK_ELEMENTS = 1 << 18
-"""Activations of one layer held at once: 1 MiB in float32, about what a core's cache holds."""
-
-CELLS_PER_SAMPLE = TAPS**2
-"""How many cells of a grid a point sees."""
+BLOCK_ELEMENTS = 1 << 19
+"""Activations of one layer held at once, 2 MiB in float32: enough to be worth numpy's calls, and
+not more than the cores' common cache holds."""
 
 
 def render(
@@ -78,7 +70,8 @@ def render(
 
     The result is uint8 or uint16, (height, width) for one channel, else (height, width, channels).
     An output pixel is the mean of the picture over what it covers: point samples where it covers
-    at most one original pixel, else as many samples a side as it covers pixels, rounded up.
+    at most one original pixel, else as many samples a side as it covers pixels, rounded up, or
+    fewer where the finest levels were not read.
     Raises UsageError for a bad size, scale or crop, LimitError beyond the `limits`.
     """
     crop, size = frame(field, size, scale=scale, crop=crop, limits=limits)
@@ -86,10 +79,11 @@ def render(
     out = np.empty((size[1], size[0], field.channels), dtype)
 
     def quantise(samples: Samples) -> Samples:
-        return np.rint(samples).astype(dtype)
+        return np.rint(samples, out=samples).astype(dtype)
 
     sampler = _with_alpha(field, sampler or colour_sampler(field), 0)
-    _render_into(out, sampler, quantise, crop, _block(field), field.peak)
+    over = _oversampling(field, crop, size)
+    _render_into(out, sampler, quantise, crop, over, _block(field), field.peak)
     return out[:, :, 0] if field.channels == 1 else out
 
 
@@ -106,7 +100,8 @@ def render_derivative(
     crop, size = frame(field, size, scale=scale, crop=crop, limits=limits)
     out = np.empty((size[1], size[0], field.channels), np.float32)
     sampler = _with_alpha(field, derivative_sampler(field, kind), 1 if kind == "gradient" else 2)
-    _render_into(out, sampler, lambda samples: samples, crop, _block(field) // 4, None)
+    over = _oversampling(field, crop, size)
+    _render_into(out, sampler, lambda samples: samples, crop, over, _block(field) // 4, None)
     return out
 
 
@@ -143,14 +138,52 @@ def frame(
     limits: Limits | None = None,
 ) -> tuple[Crop, Size]:
     """Return the crop and the output's size that a request means, or say what is wrong with it."""
-    crop = (0, 0, field.width, field.height) if crop is None else _integers("crop", crop, 4)
+    crop, size = _view(field.width, field.height, size, scale, crop)
+    if max(size) >= 1 << 31 or (limits is not None and size[0] * size[1] > limits.pixels):
+        most = f"{limits.pixels} pixels" if limits is not None else "2147483647 a side"
+        raise LimitError(f"{size[0]}x{size[1]}: expected at most {most}")
+    over_x, over_y = _oversampling(field, crop, size)
+    work = over_x * size[0] * over_y * size[1] * field.architecture.multiply_adds
+    if limits is not None and work > limits.multiply_adds:
+        raise LimitError(
+            f"{size[0]}x{size[1]}: expected at most {limits.multiply_adds:.2g} "
+            f"multiply-adds, found {work:.2g}"
+        )
+    return crop, size
+
+
+def first_level_shown(
+    width: int,
+    height: int,
+    features: Sequence[int],
+    size: Size | None = None,
+    *,
+    scale: float | None = None,
+    crop: Crop | None = None,
+) -> int:
+    """Return the first of the levels that an output shows: finer ones need not be read.
+
+    `features` are the architecture's, `width` and `height` the original's. Where an output pixel
+    covers at least s x s original ones, the level is floor(log2(s)) - 1, so that each has two cells
+    a side, but not beyond the coarsest with grids. Raises UsageError as `frame` does.
+    """
+    (_, _, *covered), size = _view(width, height, size, scale, crop)
+    shrink = min(covered[0] / size[0], covered[1] / size[1])
+    coarsest = max((level for level, count in enumerate(features) if count), default=0)
+    return min(coarsest, math.floor(math.log2(max(2.0, shrink))) - 1)
+
+
+def _view(
+    width: int, height: int, size: Size | None, scale: float | None, crop: Crop | None
+) -> tuple[Crop, Size]:
+    """Return the crop and the output's size that a request of a width x height picture means."""
+    crop = (0, 0, width, height) if crop is None else _integers("crop", crop, 4)
     size = None if size is None else _integers("size", size, 2)
-    x, y, width, height = crop
-    inside = min(x, y) >= 0 and x + width <= field.width and y + height <= field.height
-    if width < 1 or height < 1 or not inside:
+    left, top, across, down = crop
+    inside = min(left, top) >= 0 and left + across <= width and top + down <= height
+    if across < 1 or down < 1 or not inside:
         raise UsageError(
-            f"crop {x},{y},{width},{height}: expected a part of the "
-            f"{field.width}x{field.height} picture"
+            f"crop {left},{top},{across},{down}: expected a part of the {width}x{height} picture"
         )
     if size is not None and scale is not None:
         raise UsageError("expected a size or a scale, found both")
@@ -158,21 +191,11 @@ def frame(
         scale = 1.0 if scale is None else scale
         if isinstance(scale, str) or not (math.isfinite(scale) and scale > 0):
             raise UsageError(f"scale {scale}: expected a finite number above 0")
-        if not math.isfinite(max(width, height) * scale):
+        if not math.isfinite(max(across, down) * scale):
             raise LimitError(f"scale {scale}: expected an output that can be counted")
-        size = (max(1, math.floor(width * scale + 0.5)), max(1, math.floor(height * scale + 0.5)))
+        size = (max(1, math.floor(across * scale + 0.5)), max(1, math.floor(down * scale + 0.5)))
     if min(size) < 1:
         raise UsageError(f"size {size[0]}x{size[1]}: expected at least 1x1")
-    if max(size) >= 1 << 31 or (limits is not None and size[0] * size[1] > limits.pixels):
-        most = f"{limits.pixels} pixels" if limits is not None else "2147483647 a side"
-        raise LimitError(f"{size[0]}x{size[1]}: expected at most {most}")
-    over_x, over_y = _oversampling(crop, size)
-    work = over_x * size[0] * over_y * size[1] * field.architecture.multiply_adds
-    if limits is not None and work > limits.multiply_adds:
-        raise LimitError(
-            f"{size[0]}x{size[1]}: expected at most {limits.multiply_adds:.2g} "
-            f"multiply-adds, found {work:.2g}"
-        )
     return crop, size
 
 
@@ -187,34 +210,26 @@ def _integers(name: str, values: Sequence[int], count: int) -> Any:
     return numbers
 
 
-def _oversampling(crop: Crop, size: Size) -> tuple[int, int]:
-    """Return how many samples a side each output pixel takes."""
-    return math.ceil(crop[2] / size[0]), math.ceil(crop[3] / size[1])
+def _oversampling(field: "Field", crop: Crop, size: Size) -> tuple[int, int]:
+    """Return how many samples across and down each output pixel takes.
+
+    As many as it covers pixels; without the finest levels, two for each of the finest cells left,
+    which a picture that smooth needs, and at least two.
+    """
+    spacing = 1 << max(0, field.first_level - 1)
+    covered = crop[2] / size[0], crop[3] / size[1]
+    across, down = (
+        min(math.ceil(pixels), max(2, math.ceil(pixels / spacing))) for pixels in covered
+    )
+    return across, down
 
 
 def colour_sampler(field: "Field") -> Sampler:
     """Return the sampler of the picture itself, in float32."""
-    omegas = (*field.architecture.omegas, 1.0)
-    # The bias is one more column of each matrix, the ones it meets one more row of what it takes.
-    matrices = [
-        np.column_stack([weight * omega, bias * omega]).astype(np.float32)
-        for (weight, bias), omega in zip(_real_layers(field), omegas, strict=True)
-    ]
-    lattice = _lattice_inputs(field, np.float32)
-    half = np.float32(field.peak / 2)
+    evaluate, lattice = network(field), lattice_inputs(field, np.float32)
 
     def sample(xs: Float64, ys: Float64) -> Samples:
-        points = len(ys) * len(xs)
-        values = np.ones((matrices[0].shape[1], points), np.float32)
-        lattice(xs, ys, (0, 0), values[:-1])
-        hidden, other = (np.ones((matrices[-1].shape[1], points), np.float32) for _ in range(2))
-        for matrix in matrices[:-1]:
-            np.matmul(matrix, values, out=hidden[:-1])
-            np.sin(hidden[:-1], out=hidden[:-1])
-            values, hidden, other = hidden, other, hidden
-        samples = np.matmul(matrices[-1], values)
-        samples += 1
-        samples *= half
+        samples = evaluate(len(ys) * len(xs), lambda inputs: lattice(xs, ys, (0, 0), inputs))
         return np.reshape(samples, (-1, len(ys), len(xs)))
 
     return sample
@@ -223,15 +238,15 @@ def colour_sampler(field: "Field") -> Sampler:
 def derivative_sampler(field: "Field", kind: Derivative) -> Sampler:
     """Return the sampler of the gradient's magnitude, or of the Laplacian, in float32."""
     order = 1 if kind == "gradient" else 2
-    lattice = _lattice_inputs(field, np.float32)
+    lattice, seen = lattice_inputs(field, np.float32), len(seen_inputs(field))
 
     def sample(xs: Float64, ys: Float64) -> Samples:
         def inputs(by: Orders) -> Samples:
-            out = np.empty((field.architecture.inputs, len(ys) * len(xs)), np.float32)
+            out = np.empty((seen, len(ys) * len(xs)), np.float32)
             lattice(xs, ys, by, out)
             return out
 
-        jet = _jet(field, inputs, order, np.float32)
+        jet = network_jet(field, inputs, order, np.float32)
         values = np.hypot(jet[1], jet[2]) if kind == "gradient" else jet[3]
         # Finite even for the wildest of weights, with room for a sum over a block.
         values = np.clip(np.nan_to_num(values), -1e30, 1e30)
@@ -282,16 +297,17 @@ def _render_into(
     sampler: Sampler,
     finish: Callable[[Samples], Samples],
     crop: Crop,
+    over: tuple[int, int],
     block: int,
     peak: int | None,
 ) -> None:
     """Fill `out` (height, width, channels) tile by tile, a thread for each core."""
     out_height, out_width = out.shape[:2]
-    over_x, over_y = _oversampling(crop, (out_width, out_height))
+    over_x, over_y = over
     xs = cell_centres(crop[0], crop[2], out_width * over_x)
     ys = cell_centres(crop[1], crop[3], out_height * over_y)
-    # About square: the splines' matrices, (samples, cells), then are small and serve many samples.
-    columns = min(out_width, max(1, math.isqrt(block) // over_x))
+    # Wide, for a row of cells is sampled in pieces, but low, for the rows of a tile are not.
+    columns = min(out_width, max(1, math.isqrt(4 * block) // over_x))
     rows = min(block // (columns * over_x * over_y), _longest_side(block) // over_y)
     rows = min(out_height, max(1, rows))
 
@@ -306,7 +322,8 @@ def _render_into(
             block,
             peak,
         )
-        out[top:bottom, left:right] = finish(mean).transpose(1, 2, 0)
+        for channel, plane in enumerate(finish(mean)):
+            out[top:bottom, left:right, channel] = plane
 
     corners = list(product(range(0, out_height, rows), range(0, out_width, columns)))
     # A thread for each tile, not a BLAS of many threads for each small product in it.
@@ -338,7 +355,8 @@ def _cell_mean(
             )
     samples = sampler(xs, ys)
     if peak is not None:
-        np.clip(samples, 0, peak, out=samples)
+        np.maximum(samples, 0, out=samples)
+        np.minimum(samples, peak, out=samples)
     if samples.shape[1:] == cells:
         return samples
     rows, columns = cells
@@ -367,115 +385,14 @@ def _at_points(field: "Field", x: npt.ArrayLike, y: npt.ArrayLike, order: int) -
     block = max(1, _block(field) // 4)
     for start in range(0, len(flat_x), block):
         part = slice(start, start + block)
-        inputs = partial(_point_inputs, field, flat_x[part], flat_y[part])
-        jet = _jet(field, inputs, order, np.float64)
+        inputs = partial(point_inputs, field, flat_x[part], flat_y[part])
+        jet = network_jet(field, inputs, order, np.float64)
         found = np.stack(jet, axis=-1).swapaxes(0, 1)
         out[part, : found.shape[1]] = found
         if field.alpha is not None:
             of_alpha = _alpha_jet(field.alpha, flat_x[part], flat_y[part])
             out[part, -1] = np.stack(of_alpha[: out.shape[2]], axis=-1)
     return out.reshape(*xs.shape, *out.shape[1:])
-
-
-def _lattice_inputs(
-    field: "Field", dtype: Any
-) -> Callable[[Float64, Float64, Orders, Samples], None]:
-    """Return the function that puts a block's inputs of the SIREN, differentiated, into `out`.
-
-    `out` is contiguous, (inputs, rows * columns). The matrices of a block's columns serve the
-    blocks below it, those of its rows the blocks beside it.
-    """
-    grids = [(level, grid) for level, grid in enumerate(field.latents) if len(grid)]
-
-    def matrices(axis: int, pixels: bytes, derivative: int) -> list[tuple[slice, Samples]]:
-        points = np.frombuffer(pixels)
-        found = [
-            spline_matrix(points, level, grid.shape[axis], derivative) for level, grid in grids
-        ]
-        return [(seen, matrix.astype(dtype)) for seen, matrix in found]
-
-    of_rows = lru_cache(16)(partial(matrices, 1))
-    of_columns = lru_cache(256)(partial(matrices, 2))
-
-    def lattice(xs: Float64, ys: Float64, by: Orders, out: Samples) -> None:
-        shaped = out.reshape(-1, len(ys), len(xs))
-        shaped[0], shaped[1] = _unit_inputs(field, xs, ys[:, None], by)
-        first = 2
-        axes = zip(of_rows(ys.tobytes(), by[1]), of_columns(xs.tobytes(), by[0]), strict=True)
-        for (_, grid), ((seen_y, rows), (seen_x, columns)) in zip(grids, axes, strict=True):
-            cells = rows @ grid[:, seen_y, seen_x].astype(dtype)
-            np.matmul(cells, columns.T, out=shaped[first : first + len(grid)])
-            first += len(grid)
-
-    return lattice
-
-
-def _point_inputs(field: "Field", x: Float64, y: Float64, by: Orders) -> Float64:
-    """Return the (inputs, points) inputs of the SIREN at scattered points, differentiated."""
-    out = np.empty((field.architecture.inputs, len(x)))
-    out[0], out[1] = _unit_inputs(field, x, y, by)
-    first = 2
-    for level, grids in enumerate(field.latents):
-        features, rows, columns = grids.shape
-        taps_x, weights_x = spline_taps(x, level, columns, by[0])
-        taps_y, weights_y = spline_taps(y, level, rows, by[1])
-        taps = taps_y[:, :, None] * columns + taps_x[:, None, :]
-        cells = grids.reshape(features, rows * columns).take(
-            taps.reshape(-1, 1, CELLS_PER_SAMPLE), axis=1
-        )
-        weights = weights_y[:, :, None] * weights_x[:, None, :]
-        sampled = cells.astype(np.float64) @ weights.reshape(-1, CELLS_PER_SAMPLE, 1)
-        out[first : first + features] = sampled[:, :, 0, 0]
-        first += features
-    return out
-
-
-def _unit_inputs(
-    field: "Field", x: Float64, y: Float64, by: Orders
-) -> tuple[Float64 | float, Float64 | float]:
-    """Return the first two inputs of the SIREN, differentiated; constants where they are."""
-    if by == (0, 0):
-        return unit_coordinates(x, field.width), unit_coordinates(y, field.height)
-    return (
-        unit_per_pixel(field.width) if by == (1, 0) else 0.0,
-        unit_per_pixel(field.height) if by == (0, 1) else 0.0,
-    )
-
-
-@np.errstate(over="ignore", invalid="ignore")
-def _jet(
-    field: "Field", inputs: Callable[[Orders], Samples], order: int, dtype: Any
-) -> list[Samples]:
-    """Return [value, d/dx, d/dy, Laplacian] up to `order`, each (channels, points).
-
-    Forward differentiation: for a = W h + b and h' = sin(omega a),
-    dh' = omega cos(omega a) da and lap h' = omega cos(omega a) lap a - omega^2 sin(omega a) |da|^2.
-    The wildest of weights that a file can hold may give infinities, but no warnings.
-    """
-    value = inputs((0, 0))
-    firsts = [inputs((1, 0)), inputs((0, 1))] if order >= 1 else []
-    second = inputs((2, 0)) + inputs((0, 2)) if order == 2 else None
-    layers = [(w.astype(dtype), b.astype(dtype)) for w, b in _real_layers(field)]
-    for (weight, bias), omega in zip(layers, (*field.architecture.omegas, None), strict=True):
-        value = weight @ value + bias[:, None]
-        firsts = [weight @ first for first in firsts]
-        second = None if second is None else weight @ second
-        if omega is None:
-            break
-        angle = dtype(omega) * value
-        value, slope = np.sin(angle), dtype(omega) * np.cos(angle)
-        if second is not None:
-            square = firsts[0] ** 2 + firsts[1] ** 2
-            second = slope * second - dtype(omega) ** 2 * value * square
-        firsts = [slope * first for first in firsts]
-    half = dtype(field.peak / 2)
-    parts = [(value + 1) * half] + [first * half for first in firsts]
-    return parts if second is None else [*parts, second * half]
-
-
-def _real_layers(field: "Field") -> list[tuple[Float64, Float64]]:
-    """Return the real (weight, bias) of every layer."""
-    return [(layer.weight.dequantise(), layer.bias.dequantise()) for layer in field.layers]
 
 
 def _block(field: "Field") -> int:

@@ -12,13 +12,11 @@ import numpy.typing as npt
 from siren_codec.field import evaluate
 from siren_codec.field.evaluate import Crop, Sampler, Size
 from siren_codec.field.kernel import TAPS
+from siren_codec.field.network import BYPASS_SCALE
 from siren_codec.limits import Limits
 
 __all__ = ["BYPASS_SCALE", "Architecture", "Field", "Layer", "PriorName", "QuantisedTensor"]
 
-BYPASS_SCALE = 0.125
-"""What the SIREN's inputs are multiplied by on their way past the hidden layers: latents are larger
-than sines, and with this their weights may have the same quantisation step."""
 _COARSER = 3
 """So many coarser levels a latent integer is predicted from."""
 
@@ -176,8 +174,7 @@ class Field:
     context network; both are () without grids. `metadata` maps "icc", "exif" and "xmp" to raw
     bytes. With a `prior` the file holds the tensors' differences from it; here they are whole.
     `alpha` is a (height, width) plane of samples that is stored apart, without loss; the network
-    then has one channel less than the picture. Grids of levels below `first_level` were not read,
-    and are zeros.
+    then has one channel less than the picture.
     """
 
     width: int
@@ -191,6 +188,7 @@ class Field:
     prior: PriorName | None = None
     alpha: npt.NDArray[Any] | None = None
     first_level: int = 0
+    """Grids of levels below it were not read, and count as 0."""
 
     def __post_init__(self) -> None:
         if self.alpha is not None:

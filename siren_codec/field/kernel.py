@@ -34,6 +34,11 @@ TAPS = 6
 _SHARPNESS = 0.3125
 """s above. A B-spline alone (s = 0) passes a third of the finest detail that a grid can hold, and
 makes it dear; with this s it is three quarters (docs/EXPERIMENTS.md)."""
+_CUBIC = np.array([[1, 4, 1, 0], [-3, 0, 3, 0], [3, -6, 3, 0], [-1, 3, -3, 1]]) / 6
+"""The B-spline's weights of 4 cells, a column each, as polynomials in the place between two."""
+_SHARP = (1 + 2 * _SHARPNESS) * np.pad(_CUBIC, ((0, 0), (1, 1)))
+_SHARP -= _SHARPNESS * (np.pad(_CUBIC, ((0, 0), (0, 2))) + np.pad(_CUBIC, ((0, 0), (2, 0))))
+"""The same of the sharpened spline and 6 cells."""
 
 
 def cell_centres(start: float, length: float, cells: int) -> Float64:
@@ -72,25 +77,8 @@ def spline_taps(
     `derivative` 1 or 2 gives the weights of d/dx or d2/dx2, per pixel or per pixel squared. Cells
     beyond the axis's are replaced by its outermost, so one may come up more than once.
     """
-    size = 2.0**level
-    position = (pixels + 0.5) / size - 0.5
-    base = np.floor(position)
-    t = (position - base)[:, None]
-    s = 1 - t
-    if derivative == 0:
-        parts = [s**3, 4 - 3 * t**2 * (2 - t), 4 - 3 * s**2 * (2 - s), t**3]
-        weights = np.concatenate(parts, axis=1) / 6
-    elif derivative == 1:
-        parts = [-(s**2), t * (3 * t - 4), s * (4 - 3 * s), t**2]
-        weights = np.concatenate(parts, axis=1) / (2 * size)
-    else:
-        weights = np.concatenate([s, 3 * t - 2, 3 * s - 2, t], axis=1) / size**2
-    sharp = np.zeros((len(pixels), TAPS))
-    sharp[:, 1:5] = (1 + 2 * _SHARPNESS) * weights
-    sharp[:, :4] -= _SHARPNESS * weights
-    sharp[:, 2:] -= _SHARPNESS * weights
-    taps = base.astype(np.intp)[:, None] + np.arange(-2, 4)
-    return np.clip(taps, 0, cells - 1), sharp
+    first, weights = _splines(pixels, level, derivative)
+    return np.clip(first[:, None] + np.arange(TAPS), 0, cells - 1), weights
 
 
 def spline_matrix(
@@ -100,9 +88,34 @@ def spline_matrix(
 
     With it, sampling a grid at a lattice of points is the product rows @ grid @ columns.T.
     """
-    taps, weights = spline_taps(pixels, level, cells, derivative)
-    seen = slice(int(taps.min()), int(taps.max()) + 1)
-    matrix = np.zeros((len(pixels), seen.stop - seen.start))
-    rows = np.arange(len(pixels))[:, None]
-    np.add.at(matrix, (rows, taps - seen.start), weights)
-    return seen, matrix
+    first, weights = _splines(pixels, level, derivative)
+    start, stop = int(first.min()), int(first.max()) + TAPS
+    matrix = np.zeros((len(pixels), stop - start))
+    matrix[np.arange(len(pixels))[:, None], first[:, None] + np.arange(-start, TAPS - start)] = (
+        weights
+    )
+    # What lies beyond the axis is as its outermost cell.
+    last = cells - 1 - start
+    if last + 1 < matrix.shape[1]:
+        matrix[:, last] += matrix[:, last + 1 :].sum(axis=1)
+        matrix, stop = matrix[:, : last + 1], cells
+    if start < 0:
+        matrix[:, -start] += matrix[:, :-start].sum(axis=1)
+        matrix, start = matrix[:, -start:], 0
+    return slice(start, stop), matrix
+
+
+def _splines(pixels: Float64, level: int, derivative: int) -> tuple[npt.NDArray[np.intp], Float64]:
+    """Return the first of the 6 cells that points see, wherever it lies, and their weights."""
+    size = 2.0**level
+    position = (pixels + 0.5) / size - 0.5
+    base = np.floor(position)
+    t = position - base
+    powers = np.zeros((len(pixels), 4))
+    if derivative == 0:
+        powers[:, 0], powers[:, 1], powers[:, 2], powers[:, 3] = 1, t, t * t, t * t * t
+    elif derivative == 1:
+        powers[:, 1], powers[:, 2], powers[:, 3] = 1 / size, 2 * t / size, 3 * t * t / size
+    else:
+        powers[:, 2], powers[:, 3] = 2 / size**2, 6 * t / size**2
+    return base.astype(np.intp) - 2, powers @ _SHARP
