@@ -1,18 +1,21 @@
 """Make the golden files: small `.siren` files and the pixels that they stand for.
 
-    python tests/golden/make.py
+    python tests/golden/make.py [NAME ...]
 
-writes what is missing here and leaves alone what exists: a golden file that changes is a change
-of the format, and wants a new version, `docs/FORMAT.md` and the CHANGELOG. The weights come from
-SHA-256, so that every machine and every numpy makes the same; the pixels are computed here in
-float64, and not by the package. Prints each file's coder, its size and the digest of its tensors,
-which `tests/test_format.py` holds.
+writes what is missing here, of all files or of those named, and leaves alone what exists: a golden
+file that changes is a change of the format, and wants `docs/FORMAT.md` and the CHANGELOG. The
+weights come from SHA-256, so that every machine and every numpy makes the same; the pixels are
+computed here in float64, and not by the package. `digests.json` has each file's coder and the
+digest of its tensors, which `tests/test_format.py` compares.
 """
 
 import hashlib
+import json
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,24 +34,26 @@ METADATA = {
 }
 
 
-def fields() -> dict[str, Field]:
-    """Return the golden Fields by name."""
-    return {
-        "grey_8": _field(17, 11, 8, Architecture(1, 2, 6)),
-        "rgb_8_range": _field(24, 16, 8, Architecture(3, 3, 10, 20.0, 27.25)),
-        "rgba_16_zstd": _field(15, 13, 16, Architecture(4, 2, 12), period=24),
-        "rgb_8_laplace": _field(14, 18, 8, Architecture(3, 2, 11), peaked=True),
-        "grey_16_zstd_2": _field(9, 21, 16, Architecture(1, 3, 8), period=20, finer=5),
-        "la_8_metadata": _field(20, 24, 8, Architecture(2, 1, 7), metadata=METADATA),
-        "rgb_8_grid": _field(21, 13, 8, Architecture(3, 2, 6, 30.0, 30.0, (1, 0, 2), 7, 5)),
-        "grey_16_grid": _field(11, 18, 16, Architecture(1, 1, 8, 10.0, 30.0, (1, 2), 24, 4)),
-        "rgb_8_prior_1": _prior_field(19, 14, 8, 3, PriorName(1, 43), 5000),
-        "grey_16_prior_1": _prior_field(12, 9, 16, 1, PriorName(1, 71), 2000),
-        "rgb_8_prior_2": _prior_field(16, 16, 8, 3, PriorName(2, 50), 6000),
-        "rgb_8_prior_3": _prior_field(18, 15, 8, 3, PriorName(3, 57), 5000),
-        "la_16_alpha": _with_alpha(_field(13, 16, 16, Architecture(1, 2, 5)), False),
-        "rgba_8_alpha": _with_alpha(_prior_field(19, 11, 8, 3, PriorName(3, 30), 9000), True),
-    }
+SMALL = partial(Architecture, neighbours=4, context_features=3)
+FIELDS: dict[str, Callable[[], Field]] = {
+    "grey_8": lambda: _field(17, 11, 8, Architecture(1, 2, 6)),
+    "rgb_8_range": lambda: _field(24, 16, 8, Architecture(3, 3, 10, 20.0, 27.25)),
+    "rgba_16_zstd": lambda: _field(15, 13, 16, Architecture(4, 2, 12), period=24),
+    "rgb_8_laplace": lambda: _field(14, 18, 8, Architecture(3, 2, 11), peaked=True),
+    "grey_16_zstd_2": lambda: _field(9, 21, 16, Architecture(1, 3, 8), period=20, finer=5),
+    "la_8_metadata": lambda: _field(20, 24, 8, Architecture(2, 1, 7), metadata=METADATA),
+    "rgb_8_grid": lambda: _field(21, 13, 8, Architecture(3, 2, 6, 30.0, 30.0, (1, 0, 2), 7, 5)),
+    "grey_16_grid": lambda: _field(11, 18, 16, Architecture(1, 1, 8, 10.0, 30.0, (1, 2), 24, 4)),
+    "rgb_8_layers": lambda: _field(
+        *(88, 64, 8, SMALL(3, 1, 4, 5.0, 5.0, (1, 1, 2, 1, 3))), metadata=METADATA
+    ),
+    "rgb_8_prior_1": lambda: _prior_field(19, 14, 8, 3, PriorName(1, 43), 5000),
+    "grey_16_prior_1": lambda: _prior_field(12, 9, 16, 1, PriorName(1, 71), 2000),
+    "rgb_8_prior_2": lambda: _prior_field(16, 16, 8, 3, PriorName(2, 50), 6000),
+    "la_16_alpha": lambda: _with_alpha(_field(13, 16, 16, Architecture(1, 2, 5)), False),
+    "rgba_8_alpha": lambda: _with_alpha(_prior_field(19, 11, 8, 3, PriorName(1, 30), 9000), True),
+}
+"""The golden Fields by name."""
 
 
 def expected_pixels(field: Field) -> npt.NDArray[Any]:
@@ -57,8 +62,10 @@ def expected_pixels(field: Field) -> npt.NDArray[Any]:
     inputs = [(2 * x + 1) / field.width - 1, (2 * y + 1) / field.height - 1]
     for level, grids in enumerate(field.latents):
         inputs += [_spline(grid, x, y, level) for grid in grids]
-    h = np.stack(inputs, axis=-1)
+    h = past = np.stack(inputs, axis=-1)
     for layer, omega in zip(field.layers, (*field.architecture.omegas, None), strict=True):
+        if omega is None and field.latents:
+            h = np.concatenate([h, past / 8], axis=-1)
         weight = layer.weight.values * 2.0**layer.weight.exponent
         h = h @ weight.T + layer.bias.values * 2.0**layer.bias.exponent
         h = h if omega is None else np.sin(omega * h)
@@ -215,19 +222,20 @@ def _integers(label: str, count: int, bound: int, period: int) -> npt.NDArray[np
 
 def main() -> None:
     """Write the files that are missing."""
-    for name, field in fields().items():
+    path = HERE / "digests.json"
+    digests = json.loads(path.read_text()) if path.exists() else {}
+    for name in sys.argv[1:] or FIELDS:
+        field = FIELDS[name]()
         data = stream.write(field)
+        if (HERE / f"{name}.siren").exists():
+            print(f"{name}: exists already, left alone")
+            continue
         coder = weights.coder(format.parse(data)[1][format.Section.WEIGHTS]).name
-        print(f"{name}: {coder}, {len(data)} bytes, {tensors_digest(field)}")
-        for path in (HERE / f"{name}.siren", HERE / f"{name}.npy"):
-            if path.exists():
-                print(f"{path.name}: exists already, left alone")
-                continue
-            with open(path, "xb") as file:
-                if path.suffix == ".siren":
-                    file.write(data)
-                else:
-                    np.save(file, expected_pixels(field), allow_pickle=False)
+        digests[name] = {"coder": coder, "digest": tensors_digest(field)}
+        print(f"{name}: {coder}, {len(data)} bytes")
+        (HERE / f"{name}.siren").write_bytes(data)
+        np.save(HERE / f"{name}.npy", expected_pixels(field), allow_pickle=False)
+    path.write_text(json.dumps(digests, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":
