@@ -509,7 +509,8 @@ def _alpha(payload: bytes, found: Decoded) -> Array:
     for index, plane in enumerate(np.frombuffer(raw, np.uint8).reshape(-1, *shape)):
         samples += plane.astype(int) << 8 * index
     if form == 2:
-        samples = np.cumsum(samples, axis=0) % 2**found.depth
+        samples = np.cumsum(samples, axis=0)
+        samples %= 2**found.depth
     return samples
 
 

@@ -45,7 +45,7 @@ FIELDS: dict[str, Callable[[], Field]] = {
     "rgb_8_grid": lambda: _field(21, 13, 8, Architecture(3, 2, 6, 30.0, 30.0, (1, 0, 2), 7, 5)),
     "grey_16_grid": lambda: _field(11, 18, 16, Architecture(1, 1, 8, 10.0, 30.0, (1, 2), 24, 4)),
     "rgb_8_layers": lambda: _field(
-        *(88, 64, 8, SMALL(3, 1, 4, 5.0, 5.0, (1, 1, 2, 1, 3))), metadata=METADATA
+        *(88, 64, 8, SMALL(3, 1, 4, 5.0, 5.0, (1, 1, 2, 1, 3))), metadata=METADATA, largest=90
     ),
     "rgb_8_prior_1": lambda: _prior_field(19, 14, 8, 3, PriorName(1, 43), 5000),
     "grey_16_prior_1": lambda: _prior_field(12, 9, 16, 1, PriorName(1, 71), 2000),
@@ -121,10 +121,12 @@ def _field(
     peaked: bool = False,
     finer: int = 0,
     metadata: Mapping[str, bytes] | None = None,
+    largest: int = 5,
 ) -> Field:
     """Return a Field of integers that repeat after `period`: zstd is the better coder then.
 
     `peaked` integers lie near 0, as Laplace's do; `finer` takes the steps down by so many octaves.
+    `largest` is the magnitude of most latents.
     """
     layers = []
     last = architecture.hidden_layers
@@ -144,7 +146,7 @@ def _field(
         )
     return Field(
         *(width, height, depth, architecture, tuple(layers), dict(metadata or {})),
-        latents=_latents(width, height, architecture),
+        latents=_latents(width, height, architecture, largest),
         context=_context(architecture),
     )
 
@@ -186,7 +188,7 @@ def _prior_field(
 
 
 def _latents(
-    width: int, height: int, architecture: Architecture
+    width: int, height: int, architecture: Architecture, largest: int = 5
 ) -> tuple[npt.NDArray[np.int32], ...]:
     """Return grids of small integers with two large ones in the first; the last grid is all 0."""
     levels = []
@@ -194,7 +196,7 @@ def _latents(
         shape = features, -(-height // 2**level), -(-width // 2**level)
         label = f"{width}x{height} level {level}"
         flat = _integers(label, math.prod(shape), 40, 1 << 16)
-        levels.append((flat**3 // 12000).reshape(shape))
+        levels.append((flat**3 * largest // 60000).reshape(shape))
     if levels:
         levels[0][0, 2, 3], levels[0][0, 5, 0] = 120, -250
         levels[-1][-1] = 0
