@@ -45,7 +45,7 @@ FIELDS: dict[str, Callable[[], Field]] = {
     "rgb_8_grid": lambda: _field(21, 13, 8, Architecture(3, 2, 6, 30.0, 30.0, (1, 0, 2), 7, 5)),
     "grey_16_grid": lambda: _field(11, 18, 16, Architecture(1, 1, 8, 10.0, 30.0, (1, 2), 24, 4)),
     "rgb_8_layers": lambda: _field(
-        *(88, 64, 8, SMALL(3, 1, 4, 5.0, 5.0, (1, 1, 2, 1, 3))), metadata=METADATA, largest=90
+        *(88, 64, 8, SMALL(3, 1, 4, 5.0, 5.0, (1, 1, 2, 1, 3))), metadata=METADATA, largest=12
     ),
     "rgb_8_prior_1": lambda: _prior_field(19, 14, 8, 3, PriorName(1, 43), 5000),
     "grey_16_prior_1": lambda: _prior_field(12, 9, 16, 1, PriorName(1, 71), 2000),
