@@ -502,8 +502,9 @@ def _alpha(payload: bytes, found: Decoded) -> Array:
     shape = found.height, found.width
     if form == 3:
         rows = np.frombuffer(raw, np.uint8).reshape(found.height, -1)
-        bits: Array = np.unpackbits(rows, axis=1)[:, : found.width] * (2**found.depth - 1)
-        return bits
+        samples = np.unpackbits(rows, axis=1)[:, : found.width].astype(int)
+        samples *= 2**found.depth - 1
+        return samples
     assert form in (1, 2)
     samples = np.zeros(shape, int)
     for index, plane in enumerate(np.frombuffer(raw, np.uint8).reshape(-1, *shape)):

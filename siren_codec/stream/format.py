@@ -253,9 +253,10 @@ def _wrong_checksum(data: bytes) -> FormatError:
 
 def _is_checksum(cursor: Cursor, sections: Mapping[int, bytes]) -> bool:
     """Return whether all that is left after the sections is a checksum, and no other section."""
-    next_id = cursor.data[cursor.position] if cursor.left else 0
-    begun = next_id in (Section.EXIF, Section.XMP) and next_id not in sections
-    return cursor.left == CRC_LENGTH and not begun
+    if cursor.left != CRC_LENGTH:
+        return False
+    next_id = cursor.data[cursor.position]
+    return next_id not in _METADATA or _order(next_id) <= max(map(_order, sections))
 
 
 def _is_complete(header: Header, sections: Mapping[int, bytes]) -> bool:
