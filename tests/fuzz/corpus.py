@@ -13,7 +13,7 @@ from conftest import make_field, quantise
 from fuzz.mutate import seal, varint
 from siren_codec import stream
 from siren_codec.field import Architecture, Field, Layer, PriorName, QuantisedTensor
-from siren_codec.stream import latents, prior
+from siren_codec.stream import format, latents, prior
 from siren_codec.stream.frame import compress
 
 __all__ = ["GOLDEN", "bombs", "corpus"]
@@ -23,22 +23,36 @@ METADATA = {"icc": bytes(range(40)), "exif": b"Exif\0\0II*\0\x08\0\0\0\0\0", "xm
 
 
 def corpus() -> dict[str, bytes]:
-    """Return the golden files and those of random Fields, by name."""
+    """Return the golden files but for the large one, and those of random Fields, by name."""
     golden = {path.stem: path.read_bytes() for path in sorted(GOLDEN.glob("*.siren"))}
-    return golden | {name: stream.write(field) for name, field in _fields()}
+    del golden["rgb_8_layers"]
+    written = {name: stream.write(field) for name, field in _fields()}
+    layers = {f"{name}_layers": _in_layers(written[name]) for name in ("grid_3_8", "grid_metadata")}
+    return golden | written | layers
+
+
+def _in_layers(data: bytes) -> bytes:
+    """Return a file again with a layer for each level that has grids; for so few bytes none are."""
+    field, (_, sections) = stream.read(data), format.parse(data)
+    layers = latents.pack(field.latents, field.context, field.architecture, 1 << 20)
+    sections |= {format.Section.LAYER + index: layer for index, layer in enumerate(layers)}
+    head = len(data) - 4 - sum(format.sizes(format.parse(data)[1]).values())
+    ordered = sorted(sections.items(), key=lambda section: section[0] & 0x7F)
+    body = b"".join(bytes([id_]) + varint(len(payload)) + payload for id_, payload in ordered)
+    return seal(data[:head] + body)
 
 
 def bombs() -> dict[str, bytes]:
     """Return files of some hundred bytes that ask for as much as the format allows, by name."""
     network = Architecture(4, 16, 512)
     grids = Architecture(3, 1, 1, features=(4,), neighbours=24, context_features=64)
-    likely = b"\x0f\0" + bytes(4)
+    likely = b"\0\x0f\0" + bytes(4)
     return {
         "largest network": _file(1, 1, network),
         "largest network, 1 megapixel": _file(1024, 1024, network),
         "alpha of 1 megapixel": _file(1024, 1024, Architecture(1, 1, 1), bits=1024 * 128),
         "a narrow strip": _file(65_535, 16, Architecture(3, 16, 16)),
-        "grids, none coded": _file(512, 512, grids, latents=b"\0"),
+        "grids, none coded": _file(512, 512, grids, latents=b"\0\0"),
         "grids of integers that cost nothing": _file(256, 256, grids, latents=likely),
     }
 
@@ -61,10 +75,10 @@ def _file(
     raw = bytes(sum(map(math.prod, shapes)) - 1) + b"\x7f"
     frame = zstandard.ZstdCompressor().compress(raw)
     sections = {1: b"\1" + b"\x18" * len(shapes) + b"\1" + frame}
-    if network.features:
-        sections[2] = latents
     if bits:
-        sections[3] = b"\3" + compress(bytes(bits))
+        sections[2] = b"\3" + compress(bytes(bits))
+    if network.features:
+        sections[0x10] = latents
     for id_, payload in sections.items():
         body += bytes([id_]) + varint(len(payload)) + payload
     return seal(body)

@@ -16,6 +16,7 @@ import numpy as np
 from siren_codec import stream
 from siren_codec.errors import SirenError
 from siren_codec.field import Field, Layer, QuantisedTensor
+from siren_codec.stream import prior
 
 __all__ = ["Part", "assembled", "mutant", "parts_of", "seal", "systematic", "varint"]
 
@@ -80,19 +81,19 @@ def parts_of(data: bytes) -> list[Part]:
     reader = _Reader(data[:-4])
     reader.take("magic", 4)
     reader.byte("version")
-    tensors, grids = _header(reader)
+    tensors, features = _header(reader)
     number = 0
     while reader.position < len(reader.data):
         reader.section = None
         id_ = reader.byte("section id")
         length = reader.varint("section length")
         reader.section, number = number, number + 1
-        _section(reader, id_, reader.position + length, tensors, grids)
+        _section(reader, id_, reader.position + length, tensors, features)
     return reader.parts
 
 
-def _header(reader: _Reader) -> tuple[int, int]:
-    """Take the header (section 2); return the numbers of tensors and of grids."""
+def _header(reader: _Reader) -> tuple[int, list[int]]:
+    """Take the header (section 2); return the number of tensors and each level's of grids."""
     reader.varint("width")
     reader.varint("height")
     samples = reader.byte("samples")
@@ -100,21 +101,22 @@ def _header(reader: _Reader) -> tuple[int, int]:
         id_ = reader.byte("prior id")
         reader.take("prior hash", 4)
         reader.byte("quality")
-        return (22, 0) if id_ == 2 else (12, 17)
+        network = prior.load(id_).architecture
+        return len(network.tensor_shapes), [*network.features]
     layers = reader.byte("hidden layers")
     for name in ("hidden features", "first omega_0", "omega_0"):
         reader.varint(name)
     levels = reader.byte("levels")
     if not levels:
-        return 2 * (layers + 1), 0
-    grids = sum(reader.byte("features") for _ in range(levels))
+        return 2 * (layers + 1), []
+    features = [reader.byte("features") for _ in range(levels)]
     reader.byte("neighbours")
     reader.byte("context features")
-    return 2 * (layers + 4), grids
+    return 2 * (layers + 4), features
 
 
-def _section(reader: _Reader, id_: int, end: int, tensors: int, grids: int) -> None:
-    """Take a section's payload (sections 4, 6 and 10)."""
+def _section(reader: _Reader, id_: int, end: int, tensors: int, features: list[int]) -> None:
+    """Take a section's payload (sections 4, 6 and 10); a layer's levels leave `features`."""
     if id_ == 1:
         coder = reader.byte("coder")
         moved = sum(reader.byte("step") != 0xFF for _ in range(tensors))
@@ -125,12 +127,14 @@ def _section(reader: _Reader, id_: int, end: int, tensors: int, grids: int) -> N
             for _ in range(moved):
                 reader.byte("table")
             reader.take("words", end - reader.position)
-    elif id_ == 2:
-        flags = reader.take("flags", -(-grids // 8))
+    elif 0x10 <= id_ < 0x1A:
+        finest = reader.byte("finest level")
+        flags = reader.take("flags", -(-sum(features[finest:]) // 8))
+        del features[finest:]
         if any(flags):
             reader.take("escapes", reader.varint("escapes length"))
             reader.take("words", end - reader.position)
-    elif id_ == 3:
+    elif id_ == 2:
         reader.byte("form")
         _frame(reader, end)
     elif end > reader.position:
@@ -322,7 +326,7 @@ def _swap_sections(data: bytes, corpus: tuple[bytes, ...], rng: Generator) -> by
         case _:
             payload = rng.bytes(int(rng.integers(20)))
             sections.append((int(rng.integers(256)), payload))
-            sections.sort(key=lambda section: section[0])
+            sections.sort(key=lambda section: section[0] & 0x7F)
     return head + b"".join(bytes([id_]) + varint(len(x)) + x for id_, x in sections)
 
 
@@ -337,6 +341,27 @@ def _sections_of(data: bytes) -> tuple[bytes, list[tuple[int, bytes]]]:
     ]
     head = b"".join(part.data for part in parts[:first])
     return head, list(zip(ids, payloads, strict=True))
+
+
+def _split_layer(data: bytes, _: tuple[bytes, ...], rng: Generator) -> bytes:
+    """The layers of a file, or of one of its levels, under other ids or of other levels."""
+    head, sections = _sections_of(data)
+    layers = [at for at, (id_, _payload) in enumerate(sections) if 0x10 <= id_ < 0x1A]
+    if not layers:
+        return data[:-4]
+    at = int(rng.choice(layers))
+    id_, payload = sections[at]
+    match rng.integers(4):
+        case 0:
+            sections[at] = int(rng.integers(0x10, 0x1C)), payload
+        case 1:
+            sections[at] = id_, bytes([int(rng.integers(12))]) + payload[1:]
+        case 2:
+            sections.insert(at + 1, (id_ + 1, payload))
+        case _:
+            parted = int(rng.integers(1, len(payload) + 1))
+            sections[at : at + 1] = [(id_, payload[:parted]), (id_ + 1, b"\0" + payload[parted:])]
+    return head + b"".join(bytes([id_]) + varint(len(x)) + x for id_, x in sections)
 
 
 def _truncate(data: bytes, _: tuple[bytes, ...], rng: Generator) -> bytes:
@@ -405,6 +430,7 @@ _MUTATIONS: tuple[Mutation, ...] = (
     _scramble_part,
     _scramble_part,
     _swap_sections,
+    _split_layer,
     _truncate,
     _random_bytes,
     _rewrite,

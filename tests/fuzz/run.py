@@ -1,6 +1,7 @@
 """`python -m tests.fuzz [COUNT]`: read COUNT mutants of `.siren` files, and say what came of it.
 
-A mutant may be read or refused with a SirenError of one line. Anything else is a failure: another
+A mutant may be read, read in part as if it had been cut off, or refused with a SirenError of one
+line. Anything else is a failure: another
 exception, a warning, more than SECONDS, or a process that grows beyond MEMORY. A failure's bytes
 are saved in `build/fuzz`, and the seed and the number that the report gives make them again.
 
@@ -90,11 +91,25 @@ def examine(data: bytes, limits: Limits = LIMITS) -> str:
         assert np.isfinite(colour).all()
         facts = info(data, limits=limits)
         assert sum(facts["sections"].values()) == len(data)
+        assert stream.read(data, limits, first_level=2).first_level <= 2
     except SirenError as refusal:
         lines = str(refusal).splitlines()
         assert len(lines) == 1, lines
         return type(refusal).__name__
     return "read"
+
+
+def is_read_in_part(data: bytes, limits: Limits = LIMITS) -> bool:
+    """Return whether a file that is refused is read, and rendered, as one that was cut off."""
+    try:
+        picture = stream.read(data, limits, partial=True)
+        scale = min(1.0, SIDE / max(picture.width, picture.height))
+        assert picture.render(scale=scale, limits=limits).size
+        assert not any(level.any() for level in picture.latents[: picture.first_level])
+        assert not stream.is_whole(data)
+    except SirenError:
+        return False
+    return True
 
 
 def run(mutants: Iterable[tuple[str, bytes]], limits: Limits = LIMITS) -> Report:
@@ -108,6 +123,8 @@ def run(mutants: Iterable[tuple[str, bytes]], limits: Limits = LIMITS) -> Report
             try:
                 with _timed():
                     outcome = examine(data, limits)
+                    if outcome == "FormatError" and is_read_in_part(data, limits):
+                        outcome = "read in part"
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
