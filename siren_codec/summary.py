@@ -1,6 +1,7 @@
 """What a `.siren` file says of itself, and what each of its parts costs."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -47,9 +48,10 @@ def info(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
         "weights": count,
         "weight_coder": weights.coder(sections[format.Section.WEIGHTS]).name.lower(),
         "bits_per_weight": 8 * sizes["weights"] / count,
+        "layers": _layers_info(sections, architecture),
         "latents": _grid_costs(field),
         "multiply_adds": {
-            "latents": header.symbols * architecture.context_multiply_adds,
+            "latents": header.symbols() * architecture.context_multiply_adds,
             "rendering": field.width * field.height * architecture.multiply_adds,
         },
         "tensors": [
@@ -107,6 +109,17 @@ def _layer_name(architecture: Architecture, index: int) -> str:
     """Return what `info` calls a layer: its number, after `context` in the context network."""
     depth = len(architecture.shapes)
     return str(index) if index < depth else f"context {index - depth}"
+
+
+def _layers_info(sections: Mapping[int, bytes], architecture: Architecture) -> list[dict[str, Any]]:
+    """Return what `info` says of each layer of latent grids, coarsest first: levels and bytes."""
+    payloads = format.layers_of(sections)
+    return [
+        {"levels": [*levels], "bytes": len(payload)}
+        for payload, levels in zip(
+            payloads, latents.layer_levels(payloads, architecture.features), strict=True
+        )
+    ]
 
 
 def _grid_costs(field: Field) -> list[dict[str, Any]]:

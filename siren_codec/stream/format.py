@@ -3,12 +3,14 @@
     magic  version  header  sections...  CRC-32
 
 Everything is checked before anything is allocated: the magic, the version, the checksum, the
-header's ranges, then the sections' order and lengths, and in `weights` the packed integers.
+header's ranges, then the sections' order and lengths, and in `weights` the packed integers. What
+all other sections depend on comes first and the finest grids last, so that the beginning of a file
+is a picture.
 """
 
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -29,6 +31,8 @@ __all__ = [
     "Section",
     "check",
     "check_picture",
+    "is_whole",
+    "layers_of",
     "parse",
     "read",
     "sizes",
@@ -50,15 +54,22 @@ _SYMBOLS_OF_ANY = 4096
 
 
 class Section(IntEnum):
-    """The ids of the sections: the format's; append only. Ids from 0x80 on are ancillary."""
+    """The ids of the sections: the format's.
+
+    The low seven bits are the order of the sections, the highest says that one is ancillary.
+    """
 
     WEIGHTS = 0x01
-    LATENTS = 0x02
-    ALPHA = 0x03
-    ICC = 0x81
-    EXIF = 0x82
-    XMP = 0x83
+    ALPHA = 0x02
+    ICC = 0x83
+    LAYER = 0x10
+    """The first layer of the latent grids; the others have the ids after it."""
+    EXIF = 0xA0
+    XMP = 0xA1
 
+
+_LAYERS = range(Section.LAYER, Section.LAYER + 10)
+"""The ids of layers: as many as there may be levels."""
 
 _METADATA = {Section.ICC: "icc", Section.EXIF: "exif", Section.XMP: "xmp"}
 
@@ -80,10 +91,10 @@ class Header:
         """The number of channels of the picture."""
         return self.architecture.channels + self.alpha
 
-    @property
-    def symbols(self) -> int:
-        """The number of integers in the latent grids."""
-        return sum(map(math.prod, latents.shapes(self.architecture, self.width, self.height)))
+    def symbols(self, first_level: int = 0) -> int:
+        """Return the number of integers in the latent grids from a level on."""
+        shapes = latents.shapes(self.architecture, self.width, self.height)
+        return sum(map(math.prod, shapes[first_level:]))
 
 
 def write(field: Field) -> bytes:
@@ -95,16 +106,28 @@ def write(field: Field) -> bytes:
     check(header, field.metadata)
     _check_shapes(field)
     expected = prior.expected(field.prior, field.architecture.channels)
-    sections = {Section.WEIGHTS: weights.pack(tuple(field.tensors()), expected)}
-    if field.latents:
-        sections[Section.LATENTS] = latents.pack(field.latents, field.context, field.architecture)
-    if field.alpha is not None:
-        sections[Section.ALPHA] = alpha.pack(field.alpha)
-    sections |= {id_: field.metadata[n] for id_, n in _METADATA.items() if n in field.metadata}
     body = MAGIC + bytes([VERSION]) + _pack_header(header)
-    for section, payload in sections.items():
-        body += bytes([section]) + pack_varint(len(payload)) + payload
+    body += _section(Section.WEIGHTS, weights.pack(tuple(field.tensors()), expected))
+    if field.alpha is not None:
+        body += _section(Section.ALPHA, alpha.pack(field.alpha))
+    layers = []
+    if field.latents:
+        others = len(body) + CRC_LENGTH
+        layers = latents.pack(field.latents, field.context, field.architecture, others)
+    rest: dict[int, bytes] = {Section.LAYER + k: payload for k, payload in enumerate(layers)}
+    rest |= {id_: field.metadata[name] for id_, name in _METADATA.items() if name in field.metadata}
+    for id_ in sorted(rest, key=_order):
+        body += _section(id_, rest[id_])
     return body + zlib.crc32(body).to_bytes(CRC_LENGTH, "little")
+
+
+def _section(id_: int, payload: bytes) -> bytes:
+    return bytes([id_]) + pack_varint(len(payload)) + payload
+
+
+def _order(id_: int) -> int:
+    """Return where a section lies among the others."""
+    return id_ & ~_ANCILLARY
 
 
 def check(header: Header, metadata: Mapping[str, bytes]) -> None:
@@ -126,55 +149,80 @@ def check_picture(*, width: int, height: int, depth: int, metadata: Mapping[str,
     _check_metadata(metadata)
 
 
+def is_whole(data: bytes) -> bool:
+    """Return whether a file ends with the checksum of all before it: nothing is cut off."""
+    stored = int.from_bytes(data[-CRC_LENGTH:], "little")
+    return len(data) > CRC_LENGTH and stored == zlib.crc32(data[:-CRC_LENGTH])
+
+
 def read(
-    data: bytes,
-    limits: Limits = DEFAULT_LIMITS,
-    *,
-    first_level: int = 0,
-    partial: bool = False,  # noqa: ARG001
+    data: bytes, limits: Limits = DEFAULT_LIMITS, *, first_level: int = 0, partial: bool = False
 ) -> Field:
-    """Return the Field of a `.siren` file. Raises FormatError or LimitError."""
-    header, sections = parse(data, limits)
+    """Return the Field of a `.siren` file. Raises FormatError or LimitError.
+
+    Levels of latent grids below `first_level` are not decoded, as far as layers allow; the Field's
+    `first_level` is the finest one that was. With `partial`, a file whose end is missing (see
+    `is_whole`) is read as far as its layers are whole, the first one at least.
+    """
+    header, sections = parse(data, limits, partial=partial)
     architecture = header.architecture
     width, height = header.width, header.height
+    layers, finest = _layers_from(first_level, layers_of(sections), architecture)
+    _check_work(header, finest, limits)
     expected = prior.expected(header.prior, architecture.channels)
     tensors = weights.unpack(sections[Section.WEIGHTS], architecture.tensor_shapes, expected)
-    layers = tuple(
+    pairs = tuple(
         Layer(weight, bias) for weight, bias in zip(tensors[::2], tensors[1::2], strict=True)
     )
-    layers, context = layers[: len(architecture.shapes)], layers[len(architecture.shapes) :]
-    grids: tuple[npt.NDArray[np.int16 | np.int32], ...] = ()
-    if Section.LATENTS in sections:
-        grids = latents.unpack(sections[Section.LATENTS], context, architecture, width, height)
-    grids = tuple(
-        np.zeros_like(level) if number < first_level else level
-        for number, level in enumerate(grids)
-    )
+    network, context = pairs[: len(architecture.shapes)], pairs[len(architecture.shapes) :]
+    grids: tuple[npt.NDArray[np.int16], ...] = ()
+    if layers:
+        grids = latents.unpack(layers, context, architecture, width, height)
     metadata = {name: sections[id_] for id_, name in _METADATA.items() if id_ in sections}
     return Field(
-        *(width, height, header.depth, architecture, layers, metadata),
+        *(width, height, header.depth, architecture, network, metadata),
         latents=grids,
         context=context,
         prior=header.prior,
         alpha=alpha.unpack(sections[Section.ALPHA], width, height, header.depth)
         if header.alpha
         else None,
-        first_level=first_level,
+        first_level=finest,
     )
+
+
+def layers_of(sections: Mapping[int, bytes]) -> list[bytes]:
+    """Return the payloads of the layers of latent grids, coarsest first."""
+    return [sections[id_] for id_ in _LAYERS if id_ in sections]
+
+
+def _layers_from(
+    first_level: int, layers: list[bytes], architecture: Architecture
+) -> tuple[list[bytes], int]:
+    """Return the layers that have to be read for the levels from one on, and their finest level."""
+    levels = latents.layer_levels(layers, architecture.features)
+    count = max(1, sum(each[-1] >= first_level for each in levels))
+    return layers[:count], levels[:count][-1].start if levels else 0
 
 
 def sizes(sections: Mapping[int, bytes]) -> dict[str, int]:
     """Return the bytes that each section takes in a file, its id and length included."""
-    return {
-        Section(id_).name.lower() if id_ in list(Section) else f"{id_:#04x}": (
-            1 + len(pack_varint(len(payload))) + len(payload)
-        )
-        for id_, payload in sections.items()
-    }
+    return {_name_of(id_): len(_section(id_, payload)) for id_, payload in sections.items()}
 
 
-def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Header, dict[int, bytes]]:
-    """Return the header and the payloads of the sections, checked but not yet unpacked."""
+def _name_of(id_: int) -> str:
+    if id_ in _LAYERS:
+        return f"layer_{id_ - Section.LAYER}"
+    return Section(id_).name.lower() if id_ in list(Section) else f"{id_:#04x}"
+
+
+def parse(
+    data: bytes, limits: Limits = DEFAULT_LIMITS, *, partial: bool = False
+) -> tuple[Header, dict[int, bytes]]:
+    """Return the header and the payloads of the sections, checked but not yet unpacked.
+
+    With `partial`, a file whose end is missing gives those of its sections that are whole.
+    """
     if not data:
         raise FormatError("expected a .siren file, found an empty one")
     if len(data) > limits.file_bytes:
@@ -185,27 +233,64 @@ def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Header, dict[in
         raise FormatError(f"truncated: expected more than {len(data)} bytes")
     if data[len(MAGIC)] != VERSION:
         raise FormatError(f"expected version {VERSION}, found {data[len(MAGIC)]}")
-    stored, computed = int.from_bytes(data[-CRC_LENGTH:], "little"), zlib.crc32(data[:-CRC_LENGTH])
-    if stored != computed:
-        raise FormatError(f"corrupt or truncated: expected CRC {stored:08x}, found {computed:08x}")
-    cursor = Cursor(data[:-CRC_LENGTH], len(MAGIC) + 1)
+    whole = is_whole(data)
+    if not whole and not partial:
+        raise _wrong_checksum(data)
+    cursor = Cursor(data[:-CRC_LENGTH] if whole else data, len(MAGIC) + 1)
     header = _unpack_header(cursor)
     _check(header, limits)
-    sections = dict(_unpack_sections(cursor, limits))
+    sections = _unpack_sections(cursor, header, limits, cut=not whole)
+    _check_sections(header, sections, cut=not whole)
+    if not whole and _is_complete(header, sections) and _is_checksum(cursor, sections):
+        raise _wrong_checksum(data)
+    return header, sections
+
+
+def _wrong_checksum(data: bytes) -> FormatError:
+    stored, computed = int.from_bytes(data[-CRC_LENGTH:], "little"), zlib.crc32(data[:-CRC_LENGTH])
+    return FormatError(f"corrupt or truncated: expected CRC {stored:08x}, found {computed:08x}")
+
+
+def _is_checksum(cursor: Cursor, sections: Mapping[int, bytes]) -> bool:
+    """Return whether all that is left after the sections is a checksum, and no other section."""
+    next_id = cursor.data[cursor.position] if cursor.left else 0
+    begun = next_id in (Section.EXIF, Section.XMP) and next_id not in sections
+    return cursor.left == CRC_LENGTH and not begun
+
+
+def _is_complete(header: Header, sections: Mapping[int, bytes]) -> bool:
+    """Return whether the sections have all that makes the picture."""
+    if Section.WEIGHTS not in sections or (header.alpha and Section.ALPHA not in sections):
+        return False
+    layers = layers_of(sections)
+    return not header.architecture.features or (bool(layers) and layers[-1][:1] == b"\0")
+
+
+def _check_sections(header: Header, sections: Mapping[int, bytes], *, cut: bool) -> None:
+    """Raise FormatError if there are sections too few, or others than the header says."""
     if Section.WEIGHTS not in sections:
         raise FormatError("expected a weights section, found none")
-    if (Section.LATENTS in sections) != bool(header.architecture.features):
-        expected, found = ("one", "none") if header.architecture.features else ("none", "one")
-        raise FormatError(f"latents section: expected {expected}, found {found}")
     if (Section.ALPHA in sections) != header.alpha:
         expected, found = ("one", "none") if header.alpha else ("none", "one")
         raise FormatError(f"alpha section: expected {expected}, found {found}")
-    return header, sections
+    layers = layers_of(sections)
+    if bool(layers) != bool(header.architecture.features):
+        expected, found = ("some", "none") if header.architecture.features else ("none", "some")
+        raise FormatError(f"layers of latents: expected {expected}, found {found}")
+    if any(Section.LAYER + index not in sections for index in range(len(layers))):
+        raise FormatError("layers of latents: expected all ids from 0x10 on, found a gap")
+    levels = latents.layer_levels(layers, header.architecture.features)
+    if not cut and levels and levels[-1].start:
+        raise FormatError(
+            f"layers of latents: expected all levels, found none below {levels[-1].start}"
+        )
 
 
 def _check_shapes(field: Field) -> None:
     """Raise UsageError if the arrays of a Field are not those of its architecture."""
     architecture = field.architecture
+    if field.first_level:
+        raise UsageError(f"expected all levels of latents, found none below {field.first_level}")
     tensors = tuple(tensor.values.shape for tensor in field.tensors())
     if tensors != architecture.tensor_shapes or len(field.layers) != len(architecture.shapes):
         raise UsageError(f"expected tensors as the architecture says, found {tensors}")
@@ -312,10 +397,14 @@ def _check(header: Header, limits: Limits, *, pixels: bool = True) -> None:
     if pixels and header.width * header.height > limits.pixels:
         raise LimitError(f"{header.width}x{header.height}: expected at most {limits.pixels} pixels")
     most = limits.symbols_per_pixel * header.width * header.height + _SYMBOLS_OF_ANY
-    if header.symbols > most:
-        raise LimitError(f"latents: expected at most {most} integers, found {header.symbols}")
-    work = header.symbols * architecture.context_multiply_adds
-    if pixels and work > limits.multiply_adds:
+    if header.symbols() > most:
+        raise LimitError(f"latents: expected at most {most} integers, found {header.symbols()}")
+
+
+def _check_work(header: Header, first_level: int, limits: Limits) -> None:
+    """Raise LimitError if the levels from one on take too long to read."""
+    work = header.symbols(first_level) * header.architecture.context_multiply_adds
+    if work > limits.multiply_adds:
         raise LimitError(
             f"latents: expected at most {limits.multiply_adds:.2g} multiply-adds, found {work:.2g}"
         )
@@ -360,19 +449,45 @@ def _latent_ranges(architecture: Architecture, limits: Limits) -> list[tuple[str
     ]
 
 
-def _unpack_sections(cursor: Cursor, limits: Limits) -> Iterator[tuple[int, bytes]]:
-    """Yield (id, payload); ids ascend, so that none comes twice; unknown critical ones fail."""
+def _unpack_sections(
+    cursor: Cursor, header: Header, limits: Limits, *, cut: bool
+) -> dict[int, bytes]:
+    """Return the sections, which come in their order, so that none comes twice.
+
+    Of a file that is `cut` only those that are whole; the cursor is left behind them. Raises
+    FormatError for critical ones that are unknown.
+    """
+    sections: dict[int, bytes] = {}
     last = 0
     while cursor.left:
+        if cut and cursor.left <= CRC_LENGTH and _is_complete(header, sections):
+            break
+        if cut and not _fits(cursor):
+            break
         id_, length = cursor.byte(), cursor.varint()
-        if id_ <= last:
-            raise FormatError(f"expected a section above {last:#04x}, found {id_:#04x}")
-        if id_ < _ANCILLARY and id_ not in list(Section):
-            raise FormatError(f"expected a section that version 1 knows, found {id_:#04x}")
-        if id_ >= _ANCILLARY and length > limits.metadata_bytes:
-            raise LimitError(
-                f"section {id_:#04x}: expected at most {limits.metadata_bytes} bytes, "
-                f"found {length}"
-            )
-        yield id_, cursor.take(length)
+        _check_section(id_, length, last, limits)
+        sections[id_] = cursor.take(length)
         last = id_
+    return sections
+
+
+def _fits(cursor: Cursor) -> bool:
+    """Return whether the section that the cursor is at is whole."""
+    ahead = Cursor(cursor.data, cursor.position + 1)
+    try:
+        length = ahead.varint()
+    except FormatError:
+        return False
+    return length <= ahead.left
+
+
+def _check_section(id_: int, length: int, last: int, limits: Limits) -> None:
+    """Raise an error for a section that must not be there, after the section `last`."""
+    if _order(id_) <= _order(last):
+        raise FormatError(f"expected a section above {last:#04x}, found {id_:#04x}")
+    if id_ < _ANCILLARY and id_ not in (Section.WEIGHTS, Section.ALPHA, *_LAYERS):
+        raise FormatError(f"expected a section that version 1 knows, found {id_:#04x}")
+    if id_ >= _ANCILLARY and length > limits.metadata_bytes:
+        raise LimitError(
+            f"section {id_:#04x}: expected at most {limits.metadata_bytes} bytes, found {length}"
+        )

@@ -1,17 +1,13 @@
-"""Integer latent grids <-> packed bytes: each integer is coded given its neighbours.
+"""Integer latent grids <-> packed layers: each integer is coded given its neighbours.
 
-A context network predicts each integer's distribution from those before it, as learned image
-codecs do (Minnen et al. 2018, arXiv 1809.02736; Cool-chic, Ladune et al. 2023, arXiv 2212.05458).
-Its weights are dyadic rationals so few and so small that float64 evaluates it without rounding,
-in any order: every machine codes with the same probabilities. All grids are decoded side by side
-as a wavefront, whose symbols of one step do not depend on each other.
+A layer holds some levels, coarsest first, and can be read with the coarser layers alone. The
+layers of a file are read together, for their wavefronts are one.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import constriction
 import numpy as np
@@ -19,217 +15,306 @@ import numpy.typing as npt
 
 from siren_codec.errors import FormatError, LimitError, UsageError
 from siren_codec.field import Architecture, Layer
-from siren_codec.field.kernel import level_shape
 from siren_codec.field.threads import one_blas_thread
+from siren_codec.stream.context import CLIP, ContextNetwork, is_exact
 from siren_codec.stream.cursor import Cursor, pack_varint
-from siren_codec.stream.tables import (
-    ESCAPE,
-    FRACTIONS,
-    MAX_MAGNITUDE,
-    PRECISION,
-    RESIDUAL_SCALES,
-    residual_frequencies,
-)
+from siren_codec.stream.tables import ESCAPE, MAX_MAGNITUDE, PRECISION, residual_frequencies
+from siren_codec.stream.wavefront import MARGIN, NEIGHBOURS, Wavefront, shapes
 from siren_codec.stream.weights import constriction_errors
 
-__all__ = ["MARGIN", "NEIGHBOURS", "cost", "is_exact", "pack", "shapes", "unpack"]
+__all__ = [
+    "MARGIN",
+    "NEIGHBOURS",
+    "cost",
+    "is_exact",
+    "layer_levels",
+    "pack",
+    "shapes",
+    "unpack",
+]
 
 Float64 = npt.NDArray[np.float64]
+Float32 = npt.NDArray[np.float32]
+Uint16 = npt.NDArray[np.uint16]
+Int16 = npt.NDArray[np.int16]
+Int32 = npt.NDArray[np.int32]
 Integers = npt.NDArray[np.int16 | np.int32]
 Indices = npt.NDArray[np.intp]
 Grids = Sequence[Integers]
-Shape = tuple[int, ...]
 
-NEIGHBOURS = (
-    *((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, -2), (-1, 2)),
-    *((-2, -1), (-2, 1), (-2, -2), (-2, 2), (0, -3), (-3, 0), (-1, -3), (-3, -1)),
-    *((-3, 1), (-2, -3), (-2, 3), (-3, -2), (-3, 2), (0, -4), (-1, -4), (-4, 0)),
-)
-"""The (row, column) offsets of an integer's neighbours; a context is the first ones of these."""
-_SLOPE = 3
-"""Columns by which each row of the wavefront is behind the one above: all neighbours are before."""
-MARGIN = 4
-"""Zeros above the grids and beside them, as far as a neighbour may lie."""
-_CLIP = 127
-"""The magnitude to which neighbours are clipped."""
-_MEAN_LIMIT = 32767
-"""The magnitude to which means are clipped, in sixteenths."""
-_UNITS = np.array([float(FRACTIONS), 4.0])
-"""Steps of the mean, and of the binary logarithm of the scale."""
-_UNIT_SCALE = 20
-"""The index of the scale 1."""
-_BLOCK = 1 << 14
-"""About how many symbols are ordered, or encoded, at a time."""
+_FINEST_OF_LAYERS = (3, 2, 1)
+"""The levels that layers but the last end with, in files that are large enough for them."""
+_BYTES_OF_LAYER = 10
+"""About what a layer more costs: its section's id and length, its level, words not quite full."""
+_SHARE_OF_LAYERS = 0.005
+"""The share of a file that the layers after the first may cost."""
 
 
-def shapes(architecture: Architecture, width: int, height: int) -> list[tuple[int, int, int]]:
-    """Return the (features, rows, columns) of each level's grids."""
-    return [
-        (features, *level_shape(width, height, level))
-        for level, features in enumerate(architecture.features)
-    ]
+def layer_levels(payloads: Sequence[bytes], features: Sequence[int]) -> list[range]:
+    """Return the levels that each layer holds, given the first layers of a file, coarsest first.
 
-
-def is_exact(context: Sequence[Layer]) -> bool:
-    """Return whether float64 evaluates a context network without rounding, in any order.
-
-    All terms of a layer are multiples of one power of two, the quantum. Where no sum of them, all
-    taken positive, can reach 2**53 quanta, every product and every partial sum is exact.
+    Raises FormatError.
     """
-    bound, exponent = _CLIP, 0
-    for layer in context:
-        weight, bias = layer.weight, layer.bias
-        products = exponent + weight.exponent
-        exponent = min(products, bias.exponent)
-        sums = np.abs(weight.values.astype(np.int64)).sum(axis=1).tolist()
-        biases = np.abs(bias.values.astype(np.int64)).reshape(-1, len(sums)).max(axis=0).tolist()
-        bound = max(
-            (total * bound << products - exponent) + (most << bias.exponent - exponent)
-            for total, most in zip(sums, biases, strict=True)
-        )
-        if bound >= 1 << 53:
-            return False
-    return True
+    found, above = [], len(features)
+    for payload in payloads:
+        finest = Cursor(payload).byte()
+        if not any(features[finest:above]):
+            raise FormatError(f"layer: expected grids on the levels {finest} to {above - 1}")
+        found.append(range(finest, above))
+        above = finest
+    return found
 
 
-def pack(latents: Grids, context: Sequence[Layer], architecture: Architecture) -> bytes:
-    """Return the latents section. Raises UsageError or LimitError for what no reader accepts."""
-    model = _model(context, UsageError)
-    wavefront, coded = _filled(latents, architecture)
-    flags = np.packbits(coded, bitorder="little").tobytes()
-    if wavefront is None:
-        return flags
-    encoder = constriction.stream.queue.RangeEncoder()
-    escapes = b""
+def pack(
+    latents: Grids, context: Sequence[Layer], architecture: Architecture, others: int = 0
+) -> list[bytes]:
+    """Return the layers of a file, coarsest first; its other parts take `others` bytes.
+
+    Raises UsageError or LimitError for what no reader accepts.
+    """
+    wavefront = _filled(latents, architecture)
+    network = ContextNetwork(context, UsageError)
     with one_blas_thread():
-        for _, rows, residuals in _predictions(wavefront, model):
-            encoder.encode(_symbols(residuals), _FAMILY, _probabilities().take(rows, axis=0))
-            escapes += _pack_escapes(residuals)
-    words: bytes = encoder.get_compressed().astype("<u4").tobytes()
-    return flags + pack_varint(len(escapes)) + escapes + words
+        coded = [
+            _Coded(grids.astype(np.uint8), _codes(rows, _symbols(residuals)), residuals)
+            for grids, rows, residuals in _predictions(wavefront, network)
+        ]
+    flags = np.isin(np.arange(architecture.grids), wavefront.coded)
+    whole, *_ = layers = [
+        _pack_layer(range(len(architecture.features)), flags, coded, architecture)
+    ]
+    room = _SHARE_OF_LAYERS * (others + len(whole))
+    split = _split(architecture.features, int(room / _BYTES_OF_LAYER))
+    if len(split) > 1:
+        layers = [_pack_layer(levels, flags, coded, architecture) for levels in split]
+    return layers
 
 
 def cost(latents: Grids, context: Sequence[Layer], architecture: Architecture) -> Float64:
     """Return the (grids,) bits that the range coder spends on each grid, escapes included."""
-    model = _model(context, UsageError)
-    wavefront, _ = _filled(latents, architecture)
+    wavefront = _filled(latents, architecture)
+    network = ContextNetwork(context, UsageError)
     bits = np.zeros(architecture.grids)
-    if wavefront is None:
-        return bits
     information = PRECISION - np.log2(residual_frequencies())
     with one_blas_thread():
-        for grids, rows, residuals in _predictions(wavefront, model):
-            symbols = _symbols(residuals)
-            spent = information[rows, symbols] + 8 * _escape_lengths(residuals)
+        for grids, rows, residuals in _predictions(wavefront, network):
+            spent = information[rows, _symbols(residuals)] + 8 * _escape_lengths(residuals)
             bits += np.bincount(grids, spent, len(bits))
     return bits
 
 
 def unpack(
-    data: bytes, context: Sequence[Layer], architecture: Architecture, width: int, height: int
-) -> tuple[Integers, ...]:
-    """Return each level's (features, rows, columns) grids. Raises FormatError."""
-    model = _model(context, FormatError)
-    cursor = Cursor(data)
-    coded = _unpack_flags(cursor, architecture.grids)
-    wavefront = _Wavefront(shapes(architecture, width, height), coded, architecture.neighbours)
-    levels = tuple(wavefront.levels())
-    if not any(coded):
-        if cursor.left:
-            raise FormatError(f"latents: expected no byte, for no grid, found {cursor.left}")
-        return levels
-    escapes = Cursor(cursor.take(cursor.varint()))
-    if cursor.left % 4:
-        raise FormatError(f"latents: expected words of 4 bytes, found {cursor.left} bytes")
-    words = np.frombuffer(data, "<u4", offset=cursor.position).astype(np.uint32, copy=False)
+    payloads: Sequence[bytes],
+    context: Sequence[Layer],
+    architecture: Architecture,
+    width: int,
+    height: int,
+) -> tuple[Int16, ...]:
+    """Return each level's (features, rows, columns) grids, given the first layers of a file.
+
+    Levels of other layers are zeros, which take no memory until they are touched. Raises
+    FormatError.
+    """
+    levels = layer_levels(payloads, architecture.features)
+    readers = [
+        _LayerReader(payload, _grids_of(each, architecture.features))
+        for payload, each in zip(payloads, levels, strict=True)
+    ]
+    coded = np.isin(np.arange(architecture.grids), [*chain(*(each.coded for each in readers))])
+    wavefront = Wavefront(
+        architecture, shapes(architecture, width, height), coded, levels[-1].start
+    )
+    network = ContextNetwork(context, FormatError)
     with one_blas_thread():
-        _decode(wavefront, model, words, escapes)
-    if escapes.left:
-        raise FormatError(f"latents: expected no more escapes, found {escapes.left} bytes")
-    for index, grid in enumerate(grid for level in levels for grid in level):
+        _decode(wavefront, network, readers)
+    found = tuple(wavefront.levels)
+    for index, grid in enumerate(grid for level in found for grid in level):
         if coded[index] and not grid.any():
             raise FormatError(f"latents: expected grid {index} to hold anything but 0")
-    return levels
+    return found
 
 
-def _unpack_flags(cursor: Cursor, count: int) -> list[bool]:
-    """Read which grids are coded: a bit for each, the lowest first; the others are all 0."""
-    flags = np.frombuffer(cursor.take(-(-count // 8)), np.uint8)
-    bits: list[bool] = np.unpackbits(flags, bitorder="little").astype(bool).tolist()
-    if any(bits[count:]):
-        raise FormatError(f"latents: expected flags of {count} grids, found more")
-    return bits[:count]
+# Layers
 
 
-def _filled(latents: Grids, architecture: Architecture) -> tuple["_Wavefront | None", list[bool]]:
-    """Return the wavefront of the grids that are not all 0, if there are any, and which are not."""
+def _split(features: Sequence[int], more: int) -> list[range]:
+    """Return the levels of each layer, coarsest first, where there may be `more` than one."""
+    layers, above = [], len(features)
+    for finest in _FINEST_OF_LAYERS[:more]:
+        if any(features[finest:above]) and any(features[:finest]):
+            layers.append(range(finest, above))
+            above = finest
+    return [*layers, range(above)]
+
+
+def _grids_of(levels: range, features: Sequence[int]) -> list[int]:
+    """Return the numbers of some levels' grids in the order of their integers."""
+    starts = [sum(features[:level]) for level in levels]
+    pairs = zip(starts, levels, strict=True)
+    return [start + n for start, level in reversed([*pairs]) for n in range(features[level])]
+
+
+def _filled(latents: Grids, architecture: Architecture) -> Wavefront:
+    """Return the wavefront of the grids, of which those are coded that are not all 0."""
     grids = [grid for level in latents for grid in level]
     magnitude = max(int(np.abs(grid.astype(np.int64)).max()) for grid in grids)
     if magnitude > MAX_MAGNITUDE:
         raise LimitError(f"latents: expected magnitudes to {MAX_MAGNITUDE}, found {magnitude}")
-    coded = [bool(grid.any()) for grid in grids]
-    if not any(coded):
-        return None, coded
-    wavefront = _Wavefront([level.shape for level in latents], coded, architecture.neighbours)
-    for view, level in zip(wavefront.levels(), latents, strict=True):
-        view[...] = level
-    return wavefront, coded
+    levels = [(len(level), *level.shape[1:]) for level in latents]
+    wavefront = Wavefront(architecture, levels, [bool(grid.any()) for grid in grids])
+    wavefront.fill(latents)
+    return wavefront
 
 
-# The model: context -> distribution
-
-
-def _product(left: Float64, right: Float64) -> Float64:
-    """Return the matrix product; a test puts another library's in its place."""
-    product: Float64 = left @ right
-    return product
+def _predictions(
+    wavefront: Wavefront, network: ContextNetwork
+) -> Iterator[tuple[Indices, Indices, Indices]]:
+    """Yield (grids, table rows, residuals) of a filled wavefront's cells, block by block."""
+    for block in wavefront.blocks([len(wavefront.coded)]):
+        contexts = wavefront.contexts(block.cells, block.sources)
+        means, rows = network.predict(contexts, block.grids)
+        yield block.grids, rows, wavefront.values[block.places] - means
 
 
 @dataclass(frozen=True)
-class _Model:
-    """The context network, ready to be evaluated; its last layer in sixteenths and quarters."""
+class _Coded:
+    """Some integers, in order: their grids, symbols with their tables, and residuals."""
 
-    weights: tuple[Float64, Float64, Float64]
-    biases: tuple[Float64, Float64, Float64]
+    grids: npt.NDArray[np.uint8]
+    codes: Uint16
+    residuals: Indices
 
-    def predict(self, contexts: npt.NDArray[np.int16], which: Indices) -> tuple[Indices, Indices]:
-        """Return the (symbols,) integer means and table rows, given (symbols, neighbours).
 
-        `which` is the grid of each symbol.
+def _pack_layer(
+    levels: range, flags: npt.NDArray[np.bool_], coded: Sequence[_Coded], architecture: Architecture
+) -> bytes:
+    """Return the payload of the layer of some levels."""
+    grids = _grids_of(levels, architecture.features)
+    encoder = constriction.stream.queue.RangeEncoder()
+    escapes = b""
+    for block in coded:
+        chosen = np.isin(block.grids, grids)
+        _encode(encoder, block.codes[chosen])
+        escapes += _pack_escapes(block.residuals[chosen])
+    payload = bytes([levels.start]) + np.packbits(flags[grids], bitorder="little").tobytes()
+    if not flags[grids].any():
+        return payload
+    words: bytes = encoder.get_compressed().astype("<u4").tobytes()
+    return payload + pack_varint(len(escapes)) + escapes + words
+
+
+class _LayerReader:
+    """A layer while it is read: what its grids are, its symbols, its escapes."""
+
+    def __init__(self, payload: bytes, grids: Sequence[int]) -> None:
+        """Take a layer apart. Raises FormatError."""
+        cursor = Cursor(payload, 1)
+        flags = np.frombuffer(cursor.take(-(-len(grids) // 8)), np.uint8)
+        bits = np.unpackbits(flags, bitorder="little").astype(bool)
+        if bits[len(grids) :].any():
+            raise FormatError(f"latents: expected flags of {len(grids)} grids, found more")
+        self.coded = np.array(grids)[bits[: len(grids)]].tolist()
+        if not self.coded and cursor.left:
+            raise FormatError(f"latents: expected no byte, for no grid, found {cursor.left}")
+        self._escapes = Cursor(cursor.take(cursor.varint()) if self.coded else b"")
+        if cursor.left % 4:
+            raise FormatError(f"latents: expected words of 4 bytes, found {cursor.left} bytes")
+        self._words = np.frombuffer(payload, "<u4", offset=cursor.position).astype(np.uint32)
+        self._decoder = constriction.stream.queue.RangeDecoder(self._words)
+        self._encoder = constriction.stream.queue.RangeEncoder()
+
+    def decode(self, probabilities: Float32) -> Int32:
+        """Return the next symbols, given their tables."""
+        try:
+            symbols: Int32 = self._decoder.decode(_FAMILY, probabilities)
+        except BaseException:
+            with constriction_errors():
+                raise
+        return symbols
+
+    def escaped(self) -> int:
+        """Return the next residual that is in no table."""
+        zigzag = self._escapes.varint() + ESCAPE
+        return zigzag >> 1 ^ -(zigzag & 1)
+
+    def check(self, codes: Uint16) -> None:
+        """Encode again what was decoded: the decoder pads with zeros and cannot tell the end.
+
+        Raises FormatError if these are more words than there were.
         """
-        first, second, last = self.weights
-        hidden = _product(contexts.astype(np.float64), first)
-        hidden += self.biases[0].take(which, axis=0)
-        np.maximum(hidden, 0, out=hidden)
-        hidden = _product(hidden, second)
-        hidden += self.biases[1]
-        np.maximum(hidden, 0, out=hidden)
-        outputs = _product(hidden, last)
-        outputs += self.biases[2]
-        np.rint(outputs, out=outputs)
-        mean, scale = outputs.T
-        mean = np.clip(mean, -_MEAN_LIMIT, _MEAN_LIMIT).astype(np.intp)
-        mean += FRACTIONS // 2
-        scale = np.clip(scale, -_UNIT_SCALE, RESIDUAL_SCALES - 1 - _UNIT_SCALE).astype(np.intp)
-        scale += _UNIT_SCALE
-        return mean >> 4, scale * FRACTIONS + (mean & FRACTIONS - 1)
+        _encode(self._encoder, codes)
+        # Sealed, the message of a part may be a word longer than that of the whole.
+        if self._encoder.num_words() > len(self._words) + 1:
+            raise FormatError("latents: expected the words of the range coder, found fewer")
+
+    def finish(self) -> None:
+        """Raise FormatError unless all that was decoded is all that there is."""
+        if not np.array_equal(self._encoder.get_compressed(), self._words):
+            raise FormatError("latents: expected the words of the range coder, found others")
+        if self._escapes.left:
+            raise FormatError(
+                f"latents: expected no more escapes, found {self._escapes.left} bytes"
+            )
 
 
-def _model(context: Sequence[Layer], error: type[FormatError] | type[UsageError]) -> _Model:
-    if not is_exact(context):
-        raise error("context network: expected weights that float64 adds exactly, found others")
-    first, second, last = (layer.weight.dequantise().T.copy() for layer in context)
-    biases = [layer.bias.dequantise() for layer in context]
-    return _Model((first, second, last * _UNITS), (biases[0], biases[1], biases[2] * _UNITS))
+def _decode(wavefront: Wavefront, network: ContextNetwork, readers: Sequence[_LayerReader]) -> None:
+    """Fill the wavefront, step by step. Raises FormatError for words that are not canonical."""
+    layer_of = np.zeros(len(wavefront.rows), np.intp)
+    for index, reader in enumerate(readers):
+        layer_of[reader.coded] = index
+    for block in wavefront.blocks([len(reader.coded) for reader in readers]):
+        rows, symbols = np.empty((2, len(block.cells)), np.int32)
+        values = np.empty(len(block.cells), np.int16)
+        for bounds in block.bounds:
+            start, stop = bounds[0], bounds[-1]
+            if start == stop:
+                continue
+            cells, grids = block.cells[start:stop], block.grids[start:stop]
+            contexts = wavefront.contexts(cells, block.sources[:, start:stop])
+            found, rows[start:stop] = network.predict(contexts, grids)
+            tables = _probabilities().take(rows[start:stop], axis=0)
+            for reader, (first, last) in zip(readers, pairwise(bounds), strict=True):
+                if first < last:
+                    symbols[first:last] = reader.decode(tables[first - start : last - start])
+            found += _RESIDUALS.take(symbols[start:stop])
+            if symbols[start:stop].max() == ESCAPE:
+                owners = [readers[layer] for layer in layer_of[grids]]
+                _add_escapes(found, symbols[start:stop], owners)
+            values[start:stop] = found
+            np.maximum(found, -CLIP, out=found)
+            np.minimum(found, CLIP, out=found)
+            wavefront.seen[cells] = found
+        wavefront.values[block.places] = values
+        codes, layers = _codes(rows, symbols), layer_of[block.grids]
+        for index, reader in enumerate(readers):
+            reader.check(codes[layers == index])
+    for reader in readers:
+        reader.finish()
+
+
+def _add_escapes(values: Indices, symbols: Int32, owners: Sequence[_LayerReader]) -> None:
+    """Add what the escapes of their layers say to the values of escape symbols."""
+    for at in np.flatnonzero(symbols == ESCAPE).tolist():
+        values[at] += owners[at].escaped()
+        if abs(values[at]) > MAX_MAGNITUDE:
+            raise FormatError(
+                f"latents: expected magnitudes to {MAX_MAGNITUDE}, found {abs(values[at])}"
+            )
 
 
 # The words: symbols and tables -> one message of the range coder
 
 _FAMILY = constriction.stream.model.Categorical(perfect=False)
+_ZIGZAG = np.arange(ESCAPE + 1)
+_RESIDUALS = (_ZIGZAG >> 1 ^ -(_ZIGZAG & 1)) * (_ZIGZAG < ESCAPE)
+"""The residual that each symbol stands for; 0 for the escape."""
+_THIRDS = np.ones(ESCAPE + 1, np.int32)
+_THIRDS[0], _THIRDS[ESCAPE] = 0, 2
+"""Where each symbol is among the `_thirds` of its table."""
 
 
 @lru_cache(maxsize=1)
-def _probabilities() -> npt.NDArray[np.float32]:
+def _probabilities() -> Float32:
     """Return what gives constriction exactly our frequencies, row by row.
 
     Its fast quantisation gives each symbol 1 and shares out the rest of 2**24 in proportion; for
@@ -239,7 +324,34 @@ def _probabilities() -> npt.NDArray[np.float32]:
     return (residual_frequencies() - 1).astype(np.float32)
 
 
-def _symbols(residuals: Indices) -> npt.NDArray[np.int32]:
+@lru_cache(maxsize=1)
+def _thirds() -> Float32:
+    """Return, for each row and symbol, a table of three whose one (`_THIRDS`) is this symbol.
+
+    The others are what comes before it and after it; to encode with such a table is the same, and
+    faster. (The first symbol's and the last one's rest is parted somewhere.)
+    """
+    table = residual_frequencies()
+    after = (1 << PRECISION) - np.cumsum(table, axis=1)
+    thirds = np.stack([(1 << PRECISION) - table - after, table, after], axis=2)
+    thirds[:, 0] = np.stack([table[:, 0], after[:, 0] - 1, np.ones(len(table))], axis=1)
+    rest = (1 << PRECISION) - table[:, -1]
+    thirds[:, -1] = np.stack([rest - 1, np.ones(len(table)), table[:, -1]], axis=1)
+    return (thirds - 1).astype(np.float32).reshape(-1, 3)
+
+
+def _codes(rows: Indices | Int32, symbols: Int32) -> Uint16:
+    """Return symbols together with the rows of their tables."""
+    return (rows * (ESCAPE + 1) + symbols).astype(np.uint16)
+
+
+def _encode(encoder: constriction.stream.queue.RangeEncoder, codes: Uint16) -> None:
+    """Encode symbols, given together with the rows of their tables."""
+    symbols = codes % np.uint16(ESCAPE + 1)
+    encoder.encode(_THIRDS.take(symbols), _FAMILY, _thirds().take(codes, axis=0))
+
+
+def _symbols(residuals: Indices) -> Int32:
     """Return the symbols of residuals: 0, -1, 1, -2, ... are 0, 1, 2, 3, ... up to the escape."""
     return np.minimum(_zigzag(residuals), ESCAPE).astype(np.int32)
 
@@ -249,7 +361,7 @@ def _zigzag(residuals: Indices) -> Indices:
 
 
 def _pack_escapes(residuals: Indices) -> bytes:
-    """Return what follows the escape of each residual that has one: its zigzag, less 63."""
+    """Return what follows the escape of each residual that has one: its zigzag, less ESCAPE."""
     beyond = _zigzag(residuals) - ESCAPE
     return b"".join(map(pack_varint, beyond[beyond >= 0].tolist()))
 
@@ -258,126 +370,3 @@ def _escape_lengths(residuals: Indices) -> Indices:
     """Return how many bytes each residual has in the escapes, 0 to 3."""
     beyond = _zigzag(residuals) - ESCAPE
     return np.digitize(beyond, [0, 1 << 7, 1 << 14])
-
-
-def _predictions(
-    wavefront: "_Wavefront", model: _Model
-) -> Iterator[tuple[Indices, Indices, Indices]]:
-    """Yield (grids, table rows, residuals) of a filled wavefront's cells, block by block."""
-    for block in wavefront.blocks():
-        means, rows = model.predict(wavefront.contexts(block.cells, block.grids), block.grids)
-        yield block.grids, rows, wavefront.plane[block.cells] - means
-
-
-def _decode(
-    wavefront: "_Wavefront", model: _Model, words: npt.NDArray[np.uint32], escapes: Cursor
-) -> None:
-    """Fill the wavefront, step by step. Raises FormatError for words that are not canonical."""
-    decoder = constriction.stream.queue.RangeDecoder(words)
-    encoder = constriction.stream.queue.RangeEncoder()
-    table = _probabilities()
-    for block in wavefront.blocks():
-        for start, stop in pairwise(block.steps):
-            if start == stop:
-                continue
-            cells, grids = block.cells[start:stop], block.grids[start:stop]
-            means, rows = model.predict(wavefront.contexts(cells, grids), grids)
-            probabilities = table.take(rows, axis=0)
-            with constriction_errors():
-                symbols = decoder.decode(_FAMILY, probabilities)
-                # The decoder pads with zeros and cannot tell one word too many: the encoder can.
-                encoder.encode(symbols, _FAMILY, probabilities)
-            values = means + (symbols >> 1 ^ -(symbols & 1))
-            if symbols.max() == ESCAPE:
-                _take_escapes(values, means, symbols, escapes)
-            wavefront.plane[cells] = values
-        # Sealed, the message of a part may be a word longer than that of the whole.
-        if encoder.num_words() > len(words) + 1:
-            break
-    if not np.array_equal(encoder.get_compressed(), words):
-        raise FormatError("latents: expected the words of the range coder, found others")
-
-
-def _take_escapes(
-    values: Indices, means: Indices, symbols: npt.NDArray[np.int32], escapes: Cursor
-) -> None:
-    """Replace the values of escape symbols by what the escapes say."""
-    for at in np.flatnonzero(symbols == ESCAPE).tolist():
-        zigzag = escapes.varint() + ESCAPE
-        value = int(means[at]) + (zigzag >> 1 ^ -(zigzag & 1))
-        if abs(value) > MAX_MAGNITUDE:
-            raise FormatError(
-                f"latents: expected magnitudes to {MAX_MAGNITUDE}, found {abs(value)}"
-            )
-        values[at] = value
-
-
-# The wavefront: which cells come when, and where their neighbours are
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Some steps of a wavefront: cells in order, their grids, and where each step ends."""
-
-    cells: Indices
-    grids: Indices
-    steps: list[int]
-
-
-class _Wavefront:
-    """All grids' cells in one flat plane, and the order in which those of the coded ones come.
-
-    A row is `strides[grid]` cells long; zeros are where neighbours may lie outside a grid.
-    """
-
-    def __init__(self, shapes: Sequence[Shape], coded: Sequence[bool], neighbours: int) -> None:
-        self.shapes = [*shapes]
-        self.coded = np.flatnonzero(coded)
-        grids = [shape for features, *shape in shapes for _ in range(features)]
-        self.rows, self.columns = np.array(grids, np.intp).T
-        self.strides = self.columns + MARGIN
-        sizes = (self.rows + MARGIN) * self.strides
-        self.starts = np.cumsum(sizes) - sizes
-        self.plane = np.zeros(int(sizes.sum()), np.int16)
-        down, across = np.array(NEIGHBOURS[:neighbours], np.intp).T
-        self.offsets = down * self.strides[:, None] + across
-
-    def levels(self) -> list[npt.NDArray[np.int16]]:
-        """Return the part of the plane that each level's grids have: (features, rows, columns)."""
-        found, start = [], 0
-        for features, rows, columns in self.shapes:
-            shape = features, rows + MARGIN, columns + MARGIN
-            whole = self.plane[start : start + math.prod(shape)].reshape(shape)
-            found.append(whole[:, MARGIN:, MARGIN:])
-            start += whole.size
-        return found
-
-    def contexts(self, cells: Indices, grids: Indices) -> npt.NDArray[np.int16]:
-        """Return the (cells, neighbours) clipped integers that cells are predicted from."""
-        places = self.offsets.take(grids, axis=0)
-        places += cells[:, None]
-        neighbours: npt.NDArray[np.int16] = self.plane.take(places)
-        np.clip(neighbours, -_CLIP, _CLIP, out=neighbours)
-        return neighbours
-
-    def blocks(self) -> Iterator[_Block]:
-        """Yield all cells: step t has those of row i, column t - 3 i, grid by grid, i ascending."""
-        rows, columns = self.rows[self.coded], self.columns[self.coded]
-        strides = self.strides[self.coded]
-        down = strides - _SLOPE
-        corners = self.starts[self.coded] + MARGIN * (strides + 1)
-        steps = int((columns + _SLOPE * (rows - 1)).max())
-        span = max(1, _BLOCK // int(np.minimum(rows, -(-columns // _SLOPE)).sum()))
-        for first in range(0, steps, span):
-            t = np.arange(first, min(first + span, steps))[:, None]
-            top = np.maximum(-((columns - 1 - t) // _SLOPE), 0)
-            bottom = np.minimum(t // _SLOPE, rows - 1)
-            counts = np.maximum(bottom - top + 1, 0)
-            ends = np.cumsum(counts)
-            before = ends.reshape(counts.shape) - counts
-            starts = corners + t + (top - before) * down
-            which = np.repeat(np.tile(np.arange(len(rows)), len(t)), counts.ravel())
-            cells = np.repeat(starts.ravel(), counts.ravel())
-            cells += np.arange(len(cells)) * down[which]
-            steps_ends = ends[len(rows) - 1 :: len(rows)].tolist()
-            yield _Block(cells, self.coded[which], [0, *steps_ends])

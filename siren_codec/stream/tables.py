@@ -31,8 +31,8 @@ MAX_MAGNITUDE = 32767
 """The largest magnitude of a coded integer."""
 SCALES = 64
 """Scale index i stands for the scale 2**((i - 8) / 4): 1/4 to about 13,777."""
-ESCAPE = 63
-"""The symbol of a residual beyond those that a table has: -31 to 31, whose symbols are 0 to 62."""
+ESCAPE = 31
+"""The symbol of a residual beyond those that a table has: -15 to 15, whose symbols are 0 to 30."""
 FRACTIONS = 16
 """The means of residuals that there are tables for: -8/16 to 7/16."""
 RESIDUAL_SCALES = 37
@@ -87,7 +87,7 @@ def residual_frequencies() -> npt.NDArray[np.int64]:
     """Return the (RESIDUAL_SCALES * FRACTIONS, ESCAPE + 1) frequencies of residuals.
 
     Row FRACTIONS i + f + 8 holds the Laplace of scale index i around f / 16, integrated over each
-    integer's cell; its symbols are 0, -1, 1, -2, ... 31 and the escape, with the mass of both
+    integer's cell; its symbols are 0, -1, 1, -2, ... 15 and the escape, with the mass of both
     tails. The likely ones come first because constriction searches them in this order. All are
     positive, and a row adds up to 2**24.
     """

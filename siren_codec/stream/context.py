@@ -1,0 +1,110 @@
+"""The context network: what comes before an integer of a latent grid -> its distribution.
+
+It predicts each integer from those before it, as learned image codecs do (Minnen et al. 2018,
+arXiv 1809.02736; Cool-chic, Ladune et al. 2023, arXiv 2212.05458). Its weights are dyadic rationals
+so few and so small that float64 evaluates it without rounding, in any order: every machine codes
+with the same probabilities.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from siren_codec.errors import FormatError, UsageError
+from siren_codec.field import Layer
+from siren_codec.stream.tables import FRACTIONS, RESIDUAL_SCALES
+
+__all__ = ["CLIP", "ContextNetwork", "is_exact"]
+
+Float64 = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+CLIP = 127
+"""The magnitude to which the network's inputs are clipped."""
+_MEAN_LIMIT = 32767
+"""The magnitude to which means are clipped, in sixteenths."""
+_UNIT_SCALE = 20
+"""The index of the scale 1."""
+_UNITS = np.array([[FRACTIONS], [4]], np.float64)
+"""Steps of the mean, and of the binary logarithm of the scale."""
+
+
+def is_exact(context: Sequence[Layer]) -> bool:
+    """Return whether float64 evaluates a context network without rounding, in any order.
+
+    All terms of a layer are multiples of one power of two, the quantum. Where no sum of them, all
+    taken positive, can reach 2**53 quanta, every product and every partial sum is exact. Columns
+    of a weight beyond the layer before it are those of the bypass.
+    """
+    bound, exponent, width = CLIP, 0, context[0].weight.values.shape[1]
+    for layer in context:
+        weights, step = np.abs(layer.weight.values.astype(np.int64)), layer.weight.exponent
+        products = exponent + step
+        exponent = min(0, products, layer.bias.exponent)
+        hidden = weights[:, :width].sum(axis=1).tolist()
+        bypassed = weights[:, width:].sum(axis=1).tolist()
+        width = len(hidden)
+        biases = np.abs(layer.bias.values.astype(np.int64)).reshape(-1, width).max(axis=0).tolist()
+        bound = max(
+            (total * bound << products - exponent)
+            + (inputs * CLIP << step - exponent)
+            + (most << layer.bias.exponent - exponent)
+            for total, inputs, most in zip(hidden, bypassed, biases, strict=True)
+        )
+        if bound >= 1 << 53:
+            return False
+    return True
+
+
+def _product(left: Float64, right: Float64) -> Float64:
+    """Return the matrix product; a test puts another library's in its place."""
+    product: Float64 = left @ right
+    return product
+
+
+class ContextNetwork:
+    """The context network, ready to be evaluated; its last layer in sixteenths and quarters."""
+
+    def __init__(
+        self, context: Sequence[Layer], error: type[FormatError] | type[UsageError]
+    ) -> None:
+        """Take the layers. Raises `error` for those that are not exact."""
+        if not is_exact(context):
+            raise error("context network: expected weights that float64 adds exactly, found others")
+        first, second, last = (layer.weight.dequantise() for layer in context)
+        biases = [layer.bias.dequantise() for layer in context]
+        last *= _UNITS
+        self._width = len(first)
+        # The bypass is evaluated together with the first layer.
+        self._first = np.concatenate([first, last[:, self._width :]])
+        self._second, self._last = second, last[:, : self._width].copy()
+        self._biases = biases[0].T.copy(), biases[1][:, None], biases[2][:, None] * _UNITS
+
+    def predict(self, contexts: npt.NDArray[np.int8], grids: Indices) -> tuple[Indices, Indices]:
+        """Return the (symbols,) integer means and table rows, given (inputs, symbols) contexts.
+
+        `grids` is the grid of each symbol.
+        """
+        both = _product(self._first, contexts.astype(np.float64))
+        hidden = both[: self._width]
+        hidden += self._biases[0].take(grids, axis=1)
+        np.maximum(hidden, 0, out=hidden)
+        hidden = _product(self._second, hidden)
+        hidden += self._biases[1]
+        np.maximum(hidden, 0, out=hidden)
+        outputs = _product(self._last, hidden)
+        outputs += both[self._width :]
+        outputs += self._biases[2]
+        np.rint(outputs, out=outputs)
+        mean, scale = outputs.astype(np.int64)
+        np.maximum(mean, -_MEAN_LIMIT, out=mean)
+        np.minimum(mean, _MEAN_LIMIT, out=mean)
+        mean += FRACTIONS // 2
+        scale += _UNIT_SCALE
+        np.maximum(scale, 0, out=scale)
+        np.minimum(scale, RESIDUAL_SCALES - 1, out=scale)
+        scale *= FRACTIONS
+        scale += mean & FRACTIONS - 1
+        mean >>= 4
+        return mean, scale
