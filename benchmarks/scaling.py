@@ -127,7 +127,7 @@ def measure(field: Field, size: int, *, runs: int, fit_on: Sequence[str]) -> Row
 def _decoding(data: bytes, field: Field, rendered: npt.NDArray[Any]) -> Actions:
     """Return a decode to an array, and its stages by name."""
     header, sections = format.parse(data, stream.DEFAULT_LIMITS)
-    section = sections[format.Section.LATENTS]
+    layers = format.layers_of(sections)
     shape = field.context, field.architecture, field.width, field.height
 
     def read() -> None:
@@ -138,7 +138,7 @@ def _decoding(data: bytes, field: Field, rendered: npt.NDArray[Any]) -> Actions:
     picture = Picture(np.atleast_3d(rendered))
     stages: Actions = {
         "read": read,
-        "grids": lambda: latents.unpack(section, *shape),
+        "grids": lambda: latents.unpack(layers, *shape),
         "render": field.render,
         "write PNG": lambda: image.save_bytes(picture, "PNG"),
     }

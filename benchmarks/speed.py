@@ -145,9 +145,10 @@ def unpacking(data: bytes) -> Actions:
     if field.model == "coordinate":
         return {}
     _, sections = format.parse(data, stream.DEFAULT_LIMITS)
-    section = sections[format.Section.LATENTS]
+    layers = format.layers_of(sections)
+    size = sum(map(len, layers))
     shape = field.context, field.architecture, field.width, field.height
-    return {f"of it, {len(section)} bytes of grids": lambda: latents.unpack(section, *shape)}
+    return {f"of it, {size} bytes of grids": lambda: latents.unpack(layers, *shape)}
 
 
 def synthetic_photo(width: int, height: int) -> npt.NDArray[np.uint8]:
