@@ -146,8 +146,9 @@ def unpacking(data: bytes) -> Actions:
         return {}
     _, sections = format.parse(data, stream.DEFAULT_LIMITS)
     layers = format.layers_of(sections)
+    size = sum(map(len, layers))
     shape = field.context, field.architecture, field.width, field.height
-    return {f"of it, {sum(map(len, layers))} bytes of grids": lambda: latents.unpack(layers, *shape)}
+    return {f"of it, {size} bytes of grids": lambda: latents.unpack(layers, *shape)}
 
 
 def synthetic_photo(width: int, height: int) -> npt.NDArray[np.uint8]:

@@ -82,9 +82,7 @@ def render_picture(
     return Picture(np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8))
 
 
-def open_field(
-    source: Source, *, partial: bool = False, limits: Limits = DEFAULT_LIMITS
-) -> Field:
+def open_field(source: Source, *, partial: bool = False, limits: Limits = DEFAULT_LIMITS) -> Field:
     """Return the Field of a `.siren` file, given its path or its bytes. Raises SirenError.
 
     With `partial`, as much of it as a file that was cut short still has: `first_level` says which

@@ -1,7 +1,6 @@
 """Output files that are whole or absent."""
 
 import os
-import secrets
 import stat
 import tempfile
 from contextlib import suppress
@@ -45,7 +44,7 @@ def write(path: Path, data: bytes, *, force: bool) -> None:
         return
     target = _target(path)
     # Never the name of one that a killed process left: its id may have come round again.
-    temporary = target.with_name(f".siren-{os.getpid()}-{secrets.token_hex(8)}.part")
+    temporary = target.with_name(f".siren-{os.getpid()}-{os.urandom(8).hex()}.part")
     began = False
     try:
         with open(temporary, "xb") as file:

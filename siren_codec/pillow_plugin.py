@@ -80,8 +80,8 @@ class SirenImageFile(ImageFile.ImageFile):
     def thumbnail(self, *args: Any, **options: Any) -> None:
         """Make a thumbnail of the decoded picture.
 
-        Pillow would ask `draft` for a size first, out of proportion and maybe a huge one; and to
-        decode a picture smaller is no quicker, for all of it is sampled.
+        Pillow would ask `draft` for a size first, out of proportion and maybe a huge one. A draft
+        of the size that is wanted is quicker than a thumbnail.
         """
         self.load()
         super().thumbnail(*args, **options)

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import pytest
+from conftest import make_field
 from PIL import Image, ImageCms
 
 import siren_codec
-from siren_codec import cli, encoding
+from siren_codec import cli, encoding, stream
 from siren_codec.cli import bars, usage
 from siren_codec.cli.interrupt import Interruption
 from siren_codec.encoding import Encoded
@@ -101,6 +102,21 @@ def test_round_trip(run: Command, png: Path, tmp_path: Path, options: list[str])
     assert "step 10/10" in result.err
     assert run("decode", out) == (0, "", "")
     assert _size(tmp_path / "out.png") == (20, 12)
+
+
+def test_part_of_a_file(run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = tmp_path / "cut.siren"
+    cut.write_bytes(stream.write(make_field())[:-9])
+    result = run("decode", cut)
+    assert result.code == 1
+    assert _is_one_line(result.err)
+    assert not (tmp_path / "cut.png").exists()
+
+    field = replace(make_field(features=(1, 1, 1)), first_level=2)
+    monkeypatch.setattr(stream, "read", lambda *_, partial: field if partial else None)
+    said = "siren-decode: cut.png: the file is cut short: 2 of 3 levels are missing\n"
+    assert run("decode", cut, "--partial") == (0, "", said)
+    assert run("decode", cut, "--partial", "--force", "--quiet") == (0, "", "")
 
 
 def test_json_and_psnr_are_of_the_file(run: Command, png: Path, tmp_path: Path) -> None:

@@ -2,13 +2,21 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from conftest import make_field
 
 import siren_codec
+from siren_codec import stream
+from siren_codec.cli.jobs import Decode
 from siren_codec.errors import LimitError
+from siren_codec.field import Field
+from siren_codec.limits import Limits
+from siren_codec.stream import format
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -46,6 +54,63 @@ def test_decoding_has_a_limit_of_its_own(data: bytes) -> None:
         siren_codec.decode(data, scale=2, limits=siren_codec.Limits(pixels=500))
     with pytest.raises(LimitError, match="expected at most 200 pixels"):
         siren_codec.decode(data, limits=siren_codec.Limits(pixels=200))
+
+
+GRIDS = make_field(width=64, height=48, features=(1, 1, 1, 1))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Let any bytes be a file of GRIDS; return what `stream.read` is asked for."""
+    calls: list[dict[str, Any]] = []
+
+    def read(_: bytes, __: Limits, **options: Any) -> Field:
+        calls.append(options)
+        # A file that was cut short has lost its finest level.
+        lost = options.get("first_level", 0) or int(options.get("partial", False))
+        return replace(GRIDS, first_level=lost)
+
+    header = format.Header(64, 48, 8, GRIDS.architecture)
+    monkeypatch.setattr(stream, "read", read)
+    monkeypatch.setattr(format, "parse", lambda *_: (header, {}))
+    return calls
+
+
+def test_a_smaller_picture_reads_fewer_levels(asked: list[dict[str, Any]]) -> None:
+    siren_codec.decode(b"")
+    small = siren_codec.decode(b"", scale=0.125)
+    siren_codec.decode(b"", size=(32, 24))
+    siren_codec.decode(b"", size=(4, 4), crop=(0, 0, 16, 16))
+    assert [options.get("first_level", 0) for options in asked] == [0, 2, 0, 1]
+    assert np.array_equal(small, replace(GRIDS, first_level=2).render(scale=0.125))
+
+
+def test_derivatives_are_of_all_levels(asked: list[dict[str, Any]]) -> None:
+    Decode(scale=0.125, show="gradient").load(format.MAGIC)
+    Decode(scale=0.125).load(format.MAGIC)
+    assert [options.get("first_level", 0) for options in asked] == [0, 2]
+
+
+def test_part_of_a_file_is_enough_if_asked_for(asked: list[dict[str, Any]]) -> None:
+    partial = siren_codec.decode(b"", partial=True, scale=0.5)
+    assert np.array_equal(partial, replace(GRIDS, first_level=1).render(scale=0.5))
+    assert siren_codec.open(b"", partial=True).first_level == 1
+    assert siren_codec.open(b"").first_level == 0
+    assert [options.get("partial", False) for options in asked] == [True, True, False]
+
+
+@pytest.mark.usefixtures("asked")
+def test_what_is_missing_is_said() -> None:
+    recipe = Decode(partial=True)
+    assert recipe.render(recipe.load(format.MAGIC)).notices == (
+        "the file is cut short: 1 of 4 levels is missing",
+    )
+    assert recipe.render(GRIDS).notices == ()
+    assert recipe.render(replace(GRIDS, first_level=2)).notices == (
+        "the file is cut short: 2 of 4 levels are missing",
+    )
+    # Of a whole file nothing is missing: a small picture does not need it.
+    assert Decode(scale=0.25).render(replace(GRIDS, first_level=1)).notices == ()
 
 
 def _run(code: str) -> str:

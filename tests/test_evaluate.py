@@ -829,6 +829,98 @@ def test_grids_count_as_work() -> None:
         evaluate.frame(grid_field(features=(1, 5), **small), limits=limits)
 
 
+# Levels that were not read
+
+
+def without_levels(field: Field, first_level: int) -> Field:
+    """Return a Field whose grids below a level are 0."""
+    latents = tuple(
+        np.zeros_like(grids) if level < first_level else grids
+        for level, grids in enumerate(field.latents)
+    )
+    return replace(field, latents=latents)
+
+
+@pytest.mark.parametrize("first_level", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("hidden_layers", [1, 3])
+def test_levels_that_were_not_read_count_as_0(first_level: int, hidden_layers: int) -> None:
+    field = grid_field(53, width=29, height=18, hidden_layers=hidden_layers)
+    expected, unread = without_levels(field, first_level), replace(field, first_level=first_level)
+    x, y = random_points(field, 60)
+    for method in ("at", "gradient", "laplacian"):
+        found, wanted = getattr(unread, method)(x, y), getattr(expected, method)(x, y)
+        np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
+    assert_within_a_level(unread.render(), expected.render())
+    for kind in ("gradient", "laplacian"):
+        slopes = evaluate.render_derivative(expected, kind)  # type: ignore[arg-type]
+        np.testing.assert_allclose(
+            evaluate.render_derivative(unread, kind),  # type: ignore[arg-type]
+            slopes,
+            rtol=1e-3,
+            atol=1e-4 * max(1, np.abs(slopes).max()),
+        )
+
+
+@pytest.mark.parametrize(
+    ("first_level", "size", "over"),
+    [
+        (0, (8, 4), (8, 8)),
+        (1, (8, 4), (8, 8)),
+        (2, (8, 4), (4, 4)),
+        (3, (8, 4), (2, 2)),
+        (3, (7, 3), (3, 3)),
+        (4, (8, 4), (2, 2)),
+        (4, (64, 4), (1, 2)),
+        (4, (128, 20), (1, 2)),
+    ],
+)
+def test_a_smooth_picture_takes_fewer_samples(first_level: int, size: Size, over: Size) -> None:
+    field = make_field(54, width=64, height=32, channels=1, depth=16, features=(1,) * 5)
+    recorder = Recorder(field)
+    replace(field, first_level=first_level).render(size, sampler=recorder)
+    assert len(recorder.points) == size[0] * over[0] * size[1] * over[1]
+
+
+def test_a_smooth_picture_s_samples_are_enough() -> None:
+    field = grid_field(55, width=256, height=192, features=(1, 1, 1, 2, 2))
+    few = replace(field, first_level=3).render(scale=1 / 16)
+    all_of_them = without_levels(field, 3).render(scale=1 / 16)
+    error = few.astype(np.float64) - all_of_them
+    assert np.sqrt(np.mean(error**2)) < 0.02 * field.peak
+    assert np.abs(error.mean(axis=(0, 1))).max() < 0.01 * field.peak
+
+
+SHOWN: list[tuple[dict[str, Any], int]] = [
+    ({}, 0),
+    ({"scale": 3}, 0),
+    ({"scale": 0.5}, 0),
+    ({"scale": 0.26}, 0),
+    ({"scale": 0.25}, 1),
+    ({"scale": 0.125}, 2),
+    ({"scale": 0.1}, 2),
+    ({"scale": 1 / 64}, 5),
+    ({"scale": 1 / 256}, 5),
+    ({"size": (1, 1)}, 5),
+    ({"size": (96, 64)}, 2),
+    ({"size": (96, 512)}, 0),
+    ({"size": (96, 64), "crop": (0, 0, 96, 64)}, 0),
+    ({"scale": 0.25, "crop": (8, 8, 400, 400)}, 1),
+]
+
+
+@pytest.mark.parametrize(("request_", "level"), SHOWN)
+def test_the_levels_that_an_output_shows(request_: dict[str, Any], level: int) -> None:
+    features = (1, 1, 3, 0, 3, 3, 0)
+    assert evaluate.first_level_shown(768, 512, features, **request_) == level
+    assert evaluate.first_level_shown(768, 512, (), **request_) == 0
+
+
+def test_the_levels_of_a_bad_request() -> None:
+    for request_ in ({"scale": 0.0}, {"size": (0, 3)}, {"crop": (0, 0, 769, 2)}):
+        with pytest.raises(UsageError):
+            evaluate.first_level_shown(768, 512, (1,), **request_)  # type: ignore[arg-type]
+
+
 # Limits and settings
 
 

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from siren_codec.cli import bars, files, usage
-from siren_codec.cli.batch import Batch
-from siren_codec.cli.folders import SIRENS
 from siren_codec.cli.jobs import Decode
 from siren_codec.cli.usage import BATCH, PICTURE, option
 from siren_codec.errors import UsageError
@@ -113,6 +111,9 @@ def decode_command(
     limits = Limits(pixels=max_pixels, multiply_adds=max_work)
     recipe = Decode("PNG", size, scale, crop, show, _cpu_if_auto(device), limits, partial)
     if recursive:
+        from siren_codec.cli.batch import Batch
+        from siren_codec.cli.folders import SIRENS
+
         if target is None:
             raise UsageError("-r: expected two folders, found one")
         usage.check_folders(source, target)

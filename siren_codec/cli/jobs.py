@@ -268,10 +268,14 @@ class Decode:
         )
         data, notices = image.save_bytes(picture, self.format)
         if self.partial and field.first_level:
-            levels = len(field.architecture.features)
-            missing = f"the file is cut short: {field.first_level} of {levels} levels are missing"
-            notices = (missing, *notices)
+            notices = (_what_is_missing(field), *notices)
         height, width, _ = picture.pixels.shape
         seconds = time.perf_counter() - began
         facts = {"width": width, "height": height, "bytes": len(data), "seconds": seconds}
         return Product(data, f"{width}x{height}, {seconds:.1f} s", facts, notices)
+
+
+def _what_is_missing(field: "Field") -> str:
+    missing, levels = field.first_level, len(field.architecture.features)
+    verb = "is" if missing == 1 else "are"
+    return f"the file is cut short: {missing} of {levels} levels {verb} missing"

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from typing import Any, TypeVar
 
 import click
@@ -77,6 +76,8 @@ class Size(click.ParamType[int]):
         found = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*([kmgt]?)(i?)b?", str(value).strip().lower())
         if not found or (found[3] and not found[2]):
             self.fail(f"expected a size such as 20000, 20KB or 1.5MiB, found {value!r}", param, ctx)
+        from fractions import Fraction
+
         size = int(Fraction(found[1]) * (1024 if found[3] else 1000) ** _UNITS[found[2]])
         if size < 1:
             self.fail(f"expected at least a byte, found {value!r}", param, ctx)

@@ -35,6 +35,9 @@ KNOTS = (2, 34, 66, 98)
 
 WIDTHS = (32, 48, 48)
 """Channels of the analysis network on levels 1, 2 and all coarser ones, which share weights."""
+_SIDE, _AROUND = 2048, 256
+"""Pixels a side of a part that the network takes at a time, and beside it: whole cells of all
+levels."""
 _RIDGE = 0.02
 """Keeps detail that a spline hardly passes from making coefficients that cost much."""
 
@@ -176,6 +179,28 @@ class Analysis:
         rows, columns = latents[0].shape[1:]
         latents[0] = latents[0] + finest[:, :rows, :columns]
         return latents
+
+    def in_parts(self, colours: Tensor, latents: Sequence[Tensor], quality: float) -> list[Tensor]:
+        """Return the same, part by part where the whole would take much memory.
+
+        A part also sees what lies around it, if not as far as the coarsest levels would.
+        """
+        height, width = colours.shape[1:]
+        out = [torch.empty_like(level) for level in latents]
+        for top in range(0, height, _SIDE):
+            for left in range(0, width, _SIDE):
+                first = max(0, top - _AROUND), max(0, left - _AROUND)
+                last = min(height, top + _SIDE + _AROUND), min(width, left + _SIDE + _AROUND)
+                seen = [
+                    values[:, first[0] >> n : -(-last[0] >> n), first[1] >> n : -(-last[1] >> n)]
+                    for n, values in enumerate(latents)
+                ]
+                found = self(colours[:, first[0] : last[0], first[1] : last[1]], seen, quality)
+                for n, (values, whole) in enumerate(zip(found, out, strict=True)):
+                    part = whole[:, top >> n : top + _SIDE >> n, left >> n : left + _SIDE >> n]
+                    y, x = (top - first[0]) >> n, (left - first[1]) >> n
+                    part.copy_(values[:, y : y + part.shape[1], x : x + part.shape[2]])
+        return out
 
     def _conv(self, name: str, hidden: Tensor, t: float, stride: int = 1) -> Tensor:
         weight = self.parameters[name]

@@ -24,10 +24,6 @@ def networks(
     return Model.of_prior(architecture, expected, device)
 
 
-_MOST_REFINED = 1 << 23
-"""Pixels: beyond them the network's activations would take more memory than the fit."""
-
-
 @torch.no_grad()
 def grids(
     model: Model,
@@ -53,8 +49,8 @@ def grids(
         network = analysis.load(prior.id, samples.device.type)
         colours = analysis.colours_of(samples)
         found = network.scaled(analysis.pyramid(colours, features), prior.quality)
-        if refine and samples[0].numel() <= _MOST_REFINED:
-            found = network(colours, found, prior.quality)
+        if refine:
+            found = network.in_parts(colours, found, prior.quality)
     for level, values in zip(latents.levels(), found, strict=True):
         level.copy_(values)
     analysis.forget()
