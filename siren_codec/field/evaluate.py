@@ -52,7 +52,7 @@ Crop = tuple[int, int, int, int]
 """(x, y, width, height) in pixels of the original."""
 Derivative = Literal["gradient", "laplacian"]
 
-BLOCK_ELEMENTS = 1 << 20
+BLOCK_ELEMENTS = 1 << 19
 """Activations of one layer held at once, 2 MiB in float32: enough to be worth numpy's calls, and
 not more than the cores' common cache holds."""
 
