@@ -108,8 +108,9 @@ def test_weights_between_the_knots(grids: Prior, quality: int) -> None:
         below, above = values[low].astype(object), values[low + 1].astype(object)
         exact = (1 - (position - low)) * below + (position - low) * above
         real = exact.astype(float)
-        if index == 0:
-            real[:, 2:] *= 2 ** ((50 - quality) / 16)
+        if index in (0, 4):
+            # The columns of the grids, of the first layer and of the bypass.
+            real[:, -3:] *= 2 ** ((50 - quality) / 16)
         assert np.abs(found.tensor.values - real).max() <= 0.5 + 1e-5 * np.abs(real).max()
         assert found.tensor.exponent == grids.exponents[index]
         assert np.array_equal(found.spreads, grids.spreads[index])
@@ -125,7 +126,7 @@ def test_the_expected_integers_are_golden(grids: Prior) -> None:
     assert digest == GOLDEN_DIGEST
 
 
-GOLDEN_DIGEST = 3466455097
+GOLDEN_DIGEST = 4223827204
 
 
 def test_grey_is_the_mean_of_the_colours(grids: Prior) -> None:
@@ -421,9 +422,8 @@ def test_the_package_s_priors_are_small_and_plain() -> None:
 
 @pytest.mark.parametrize("quality", range(1, 101))
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("id_", [prior.DEFAULT_PRIORS["grid"], prior.PRIOR_OF_LONG_FITS])
-def test_the_package_s_context_networks_are_exact(quality: int, channels: int, id_: int) -> None:
-    known = prior.load(id_)
+def test_the_package_s_context_networks_are_exact(quality: int, channels: int) -> None:
+    known = prior.load(prior.DEFAULT_PRIORS["grid"])
     depth = 2 * len(known.architecture.shapes)
     tensors = [x.tensor for x in known.expect(channels, quality)[depth:]]
     layers = tuple(Layer(*pair) for pair in zip(tensors[::2], tensors[1::2], strict=True))
