@@ -26,10 +26,10 @@ def test_info_accounts_for_every_byte() -> None:
 
 def test_info_of_a_grid_file() -> None:
     """Each byte, each grid, each tensor, those of the context network by their names."""
-    data = (GOLDEN / "rgb_8_prior_1.siren").read_bytes()
+    data = (GOLDEN / "rgb_8_layers.siren").read_bytes()
     field, found = siren_codec.open(data), siren_codec.info(data)
     assert sum(found["sections"].values()) == found["bytes"] == len(data)
-    assert found["bpp"] == 8 * len(data) / (19 * 14)
+    assert found["bpp"] == 8 * len(data) / (88 * 64)
     assert found["model"] == "grid"
     assert found["levels"] == list(field.architecture.features)
     assert found["neighbours"] == field.architecture.neighbours
@@ -41,8 +41,12 @@ def test_info_of_a_grid_file() -> None:
         assert said["shape"] == list(grid.shape)
         assert said["nonzero"] == np.mean(grid != 0)
         assert said["largest"] == np.abs(grid).max()
-    spent = sum(said["bytes"] for said in found["latents"])
-    assert spent == pytest.approx(found["sections"]["latents"], abs=4 + len(grids))
+    assert [layer["levels"] for layer in found["layers"]] == [[3, 4], [2], [1], [0]]
+    sizes = [found["sections"][f"layer_{index}"] for index in range(4)]
+    for layer, size in zip(found["layers"], sizes, strict=True):
+        assert layer["bytes"] == size - 1 - (1 if size < 130 else 2)
+        spent = sum(said["bytes"] for said in found["latents"] if said["level"] in layer["levels"])
+        assert spent == pytest.approx(layer["bytes"], abs=8 + len(grids))
     assert found["weights"] == sum(tensor.values.size for tensor in field.tensors())
     names = [f"{tensor['layer']} {tensor['kind']}" for tensor in found["tensors"]]
     assert names[-6:] == [
