@@ -55,7 +55,7 @@ def curvatures(model: Model, lattice: Lattice, latents: Latents, price: float) -
 
 
 _Sensitive = tuple[Sequence[Tensor], Sequence[Tensor]]
-"""For each layer its (columns, points) inputs, and (units, points) of what a unit's sum does."""
+"""For each layer its (columns, points) inputs, and by its (units, points) sums the s of above."""
 
 
 @torch.no_grad()
@@ -114,8 +114,8 @@ def _by_context(model: Model, grid: int, inputs: Tensor, symbols: Tensor) -> _Se
     first, *others = model.matrices[model.depth :]
     biases = inputs.new_zeros(model.architecture.grids, len(symbols))
     biases[grid] = 1
-    seen = [torch.cat([inputs, biases]).requires_grad_()]
-    sums = [first.detach() @ seen[0]]
+    inputs = torch.cat([inputs, biases]).requires_grad_()
+    seen, sums = [inputs], [first.detach() @ inputs]
     for matrix in others:
         seen.append(_with_one(torch.relu(sums[-1])))
         sums.append(matrix.detach() @ seen[-1])
@@ -123,8 +123,9 @@ def _by_context(model: Model, grid: int, inputs: Tensor, symbols: Tensor) -> _Se
     return seen, _squares(sums, list(zip(sums[-1], slopes, strict=True)))
 
 
-def _with_one(inputs: Tensor) -> Tensor:
-    return torch.cat([inputs, torch.ones_like(inputs[:1])])
+def _with_one(*inputs: Tensor) -> Tensor:
+    """Return what a layer sees: its inputs, one after the other, and a 1 for its bias."""
+    return torch.cat([*inputs, torch.ones_like(inputs[0][:1])])
 
 
 def _squares(sums: Sequence[Tensor], outputs: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:

@@ -141,9 +141,9 @@ class Descent:
         return Rounding(exponents, current.values, distortion, prices.bits)
 
     def _first(self, real: Float64) -> tuple[int, int]:
-        """Return steps to begin with: where half a step more would harm as much as its bits save.
+        """Return steps to begin with: those that are best where rounding errors are uniform.
 
-        A step D costs the curvature times D**2 / 24, and a bit is saved by half of the steps.
+        A step of D then costs the curvature times D^2 / 24, and -log2 D bits.
         """
         largest = float(np.abs(real).max())
         if not np.isfinite(largest):

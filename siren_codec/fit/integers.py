@@ -12,7 +12,7 @@ from siren_codec.fit.model import Exponents, Model
 
 __all__ = ["Integers"]
 
-_DAMPING = 4.0
+_DAMPING = 8.0
 _LEAST_DAMPING = 0.5
 _BOLDER, _MORE_CAREFUL = 0.7, 2.0
 """What the damping is multiplied by after a step that helped, and after one that did not."""

@@ -28,7 +28,7 @@ class Schedule:
     rounded_stages: tuple[Stage, ...] = ()
     """Further stages, with what is rounded by then: the grids, or without these the weights."""
     integer_steps: int = 0
-    """Steps on the weights as integers, at the end."""
+    """Steps on the weights as integers, at the end; they are not counted among the others."""
     lambda_: float = 0.0
     """What a bit per pixel is worth, in mean squared error over [0, 1]."""
     quality: float = DEFAULT_QUALITY
@@ -93,7 +93,7 @@ def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -
     return Schedule(
         tuple(stage for stage in (*stages, Stage(0, fine)) if stage.steps),
         (Stage(0, rounded),) if rounded else (),
-        integer_steps=min(rounded, _MOST_INTEGER_STEPS),
+        integer_steps=_HURRIED_INTEGER_STEPS if hurry else _INTEGER_STEPS,
         learning_rate=4e-3,
         betas=(0.9, 0.99),
         warmup_steps=20,
@@ -110,7 +110,7 @@ _LEAST_SIDE = 8
 _GRID_SHARES = (0.08, 0.04, 0.04)
 """Of the steps, on levels 1, 2 and 3; the rest is for the picture itself."""
 _GRID_ROUNDED_SHARE = 0.06
-_MOST_INTEGER_STEPS = 8
+_INTEGER_STEPS, _HURRIED_INTEGER_STEPS = 8, 2
 
 
 def _coordinate_schedule(architecture: Architecture, options: Options, pixels: int) -> Schedule:
