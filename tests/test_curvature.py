@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd.functional import hessian
 
 from siren_codec.field import Architecture
 from siren_codec.fit import context, start
@@ -42,7 +43,8 @@ def _picture(matrices: list[Tensor], lattice: Lattice, latents: Latents) -> Tens
 def test_the_error_has_its_own_curvature_where_there_is_none(weighted: bool) -> None:
     """At a minimum of 0, Gauss and Newton leave nothing out but what units do together."""
     model, lattice, latents = _state()
-    assert lattice.target is not None
+    target = lattice.target
+    assert target is not None
     if weighted:
         lattice.weights = torch.rand(3, 7, 9, generator=torch.Generator().manual_seed(1))
     found = curvatures(model, lattice, latents, 0.0)
@@ -52,10 +54,10 @@ def test_the_error_has_its_own_curvature_where_there_is_none(weighted: bool) -> 
         def error(row: Tensor, index: int = index, unit: int = unit) -> Tensor:
             moved = list(matrices)  # noqa: B023
             moved[index] = torch.cat([moved[index][:unit], row[None], moved[index][unit + 1 :]])
-            squares = (_picture(moved, lattice, latents) - lattice.target).square()
+            squares = (_picture(moved, lattice, latents) - target).square()
             return (squares if lattice.weights is None else squares * lattice.weights).mean()
 
-        exact = torch.autograd.functional.hessian(error, matrices[index][unit])
+        exact = hessian(error, matrices[index][unit])  # type: ignore[no-untyped-call]
         assert torch.allclose(found[index][unit], exact, rtol=1e-3, atol=1e-5)
 
 
@@ -90,4 +92,5 @@ def test_a_sample_stands_for_a_large_picture() -> None:
         lattice = averaged(torch.zeros(3, height, width), 0, levels=3)
         found = curvatures(model, lattice, latents, PRICE / scale**2)
         traces.append([float(x.diagonal(dim1=1, dim2=2).sum()) for x in found])
-    assert np.allclose(*traces, rtol=0.1)
+    small, large = traces
+    assert np.allclose(small, large, rtol=0.1)
