@@ -260,7 +260,7 @@ def test_differences_that_are_not_worth_it_are_dropped(network: Model, astronaut
 
     def choose(price: float) -> list[tuple[int, int]]:
         return choose_exponents(
-            network, lambda _: computing.loss(network, lattice, grids).error, lambda *_: price
+            network, lambda: computing.loss(network, lattice, grids).error, lambda *_: price
         )
 
     with engine("cpu") as computing:

@@ -252,8 +252,8 @@ def test_a_gradient_that_is_not_finite_poisons_nothing(
 ) -> None:
     grad, calls = torch.autograd.grad, iter(range(10**6))
 
-    def broken(*args: object) -> object:
-        gradients = grad(*args)  # type: ignore[call-overload]
+    def broken(*args: object, **how: object) -> object:
+        gradients = grad(*args, **how)  # type: ignore[call-overload]
         if next(calls) in (0, 14, 30):
             gradients[which].view(-1)[0] = math.nan
         return gradients

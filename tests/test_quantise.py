@@ -30,7 +30,7 @@ def test_steps_trade_rate_for_distortion() -> None:
     def choose(lambda_: float) -> list[tuple[int, int]]:
         return choose_exponents(
             network,
-            lambda _: computing.loss(network, points, Grids.of([])).objective,
+            lambda: computing.loss(network, points, Grids.of([])).objective,
             lambda *_: lambda_,
         )
 
@@ -54,7 +54,7 @@ def test_steps_keep_within_the_bits_allowed() -> None:
         with engine("cpu") as computing:
             exponents = choose_exponents(
                 network,
-                lambda _: computing.loss(network, points, Grids.of([])).objective,
+                lambda: computing.loss(network, points, Grids.of([])).objective,
                 lambda *_: 1e-12,
                 most_bits,
             )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from siren_codec.stream.latents import MARGIN, NEIGHBOURS
 
-__all__ = ["bands", "bits", "contexts", "pad", "seen_elsewhere", "spread"]
+__all__ = ["bands", "bits", "contexts", "pad", "seen_elsewhere", "slopes", "spread"]
 
 Sources = Sequence[tuple[int, int] | None]
 """As `Architecture.context_sources` has them."""
@@ -86,6 +86,13 @@ def bits(context: Sequence[Tensor], grid: int, inputs: Tensor, symbols: Tensor) 
     hidden = torch.cat([hidden, inputs])
     mean, log2_scale = torch.addmm(last[:, -1:], last[:, :-1], hidden)
     return _LaplaceBits.apply(symbols, mean, log2_scale)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def slopes(outputs: Tensor, symbols: Tensor) -> Tensor:
+    """Return the derivatives of each symbol's bits by its (2, symbols) mean and log2 scale."""
+    mean, log2_scale = outputs.detach().clone().requires_grad_()
+    bits = _LaplaceBits.apply(symbols, mean, log2_scale)  # type: ignore[no-untyped-call]
+    return torch.stack(torch.autograd.grad(bits, [mean, log2_scale]))
 
 
 class _LaplaceBits(torch.autograd.Function):

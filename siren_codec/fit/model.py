@@ -134,6 +134,25 @@ class Model:
             rounded.append(out.add_(origin).requires_grad_())
         return rounded
 
+    def moved(self, index: int) -> Float64:
+        """Return a matrix's differences from the prior, or from 0 without one."""
+        moved = self.matrices[index].detach() - self._origins[index]
+        found: Float64 = moved.cpu().double().numpy()
+        return found
+
+    def slope(self, index: int) -> Float64:
+        """Return the gradient that a matrix holds."""
+        gradient = self.matrices[index].grad
+        assert gradient is not None
+        slope: Float64 = gradient.cpu().double().numpy()
+        return slope
+
+    @torch.no_grad()
+    def move(self, index: int, moved: Float64) -> None:
+        """Let a matrix's differences from the prior be these."""
+        matrix, origin = self.matrices[index], self._origins[index]
+        matrix.copy_(origin + torch.from_numpy(moved).to(origin))
+
     def parts(self, index: int) -> tuple[slice, slice]:
         """Return the columns of a matrix that are its weight and those that are its bias."""
         width = columns_of(self.architecture)[index]
@@ -162,8 +181,7 @@ class Model:
 
         `part` is 0 for the weight of matrix `index`, 1 for its bias.
         """
-        moved = self.matrices[index].detach() - self._origins[index]
-        real: Float64 = moved.cpu().double().numpy()[:, self.parts(index)[part]]
+        real = self.moved(index)[:, self.parts(index)[part]]
         if part == 0:
             return real
         return real.T if index == self.depth else real[:, 0]

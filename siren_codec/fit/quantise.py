@@ -31,22 +31,20 @@ class _Choice:
 
 def choose_exponents(
     model: Model,
-    error: Callable[[int], float],
+    error: Callable[[], float],
     price: Callable[[float, float], float],
     most_bits: float = math.inf,
-    least_price: float = 0.0,
 ) -> list[tuple[int, int]]:
     """Return the (weight, bias) step exponents of each layer that minimise D + lambda R.
 
-    D is what rounding does to the loss, `error(index)` for the model's weights as they are, which
-    need only tell what matrix `index` changes; R is what the range coder spends on the integers.
+    D is what rounding does to the loss, which `error()` tells for the model's weights as they are;
+    R is what the range coder spends on the integers.
     Rounding errors of different tensors are independent, so their distortions add up, and each
     tensor can be chosen by itself (Shoham and Gersho 1988). `price(D, R)` is lambda, settled with R
-    by iteration; it is raised as far as it takes to make R no more than `most_bits`. With a
-    `least_price`, steps that are too fine at it are not looked at.
+    by iteration; it is raised as far as it takes to make R no more than `most_bits`.
     """
     choices = [
-        list(_choices(model, index, part, error, least_price))
+        list(_choices(model, index, part, error))
         for index in range(len(model.matrices))
         for part in range(2)
     ]
@@ -56,7 +54,7 @@ def choose_exponents(
         bits = sum(choice.bits for choice in best)
         if bits == 0:
             break
-        lambda_ = price(error(0), bits)
+        lambda_ = price(error(), bits)
         best = _cheapest(choices, lambda_)
     for _ in range(300):
         if sum(choice.bits for choice in best) <= most_bits:
@@ -72,9 +70,7 @@ def _cheapest(choices: list[list[_Choice]], lambda_: float) -> list[_Choice]:
 
 
 @torch.no_grad()
-def _choices(
-    model: Model, index: int, part: int, error: Callable[[int], float], least_price: float
-) -> Iterator[_Choice]:
+def _choices(model: Model, index: int, part: int, error: Callable[[], float]) -> Iterator[_Choice]:
     """Yield what each step of one tensor costs and harms, all other tensors left exact."""
     tensor = model.matrices[index].detach()[:, model.parts(index)[part]]
     saved = tensor.clone()
@@ -83,7 +79,7 @@ def _choices(
     largest = float(np.abs(real).max())
     if not np.isfinite(largest):
         raise FitError("expected finite weights, found others")
-    exact = error(index)
+    exact = error()
     top = int(np.frexp(largest)[1]) if largest > 0 else EXPONENTS.start
     least = expected.tensor.exponent if expected else EXPONENTS.start
     seen = set()
@@ -96,12 +92,9 @@ def _choices(
         moved = integers.dequantise() - real
         moved = moved if part == 0 else np.atleast_2d(moved).T
         tensor.copy_(saved + torch.from_numpy(moved).to(saved))
-        choice = _Choice(exponent, _bits(integers, expected), max(error(index) - exact, 0.0))
+        choice = _Choice(exponent, _bits(integers, expected), max(error() - exact, 0.0))
         tensor.copy_(saved)
         yield choice
-        # A finer step takes about a bit more for each integer that is not 0.
-        if choice.distortion < least_price * np.count_nonzero(integers.values):
-            return
 
 
 def _bits(integers: QuantisedTensor, expected: Expected | None) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 from siren_codec.field import Field
 from siren_codec.fit import rate
 from siren_codec.fit.engine import Engine, Grids, Loss
+from siren_codec.fit.integers import Integers
 from siren_codec.fit.lattice import Lattice
 from siren_codec.fit.model import Exponents, Model
 from siren_codec.fit.quantise import choose_exponents
@@ -30,27 +31,24 @@ class Rounded:
         self._engine = engine
         self._blank = blank
 
-    def exponents(self) -> Exponents:
-        """Choose the weights' quantisation steps, on a sample of the picture."""
-        state, lattice, grids = self._state, self._samples.at(0), self._grids()
+    def round_weights(self, steps: int = 0) -> Exponents:
+        """Choose the weights' quantisation steps.
 
-        def error(index: int) -> float:
-            of_siren = index < state.model.depth
-            return self._engine.loss(
-                *(state.model, lattice, grids),
-                tiles=_SEARCH_TILES,
-                distortion=of_siren,
-                rate=not of_siren,
-            ).objective
-
+        Where bits have a price, the weights become multiples of these, and so many steps more are
+        taken on them. Without one they stay as they are.
+        """
+        state = self._state
         if state.price:
-            found = choose_exponents(
-                state.model, error, lambda *_: state.price, least_price=state.price
-            )
-        else:
-            most_bits = rate.MOST_BITS_PER_WEIGHT * state.model.architecture.weight_count
-            found = choose_exponents(state.model, error, rate.coordinate_lambda, most_bits)
-        return _exact(state.model, found)
+            integers = Integers(state.model, self._samples.at(0), self._grids(), self._engine)
+            integers.refine(steps)
+            return _exact(state.model, integers.exponents)
+        most_bits = rate.MOST_BITS_PER_WEIGHT * state.model.architecture.weight_count
+        return choose_exponents(state.model, self._error, rate.coordinate_lambda, most_bits)
+
+    def _error(self) -> float:
+        """Return the error of a sample of the picture."""
+        state, lattice, grids = self._state, self._samples.at(0), self._grids()
+        return self._engine.loss(state.model, lattice, grids, tiles=_SEARCH_TILES).error
 
     def field(self, exponents: Exponents) -> Field:
         """Return the Field of the state as it is."""

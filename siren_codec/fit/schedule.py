@@ -26,7 +26,9 @@ class Schedule:
     stages: tuple[Stage, ...]
     """The last stage fits the picture itself, or a large one averaged a little."""
     rounded_stages: tuple[Stage, ...] = ()
-    """Further stages, with the weights rounded in the forward pass."""
+    """Further stages, with what is rounded by then: the grids, or without these the weights."""
+    integer_steps: int = 0
+    """Steps on the weights as integers, at the end; they are not counted among the others."""
     lambda_: float = 0.0
     """What a bit per pixel is worth, in mean squared error over [0, 1]."""
     quality: float = DEFAULT_QUALITY
@@ -66,6 +68,7 @@ class Schedule:
             self,
             stages=(Stage(0, steps - rounded),),
             rounded_stages=(Stage(0, rounded),) if rounded else (),
+            integer_steps=min(2, self.integer_steps),
             learning_rate=_SETTLED * self.learning_rate,
             context_rate=_SETTLED * self.context_rate,
         )
@@ -108,6 +111,7 @@ def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -
     schedule = Schedule(
         tuple(stage for stage in (*stages, Stage(0, fine)) if stage.steps),
         (Stage(0, rounded),) if rounded else (),
+        integer_steps=8,
         learning_rate=1e-2,
         betas=(0.95, 0.95),
         warmup_steps=20,
@@ -118,7 +122,12 @@ def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -
 
 
 _TOO_FEW_TO_ANNEAL = 20
-_HURRY: dict[str, Any] = {"latent_rate": 4e-2, "temperature": (0.1, 0.05), "noise": (0.1, 0.1)}
+_HURRY: dict[str, Any] = {
+    "latent_rate": 4e-2,
+    "temperature": (0.1, 0.05),
+    "noise": (0.1, 0.1),
+    "integer_steps": 2,
+}
 """Less noise on the grids, where there is no time to average over it (docs/EXPERIMENTS.md)."""
 _GRID_STEPS = (8, 30, 90, 250, 450, 750, 1200, 1800, 2700)
 _LEAST_SIDE = 8

@@ -35,7 +35,9 @@ def steer(run: "Run", steering: Steering, step: int, steps: int, best: "Best") -
     """Measure now and then, and move lambda towards the target; losses then begin anew."""
     if step == steps or step not in [round(share * steps) for share in _MEASURES]:
         return
-    measured = steering.target.measure(run.rounded.field(run.rounded.exponents()))
+    saved = run.state.model.state()
+    measured = steering.target.measure(run.rounded.field(run.rounded.round_weights()))
+    run.state.model.restore(saved)
     steering.turn(measured, left=1 - step / steps)
     run.state.price_at(steering.quality)
     if step / steps < _TOO_LATE:

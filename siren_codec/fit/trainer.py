@@ -231,8 +231,8 @@ class Run:
         target = self._control.target
         steering = Steering(target, self.state.quality) if target else None
         real = self.fit_real(steering)
-        exponents = self.rounded.exponents()
-        quantised = self._fit_rounded(exponents)
+        exponents = self._round_weights()
+        quantised = self.rounded.loss(exponents)
         if steering and not self.stopped:
             quantised = settle(self, steering, exponents)
         field = self.rounded.field(exponents)
@@ -287,8 +287,21 @@ class Run:
         elif not self.state.is_finite():
             best.restore()
 
-    def _fit_rounded(self, exponents: Exponents) -> Loss:
-        """Fit on with the weights rounded and the grids as they are."""
+    def _round_weights(self) -> Exponents:
+        """Fit the networks to the rounded grids, and round their weights.
+
+        Where bits have no price, the weights are rounded first, and then fitted on as they are.
+        """
+        if self.state.price:
+            self._fit_networks()
+            steps = 0 if self.stopped else self.schedule.integer_steps
+            return self.rounded.round_weights(steps)
+        exponents = self.rounded.round_weights()
+        self._fit_networks(exponents)
+        return exponents
+
+    def _fit_networks(self, exponents: Exponents | None = None) -> None:
+        """Fit on with the grids as they are, and with `exponents` the weights rounded."""
         course = rounded_course(self.schedule)
         self.state.optimisers.forget_networks()
         for stage in self.schedule.rounded_stages:
@@ -297,7 +310,6 @@ class Run:
                 if not self.stopped:
                     self._take(lattice, now, best, exponents=exponents, moving=False)
             self._finish(lattice, best, exponents)
-        return self.rounded.loss(exponents)
 
     def _finish(self, lattice: Lattice, best: Best, exponents: Exponents | None = None) -> None:
         """End a stage without noise with its best state."""

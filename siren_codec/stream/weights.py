@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import IntEnum
+from functools import lru_cache
 
 import constriction
 import numpy as np
@@ -33,6 +34,7 @@ __all__ = [
     "constriction_errors",
     "cost",
     "differences",
+    "information",
     "pack",
     "scales",
     "unpack",
@@ -193,6 +195,23 @@ def cost(values: Integers, base: Scales | None = None) -> float:
     return _best_table(flat, np.full(flat.size, _NO_SHIFT, np.int32) if base is None else base)[2]
 
 
+def information(
+    values: Integers, base: Scales | None, most: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp], float]:
+    """Return the bits of magnitudes 0 to `most` by the tables that code a tensor's integers best.
+
+    They are (tables, most + 1), infinite beyond a table's reach; with them come, in the shape of
+    the integers, the number of each one's table, and the bits of all. `base` is as in `cost`.
+    """
+    flat = values.ravel()
+    base = np.full(flat.size, _NO_SHIFT, np.int32) if base is None else base
+    family, shift, bits = _best_table(flat, base)
+    indices = np.clip(base + (shift - _NO_SHIFT), 0, SCALES - 1)
+    used, which = np.unique(indices, return_inverse=True)
+    table = _information(family, used.tolist(), np.arange(most + 1, dtype=np.int32))
+    return table, which.reshape(values.shape), bits
+
+
 def _pack_zstd(values: Sequence[Integers]) -> bytes:
     """Zigzag integers as planes of bytes, the low ones first, in one zstd frame."""
     flat = np.concatenate(values)
@@ -308,7 +327,7 @@ def _best_table(flat: Integers, base: Scales) -> tuple[Family, int, float]:
     indices = np.clip(bases + (shifts[:, None] - _NO_SHIFT), 0, SCALES - 1)
     best = Family.LAPLACE, _NO_SHIFT, math.inf
     for family in Family:
-        table = _information(family, int(indices.max()), magnitudes)
+        table = _information(family, range(int(indices.max()) + 1), magnitudes)
         bits = table[indices, which] @ counts
         shift = int(bits.argmin())
         if bits[shift] < best[2]:
@@ -316,12 +335,19 @@ def _best_table(flat: Integers, base: Scales) -> tuple[Family, int, float]:
     return best
 
 
-def _information(family: Family, last: int, magnitudes: Integers) -> npt.NDArray[np.float64]:
-    """Return the bits that magnitudes cost by the tables of scale index 0 to `last`."""
-    table = np.full((last + 1, len(magnitudes)), np.inf)
-    for index in range(last + 1):
-        reached = magnitudes[magnitudes <= reach(index)]
-        if len(reached):
-            found = frequencies(family, index)[reached + reach(index)]
-            table[index, : len(reached)] = PRECISION - np.log2(found)
+def _information(
+    family: Family, indices: Sequence[int], magnitudes: Integers
+) -> npt.NDArray[np.float64]:
+    """Return the bits that magnitudes, in order, cost by the tables of scale indices."""
+    table = np.full((len(indices), len(magnitudes)), np.inf)
+    for row, index in zip(table, indices, strict=True):
+        count = int(np.searchsorted(magnitudes, reach(index), side="right"))
+        row[:count] = _information_of(family, index)[magnitudes[:count]]
     return table
+
+
+@lru_cache(maxsize=2 * SCALES)
+def _information_of(family: Family, index: int) -> npt.NDArray[np.float64]:
+    """Return the bits of magnitudes 0 to the reach of a table."""
+    found: npt.NDArray[np.float64] = PRECISION - np.log2(frequencies(family, index)[reach(index) :])
+    return found
