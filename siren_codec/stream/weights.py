@@ -50,6 +50,8 @@ EXPONENTS = range(-24, 8)
 _UNMOVED = 0xFF
 """Instead of an exponent: the tensor is the prior's."""
 _NO_SHIFT = 32
+_SMALL = 256
+"""Of magnitudes below it, the bits are kept."""
 
 
 class Coder(IntEnum):
@@ -339,15 +341,25 @@ def _information(
     family: Family, indices: Sequence[int], magnitudes: Integers
 ) -> npt.NDArray[np.float64]:
     """Return the bits that magnitudes, in order, cost by the tables of scale indices."""
+    if magnitudes[-1] < _SMALL:
+        found: npt.NDArray[np.float64] = _of_small(family)[np.ix_(np.asarray(indices), magnitudes)]
+        return found
+    return _of_any(family, indices, magnitudes)
+
+
+@lru_cache(maxsize=len(Family))
+def _of_small(family: Family) -> npt.NDArray[np.float64]:
+    """Return the bits of all small magnitudes by all tables: nearly all weights have no others."""
+    return _of_any(family, range(SCALES), np.arange(_SMALL, dtype=np.int32))
+
+
+def _of_any(
+    family: Family, indices: Sequence[int], magnitudes: Integers
+) -> npt.NDArray[np.float64]:
     table = np.full((len(indices), len(magnitudes)), np.inf)
     for row, index in zip(table, indices, strict=True):
-        count = int(np.searchsorted(magnitudes, reach(index), side="right"))
-        row[:count] = _information_of(family, index)[magnitudes[:count]]
+        reached = magnitudes[magnitudes <= reach(index)]
+        if len(reached):
+            found = frequencies(family, index)[reached + reach(index)]
+            row[: len(reached)] = PRECISION - np.log2(found)
     return table
-
-
-@lru_cache(maxsize=2 * SCALES)
-def _information_of(family: Family, index: int) -> npt.NDArray[np.float64]:
-    """Return the bits of magnitudes 0 to the reach of a table."""
-    found: npt.NDArray[np.float64] = PRECISION - np.log2(frequencies(family, index)[reach(index) :])
-    return found
