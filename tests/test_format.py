@@ -796,10 +796,10 @@ def test_limits_hold_for_what_is_read() -> None:
     tighter = Limits(multiply_adds=work - 1)
     for each, options in ((data, {"first_level": 2}), (cut, {"partial": True})):
         with pytest.raises(LimitError, match="multiply-adds"):
-            stream.read(each, tighter, **options)  # type: ignore[arg-type]
+            stream.read(each, tighter, **options)
     for options in ({"first_level": 3}, {"partial": True}):
         with pytest.raises(LimitError, match="pixels"):
-            stream.read(data, Limits(pixels=88 * 64 - 1), **options)  # type: ignore[arg-type]
+            stream.read(data, Limits(pixels=88 * 64 - 1), **options)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
