@@ -209,9 +209,17 @@ def _written_by_pillow(pixels: Pixels, format_: str, payloads: Mapping[str, byte
     elif "xmp" in payloads and format_ != "TIFF":
         options["xmp"] = payloads["xmp"]
     pixels = np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, format=format_, **options)
+    out = _Named(f"picture.{format_.lower()}")
+    Image.fromarray(pixels).save(out, **options)
     return out.getvalue()
+
+
+class _Named(io.BytesIO):
+    """A file in memory whose name says its format: told by `format=`, Pillow imports four more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
 
 
 @contextmanager

@@ -45,9 +45,11 @@ def _elsewhere(grids: Sequence[Tensor], index: int, architecture: Architecture) 
     """Return the (rows, columns, 4) of other grids that a grid is predicted from."""
     out = torch.zeros(*grids[index].shape, 4, dtype=torch.float64)
     for plane, source in zip(out.unbind(-1), architecture.context_sources[index], strict=True):
-        for row in range(plane.shape[0] if source else 0):
+        if source is None:
+            continue
+        other, octaves = source
+        for row in range(plane.shape[0]):
             for column in range(plane.shape[1]):
-                other, octaves = source
                 plane[row, column] = grids[other].detach()[row >> octaves, column >> octaves]
     return out
 

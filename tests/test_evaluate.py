@@ -852,9 +852,9 @@ def test_levels_that_were_not_read_count_as_0(first_level: int, hidden_layers: i
         np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
     assert_within_a_level(unread.render(), expected.render())
     for kind in ("gradient", "laplacian"):
-        slopes = evaluate.render_derivative(expected, kind)  # type: ignore[arg-type]
+        slopes = evaluate.render_derivative(expected, kind)
         np.testing.assert_allclose(
-            evaluate.render_derivative(unread, kind),  # type: ignore[arg-type]
+            evaluate.render_derivative(unread, kind),
             slopes,
             rtol=1e-3,
             atol=1e-4 * max(1, np.abs(slopes).max()),
@@ -918,7 +918,7 @@ def test_the_levels_that_an_output_shows(request_: dict[str, Any], level: int) -
 def test_the_levels_of_a_bad_request() -> None:
     for request_ in ({"scale": 0.0}, {"size": (0, 3)}, {"crop": (0, 0, 769, 2)}):
         with pytest.raises(UsageError):
-            evaluate.first_level_shown(768, 512, (1,), **request_)  # type: ignore[arg-type]
+            evaluate.first_level_shown(768, 512, (1,), **request_)
 
 
 # Limits and settings

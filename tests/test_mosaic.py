@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from skimage import data
@@ -57,8 +58,13 @@ def _small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mosaic, "_CELL", 16)
 
 
+def _pixels() -> npt.NDArray[np.uint8]:
+    found: npt.NDArray[np.uint8] = data.astronaut()[100:196, 150:270].copy()  # type: ignore[no-untyped-call]
+    return found
+
+
 def _picture() -> Picture:
-    return from_array(data.astronaut()[100:196, 150:270].copy(), max_pixels=1 << 20)
+    return from_array(_pixels(), max_pixels=1 << 20)
 
 
 def _encode(**options: object) -> Encoded:
@@ -94,7 +100,7 @@ def test_a_fit_can_be_stopped_while_the_mosaic_teaches() -> None:
 
 @pytest.mark.usefixtures("_small_is_large")
 def test_alpha_and_hidden_colours_go_through_a_mosaic(tmp_path: Path) -> None:
-    pixels = np.dstack([data.astronaut()[100:196, 150:270], np.full((96, 120), 255, np.uint8)])
+    pixels = np.dstack([_pixels(), np.full((96, 120), 255, np.uint8)])
     pixels[:40, :50, 3] = 0
     picture = from_array(pixels, max_pixels=1 << 20)
     found = encode_picture(picture, Options(steps=20), checkpoint=tmp_path / "state")

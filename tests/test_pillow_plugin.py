@@ -20,7 +20,7 @@ from conftest import make_field
 from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 import siren_codec
-from siren_codec import stream
+from siren_codec import pillow_plugin, stream
 from siren_codec.field import Field
 
 Pixels = npt.NDArray[Any]
@@ -238,6 +238,23 @@ def test_draft_decodes_at_any_size(data: bytes, field: Field, size: tuple[int, i
     assert image.draft(None, size) == ("RGB", (0, 0, *size))
     assert image.size == size
     np.testing.assert_array_equal(np.asarray(image), field.render(size))
+
+
+def test_a_draft_reads_what_it_shows(
+    data: bytes, field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def read(_: bytes, size: tuple[int, int], **__: Any) -> Field:
+        sizes.append(size)
+        return field
+
+    monkeypatch.setattr(pillow_plugin, "read_shown", read)
+    image = opened(data)
+    image.draft(None, (5, 3))
+    image.load()
+    opened(data).load()
+    assert sizes == [(5, 3), (20, 12)]
 
 
 def test_the_last_draft_counts(data: bytes, field: Field) -> None:

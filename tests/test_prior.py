@@ -99,7 +99,9 @@ def data(grids: Prior) -> bytes:
 
 @pytest.mark.parametrize("quality", [1, 2, 3, 17, 34, 49, 50, 51, 66, 98, 100])
 def test_weights_between_the_knots(grids: Prior, quality: int) -> None:
-    """By fractions: linear between knots 32 apart; columns of grids times 2^((50 - q) / 16)."""
+    """By fractions: linear between knots 32 apart; columns of grids times 2^((50 - q) / 16), of the
+    first layer and of the bypass.
+    """
     position = min(max(Fraction(quality - 2, 32), Fraction(0)), Fraction(3))
     low = min(int(position), 2)
     for index, (found, values) in enumerate(
@@ -109,7 +111,6 @@ def test_weights_between_the_knots(grids: Prior, quality: int) -> None:
         exact = (1 - (position - low)) * below + (position - low) * above
         real = exact.astype(float)
         if index in (0, 4):
-            # The columns of the grids, of the first layer and of the bypass.
             real[:, -3:] *= 2 ** ((50 - quality) / 16)
         assert np.abs(found.tensor.values - real).max() <= 0.5 + 1e-5 * np.abs(real).max()
         assert found.tensor.exponent == grids.exponents[index]

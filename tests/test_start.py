@@ -24,8 +24,8 @@ def test_a_context_network_starts_as_a_laplace_of_scale_1() -> None:
     """Its biases are 0, one for each grid in the first matrix, and its outputs nearly so."""
     found = start.siren(GRID, seed=1, device="cpu")
     first, second, last = (matrix.detach() for matrix in found.matrices[found.depth :])
-    assert [tuple(matrix.shape) for matrix in (first, second, last)] == [(8, 17), (8, 9), (2, 9)]
-    for matrix, n_in, share in ((first, 12, 1), (second, 8, 1), (last, 8, 0.1)):
+    assert [tuple(matrix.shape) for matrix in (first, second, last)] == [(8, 21), (8, 9), (2, 25)]
+    for matrix, n_in, share in ((first, 16, 1), (second, 8, 1), (last, 8, 0.1)):
         bound = share * math.sqrt(6 / n_in)
         assert 0.8 * bound < matrix[:, :n_in].abs().max() <= bound
         assert matrix[:, n_in:].abs().max() == 0

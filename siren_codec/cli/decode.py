@@ -1,6 +1,5 @@
 """siren-decode."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,6 +139,8 @@ def decode_command(
             bars.say(f"{_NAME}: {files.name(target)}: {notice}", error=True)
     files.write_output(target, product.data, force=force)
     if as_json:
+        import json
+
         facts = {"input": source, "output": target, **product.facts}
         bars.say(json.dumps(facts), error=target == "-")
     return 0

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from siren_codec.field.kernel import (
     TAPS,
-    spline_matrix,
+    band_matrix,
     spline_taps,
+    splines,
     unit_coordinates,
     unit_per_pixel,
 )
@@ -49,47 +50,47 @@ def lattice_inputs(
     blocks below it, those of its rows the blocks beside it.
     """
     grids = _grids_seen(field)
+    levels = np.array([level for level, _ in grids], np.intp)[:, None]
 
     @lru_cache(16)
     def of_rows(pixels: bytes, derivative: int) -> list[tuple[slice, Samples]]:
-        found = [
-            spline_matrix(np.frombuffer(pixels), level, grid.shape[1], derivative)
-            for level, grid in grids
+        first, weights = splines(np.frombuffer(pixels), levels, derivative)
+        return [
+            band_matrix(first[place], weights[place], grid.shape[1], dtype)
+            for place, (_, grid) in enumerate(grids)
         ]
-        return [(seen, matrix.astype(dtype)) for seen, matrix in found]
 
     @lru_cache(256)
     def of_columns(pixels: bytes, derivative: int) -> list[list[_Piece]]:
-        points = np.frombuffer(pixels)
-        return [_pieces(points, level, grid.shape[2], derivative, dtype) for level, grid in grids]
+        first, weights = splines(np.frombuffer(pixels), levels, derivative)
+        return [
+            _pieces(first[place], weights[place], grid.shape[2], dtype)
+            for place, (_, grid) in enumerate(grids)
+        ]
 
     def lattice(xs: Float64, ys: Float64, by: Orders, out: Samples) -> None:
         shaped = out.reshape(-1, len(ys), len(xs))
         shaped[0], shaped[1] = _unit_inputs(field, xs, ys[:, None], by)
-        first = 2
+        row = 2
         axes = zip(of_rows(ys.tobytes(), by[1]), of_columns(xs.tobytes(), by[0]), strict=True)
         for (_, grid), ((seen, rows), pieces) in zip(grids, axes, strict=True):
             cells = _across(grid[:, seen], pieces, len(xs))
-            np.matmul(rows, cells, out=shaped[first : first + len(grid)])
-            first += len(grid)
+            np.matmul(rows, cells, out=shaped[row : row + len(grid)])
+            row += len(grid)
 
     return lattice
 
 
 _Piece = tuple[slice, slice, Samples]
-"""Points of a row, the cells that they see, and the (cells, points) matrix between them."""
+"""Points of a row, the cells that they see, and the (points, cells) matrix between them."""
 
 
-def _pieces(points: Float64, level: int, cells: int, derivative: int, dtype: Any) -> list[_Piece]:
-    """Return the pieces of a row of points."""
-    span = (points[-1] - points[0]) / 2**level
-    length = -(-len(points) // max(1, round(span / _PIECE)))
-    pieces = []
-    for start in range(0, len(points), length):
-        part = slice(start, min(start + length, len(points)))
-        seen, matrix = spline_matrix(points[part], level, cells, derivative)
-        pieces.append((part, seen, np.ascontiguousarray(matrix.T, dtype)))
-    return pieces
+def _pieces(first: npt.NDArray[np.intp], weights: Float64, cells: int, dtype: Any) -> list[_Piece]:
+    """Return the pieces of a row of points, of what `splines` returns for a level."""
+    count = max(1, round(int(first[-1] - first[0]) / _PIECE))
+    length = -(-len(first) // count)
+    parts = [slice(start, start + length) for start in range(0, len(first), length)]
+    return [(part, *band_matrix(first[part], weights[part], cells, dtype)) for part in parts]
 
 
 def _across(grids: npt.NDArray[Any], pieces: list[_Piece], points: int) -> Samples:
@@ -99,7 +100,7 @@ def _across(grids: npt.NDArray[Any], pieces: list[_Piece], points: int) -> Sampl
     cells = grids[:, :, first:last].astype(dtype, order="C").reshape(features * rows, -1)
     out = np.empty((features * rows, points), dtype)
     for part, seen, matrix in pieces:
-        np.matmul(cells[:, seen.start - first : seen.stop - first], matrix, out=out[:, part])
+        np.matmul(cells[:, seen.start - first : seen.stop - first], matrix.T, out=out[:, part])
     return out.reshape(features, rows, points)
 
 

@@ -11,7 +11,7 @@ Latent grids are sampled by sharpened cubic splines: uniform cubic B-splines B (
 outermost cell goes on.
 """
 
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,12 @@ Float64 = npt.NDArray[np.float64]
 
 __all__ = [
     "TAPS",
+    "band_matrix",
     "cell_centres",
     "level_shape",
     "spline_matrix",
     "spline_taps",
+    "splines",
     "unit_coordinates",
     "unit_per_pixel",
 ]
@@ -31,6 +33,7 @@ __all__ = [
 
 TAPS = 6
 """The cells of an axis that a point sees."""
+_TAPS = np.arange(TAPS)
 _SHARPNESS = 0.3125
 """s above. A B-spline alone (s = 0) passes a third of the finest detail that a grid can hold, and
 makes it dear; with this s it is three quarters (docs/EXPERIMENTS.md)."""
@@ -77,8 +80,8 @@ def spline_taps(
     `derivative` 1 or 2 gives the weights of d/dx or d2/dx2, per pixel or per pixel squared. Cells
     beyond the axis's are replaced by its outermost, so one may come up more than once.
     """
-    first, weights = _splines(pixels, level, derivative)
-    return np.clip(first[:, None] + np.arange(TAPS), 0, cells - 1), weights
+    first, weights = splines(pixels, level, derivative)
+    return np.clip(first[:, None] + _TAPS, 0, cells - 1), weights
 
 
 def spline_matrix(
@@ -88,34 +91,47 @@ def spline_matrix(
 
     With it, sampling a grid at a lattice of points is the product rows @ grid @ columns.T.
     """
-    first, weights = _splines(pixels, level, derivative)
+    return band_matrix(*splines(pixels, level, derivative), cells, np.float64)
+
+
+def splines(
+    pixels: Float64, levels: int | npt.NDArray[np.intp], derivative: int
+) -> tuple[npt.NDArray[np.intp], Float64]:
+    """Return the first of the 6 cells that points on an axis see, and their weights.
+
+    The cell may lie before the axis's first. With `levels` (levels, 1) the results are (levels,
+    points) and (levels, points, 6), with one level (points,) and (points, 6).
+    """
+    size = 2.0**levels
+    position = (pixels + 0.5) / size - 0.5
+    base = np.floor(position)
+    t = position - base
+    powers = np.zeros((*t.shape, 4))
+    if derivative == 0:
+        powers[..., 0], powers[..., 1] = 1, t
+        powers[..., 2] = t * t
+        powers[..., 3] = powers[..., 2] * t
+    elif derivative == 1:
+        powers[..., 1], powers[..., 2], powers[..., 3] = 1 / size, 2 * t / size, 3 * t * t / size
+    else:
+        powers[..., 2], powers[..., 3] = 2 / size**2, 6 * t / size**2
+    return base.astype(np.intp) - 2, powers @ _SHARP
+
+
+def band_matrix(
+    first: npt.NDArray[np.intp], weights: Float64, cells: int, dtype: Any
+) -> tuple[slice, npt.NDArray[Any]]:
+    """Return what `spline_matrix` does, of what `splines` returns for one level."""
     start, stop = int(first.min()), int(first.max()) + TAPS
-    matrix = np.zeros((len(pixels), stop - start))
-    matrix[np.arange(len(pixels))[:, None], first[:, None] + np.arange(-start, TAPS - start)] = (
-        weights
-    )
+    matrix = np.zeros((len(first), stop - start), dtype)
+    places = first + np.arange(-start, matrix.size - start, stop - start)
+    matrix.reshape(-1)[places[:, None] + _TAPS] = weights
     # What lies beyond the axis is as its outermost cell.
-    last = cells - 1 - start
-    if last + 1 < matrix.shape[1]:
+    if stop > cells:
+        last = cells - 1 - start
         matrix[:, last] += matrix[:, last + 1 :].sum(axis=1)
         matrix, stop = matrix[:, : last + 1], cells
     if start < 0:
         matrix[:, -start] += matrix[:, :-start].sum(axis=1)
         matrix, start = matrix[:, -start:], 0
     return slice(start, stop), matrix
-
-
-def _splines(pixels: Float64, level: int, derivative: int) -> tuple[npt.NDArray[np.intp], Float64]:
-    """Return the first of the 6 cells that points see, wherever it lies, and their weights."""
-    size = 2.0**level
-    position = (pixels + 0.5) / size - 0.5
-    base = np.floor(position)
-    t = position - base
-    powers = np.zeros((len(pixels), 4))
-    if derivative == 0:
-        powers[:, 0], powers[:, 1], powers[:, 2], powers[:, 3] = 1, t, t * t, t * t * t
-    elif derivative == 1:
-        powers[:, 1], powers[:, 2], powers[:, 3] = 1 / size, 2 * t / size, 3 * t * t / size
-    else:
-        powers[:, 2], powers[:, 3] = 2 / size**2, 6 * t / size**2
-    return base.astype(np.intp) - 2, powers @ _SHARP

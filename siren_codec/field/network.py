@@ -41,19 +41,11 @@ class _Sine:
 _COSINE = (0.9999992, -19.73897818, 64.92858784, -85.27084363, 58.78694076, -21.06542941)
 """cos(2 pi v) as a polynomial in v**2, for v from -1/2 to 1/2: right within 1e-6, and a little more
 in float32 (interpolated at Chebyshev's nodes)."""
-_CACHED = 1 << 16
-"""So many float32 numbers, twice, fit a core's own cache, and are worth numpy's calls."""
 _STEPS = tuple(np.float32(c / _COSINE[-1]) for c in _COSINE[-2:0:-1])
 
 
 def _cosines_of_turns(turns: Samples, spare: Samples) -> None:
-    """Put (cos(2 pi turns) - _COSINE[0]) / _COSINE[-1] in the place of (rows, points) turns."""
-    rows = max(1, _CACHED // turns.shape[1])
-    for row in range(0, len(turns), rows):
-        _cosines(turns[row : row + rows], spare[row : row + rows])
-
-
-def _cosines(turns: Samples, spare: Samples) -> None:
+    """Put (cos(2 pi turns) - _COSINE[0]) / _COSINE[-1] in the place of float32 turns."""
     np.rint(turns, out=spare)
     turns -= spare
     turns *= turns

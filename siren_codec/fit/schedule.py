@@ -105,8 +105,7 @@ def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -
     stages = [Stage(level, round(steps * shares[level - 1])) for level in levels]
     rounded = round(steps * _GRID_ROUNDED_SHARE)
     fine = steps - rounded - sum(stage.steps for stage in stages)
-    hurry = _HURRY if steps < _TOO_FEW_TO_ANNEAL else {}
-    return Schedule(
+    schedule = Schedule(
         tuple(stage for stage in (*stages, Stage(0, fine)) if stage.steps),
         (Stage(0, rounded),) if rounded else (),
         learning_rate=1e-2,
@@ -114,8 +113,8 @@ def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -
         warmup_steps=20,
         context_rate=3e-2,
         latent_rate=0.12,
-        **hurry,
     )
+    return replace(schedule, **_HURRY) if steps < _TOO_FEW_TO_ANNEAL else schedule
 
 
 _TOO_FEW_TO_ANNEAL = 20

@@ -67,10 +67,10 @@ def siren(architecture: Architecture, *, seed: int, device: str) -> Model:
     generator = torch.Generator().manual_seed(seed)
     matrices = []
     for index, (n_out, n_in) in enumerate(architecture.shapes):
-        weight_bound = 1 / n_in if index == 0 else math.sqrt(6 / n_in) / architecture.omega_0
-        bounds = torch.tensor([weight_bound] * n_in + [1 / math.sqrt(n_in)])
-        if index == architecture.hidden_layers:
-            bounds[architecture.hidden_features : -1] = 0
+        fan_in = architecture.hidden_features if index else n_in
+        weight_bound = math.sqrt(6 / fan_in) / architecture.omega_0 if index else 1 / n_in
+        bounds = torch.zeros(n_in + 1)
+        bounds[:fan_in], bounds[-1] = weight_bound, 1 / math.sqrt(fan_in)
         uniform = torch.rand(n_out, n_in + 1, generator=generator) * 2 - 1
         matrices.append((uniform * bounds).to(device))
     if architecture.grids:
@@ -80,11 +80,10 @@ def siren(architecture: Architecture, *, seed: int, device: str) -> Model:
         zip(architecture.context_shapes, columns, strict=True)
     ):
         biases = architecture.grids if index == 0 else 1
-        bound = math.sqrt(6 / n_in) * (0.1 if index == 2 else 1)
+        fan_in = architecture.context_features if index else n_in
+        bound = math.sqrt(6 / fan_in) * (0.1 if index == 2 else 1)
         matrix = torch.zeros(n_out, width + biases)
-        matrix[:, :width] = (torch.rand(n_out, width, generator=generator) * 2 - 1) * bound
-        if index == 2:
-            matrix[:, architecture.context_features : width] = 0
+        matrix[:, :fan_in] = (torch.rand(n_out, fan_in, generator=generator) * 2 - 1) * bound
         matrices.append(matrix.to(device))
     return Model(architecture, matrices)
 
