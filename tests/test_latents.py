@@ -344,6 +344,14 @@ def test_blocks_have_every_cell_once_and_in_order() -> None:
     assert_same(case.unpack(*case.layers()), case.levels)
 
 
+def test_the_plane_is_hardly_larger_than_the_grids() -> None:
+    case = make(26, width=768, height=512, features=(1, 1, 3, 3, 3, 3, 3), neighbours=24)
+    levels = latents.shapes(case.architecture, case.width, case.height)
+    wavefront = Wavefront(case.architecture, levels, [True] * 17)
+    assert wavefront.values.size == 589_728
+    assert wavefront.seen.size < 1.3 * wavefront.values.size
+
+
 def test_no_cell_depends_on_its_own_step_or_a_later_one() -> None:
     """What a step has not yet decoded does not change what it sees."""
     case = make(20, width=37, height=29, features=(2, 3, 1, 0, 2), neighbours=24)

@@ -74,12 +74,15 @@ class ContextNetwork:
             raise error("context network: expected weights that float64 adds exactly, found others")
         first, second, last = (layer.weight.dequantise() for layer in context)
         biases = [layer.bias.dequantise() for layer in context]
-        last *= _UNITS
-        self._width = len(first)
-        # The bypass is evaluated together with the first layer.
-        self._first = np.concatenate([first, last[:, self._width :]])
-        self._second, self._last = second, last[:, : self._width].copy()
-        self._biases = biases[0].T.copy(), biases[1][:, None], biases[2][:, None] * _UNITS
+        last, biases[2] = last * _UNITS, biases[2] * _UNITS[:, 0]
+        width, inputs = first.shape
+        # After the hidden features goes a 1, which brings the next layer's bias; then the bypass.
+        self._first = np.concatenate([first, np.zeros((1, inputs)), last[:, width:]])
+        self._biases = np.concatenate([biases[0].T, np.ones((1, len(biases[0])))])
+        self._second = np.zeros((width + 1, width + 1))
+        self._second[:width] = np.column_stack([second, biases[1]])
+        self._second[width, width] = 1
+        self._last = np.column_stack([last[:, :width], biases[2]])
 
     def predict(self, contexts: npt.NDArray[np.int8], grids: Indices) -> tuple[Indices, Indices]:
         """Return the (symbols,) integer means and table rows, given (inputs, symbols) contexts.
@@ -87,15 +90,14 @@ class ContextNetwork:
         `grids` is the grid of each symbol.
         """
         both = _product(self._first, contexts.astype(np.float64))
-        hidden = both[: self._width]
-        hidden += self._biases[0].take(grids, axis=1)
-        np.maximum(hidden, 0, out=hidden)
+        hidden, bypassed = both[:-2], both[-2:]
+        hidden += self._biases.take(grids, axis=1)
+        # fmax, for numpy's maximum with a number is slow in place.
+        np.fmax(hidden, 0, out=hidden)
         hidden = _product(self._second, hidden)
-        hidden += self._biases[1]
-        np.maximum(hidden, 0, out=hidden)
+        np.fmax(hidden, 0, out=hidden)
         outputs = _product(self._last, hidden)
-        outputs += both[self._width :]
-        outputs += self._biases[2]
+        outputs += bypassed
         np.rint(outputs, out=outputs)
         mean, scale = outputs.astype(np.int64)
         np.maximum(mean, -_MEAN_LIMIT, out=mean)

@@ -75,10 +75,7 @@ def pack(
     wavefront = _filled(latents, architecture)
     network = ContextNetwork(context, UsageError)
     with one_blas_thread():
-        coded = [
-            _Coded(grids.astype(np.uint8), _codes(rows, _symbols(residuals)), residuals)
-            for grids, rows, residuals in _predictions(wavefront, network)
-        ]
+        coded = [_coded(*block) for block in _predictions(wavefront, network)]
     flags = np.isin(np.arange(architecture.grids), wavefront.coded)
     whole, *_ = layers = [
         _pack_layer(range(len(architecture.features)), flags, coded, architecture)
@@ -178,11 +175,16 @@ def _predictions(
 
 @dataclass(frozen=True)
 class _Coded:
-    """Some integers, in order: their grids, symbols with their tables, and residuals."""
+    """Some integers in order: their grids, symbols with their tables, residuals of escapes."""
 
     grids: npt.NDArray[np.uint8]
     codes: Uint16
-    residuals: Indices
+    escaped: Indices
+
+
+def _coded(grids: Indices, rows: Indices, residuals: Indices) -> _Coded:
+    symbols = _symbols(residuals)
+    return _Coded(grids.astype(np.uint8), _codes(rows, symbols), residuals[symbols == ESCAPE])
 
 
 def _pack_layer(
@@ -195,7 +197,7 @@ def _pack_layer(
     for block in coded:
         chosen = np.isin(block.grids, grids)
         _encode(encoder, block.codes[chosen])
-        escapes += _pack_escapes(block.residuals[chosen])
+        escapes += _pack_escapes(block.escaped[chosen[block.codes % (ESCAPE + 1) == ESCAPE]])
     payload = bytes([levels.start]) + np.packbits(flags[grids], bitorder="little").tobytes()
     if not flags[grids].any():
         return payload
@@ -281,9 +283,8 @@ def _decode(wavefront: Wavefront, network: ContextNetwork, readers: Sequence[_La
                 owners = [readers[layer] for layer in layer_of[grids]]
                 _add_escapes(found, symbols[start:stop], owners)
             values[start:stop] = found
-            np.maximum(found, -CLIP, out=found)
-            np.minimum(found, CLIP, out=found)
-            wavefront.seen[cells] = found
+            clipped = np.fmin(np.fmax(values[start:stop], -CLIP), CLIP)
+            wavefront.seen[cells] = clipped.astype(np.int8)
         wavefront.values[block.places] = values
         codes, layers = _codes(rows, symbols), layer_of[block.grids]
         for index, reader in enumerate(readers):
@@ -361,9 +362,8 @@ def _zigzag(residuals: Indices) -> Indices:
 
 
 def _pack_escapes(residuals: Indices) -> bytes:
-    """Return what follows the escape of each residual that has one: its zigzag, less ESCAPE."""
-    beyond = _zigzag(residuals) - ESCAPE
-    return b"".join(map(pack_varint, beyond[beyond >= 0].tolist()))
+    """Return what follows the escape of each of these residuals: its zigzag, less ESCAPE."""
+    return b"".join(map(pack_varint, (_zigzag(residuals) - ESCAPE).tolist()))
 
 
 def _escape_lengths(residuals: Indices) -> Indices:

@@ -88,14 +88,25 @@ class Wavefront:
         ]
         cells = self.rows * self.columns * (level_of >= first_level)
         self._places = np.cumsum(cells) - cells
-        self._stride = MARGIN + int(self.columns[self.coded].max(initial=0))
-        sizes = (self.rows[self.coded] + MARGIN) * self._stride
+        # Wide enough for two grids of a level beside each other below one of the level before.
+        self._stride = 2 * MARGIN + int(self.columns[self.coded].max(initial=0))
         self._starts = np.zeros(len(level_of), np.intp)
-        self._starts[self.coded] = np.cumsum(sizes) - sizes
-        self.seen = np.zeros(int(sizes.sum()), np.int8)
+        self.seen = np.zeros(self._arrange() * self._stride, np.int8)
         self._sources = architecture.context_sources
         down, across = np.array(NEIGHBOURS[: architecture.neighbours], np.intp).T
         self._offsets = (down * self._stride + across)[:, None]
+
+    def _arrange(self) -> int:
+        """Find each coded grid a place in the plane, on shelves; return the rows of all shelves."""
+        top, height, left = 0, 0, 0
+        for grid in reversed(self.coded.tolist()):
+            width = MARGIN + int(self.columns[grid])
+            if left + width > self._stride:
+                top, height, left = top + height, 0, 0
+            self._starts[grid] = top * self._stride + left
+            left += width
+            height = max(height, MARGIN + int(self.rows[grid]))
+        return top + height
 
     def fill(self, levels: Sequence[npt.NDArray[np.int16 | np.int32]]) -> None:
         """Take in the integers of all levels' grids."""
@@ -103,10 +114,10 @@ class Wavefront:
             view[...] = level
         grids = [grid for level in self.levels for grid in level]
         for grid in self.coded.tolist():
+            top, left = divmod(int(self._starts[grid]), self._stride)
+            place = self.seen.reshape(-1, self._stride)[top + MARGIN :, left + MARGIN :]
             rows, columns = grids[grid].shape
-            start = self._starts[grid] + MARGIN * self._stride
-            whole = self.seen[start : start + rows * self._stride].reshape(rows, self._stride)
-            np.clip(grids[grid], -CLIP, CLIP, out=whole[:, MARGIN : MARGIN + columns])
+            np.clip(grids[grid], -CLIP, CLIP, out=place[:rows, :columns])
 
     def contexts(self, cells: Indices, sources: Indices) -> npt.NDArray[np.int8]:
         """Return the (inputs, cells) integers that cells are predicted from: see Block."""
