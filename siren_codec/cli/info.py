@@ -47,6 +47,11 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, object]]:
             yield from ((f"bytes, {name}", count) for name, count in value.items())
             metadata = sum(value.get(name, 0) for name in _METADATA)
             yield "metadata and picture", f"{metadata} bytes and {sum(value.values()) - metadata}"
+        elif key == "layers":
+            for layer in value:
+                first, last = layer["levels"][0], layer["levels"][-1]
+                levels = f"level {first}" if first == last else f"levels {first} to {last}"
+                yield f"layer of {levels}", f"{layer['bytes']} bytes"
         elif key == "tensors":
             for tensor in value:
                 shape = "x".join(map(str, tensor["shape"]))
