@@ -4,10 +4,9 @@
 
 The `grid` prior is learned in two phases. Jointly: its networks at each knot, and an analysis
 network that gives the grids in one pass, by the fit's own objective on random crops at random
-qualities; the last part with hard rounding. Then by short fits of crops, which begin with it and
-move it (Reptile): it becomes a better place to begin, and how far the last ones take the weights
-gives the spreads. The `coordinate` prior is learned by such short fits alone. A run that was broken
-off goes on from its checkpoint.
+qualities; the last part with hard rounding. Then short fits of crops begin with it, and how far
+they take the weights gives the spreads. The `coordinate` prior is learned by such short fits alone,
+which move it (Reptile). A run that was broken off goes on from its checkpoint.
 """
 
 import math
@@ -55,7 +54,7 @@ CONTEXT_EXPONENT = -10
 """The steps to which the prior's weights are rounded."""
 SPREAD_FITS = 64
 """So many fits, the last ones, give the spreads."""
-SHARES = {"grid": (0.25, 0.02), "coordinate": (0.5, 0.05)}
+SHARES = (0.5, 0.05)
 """Of the way that a round of fits went, at first and at the end of the time."""
 TEMPERATURE, NOISE = (0.3, 0.1), (0.22, 0.15)
 """While grids are rounded softly, at first and at the end."""
@@ -399,13 +398,12 @@ class Optimisers:
 
 
 def polish(learned: Learned, paths: list[Path], id_: int, seconds: float, checkpoint: Path) -> None:
-    """Move the prior by short fits, and write it with their spreads.
+    """Write the prior with the spreads of short fits, which move the coordinate networks.
 
     The fits begin with the analysis network's grids, so a first prior is written before.
     """
     export(learned, id_, [np.full(shape, 0.02) for shape in learned.architecture.tensor_shapes])
     fits: list[Moved] = []
-    model = "grid" if learned.architecture.grids else "coordinate"
     before = _polished(checkpoint, learned)
 
     def networks(quality: int) -> list[npt.NDArray[np.float32]]:
@@ -414,8 +412,8 @@ def polish(learned: Learned, paths: list[Path], id_: int, seconds: float, checkp
     with pool() as workers:
         rounds = reptile(paths, learned.architecture, id_, networks, seconds, before, workers)
         for done, found in rounds:
-            first, last = SHARES[model]
-            learned.move(found, max(last, first * (1 - done)))
+            if not learned.architecture.grids:
+                learned.move(found, max(SHARES[1], SHARES[0] * (1 - done)))
             fits = [*fits, *found][-SPREAD_FITS:]
             click.echo(f"{done:.1%} " + " ".join(f"q{f.quality} {f.objective:.3f}" for f in found))
             part = checkpoint.with_suffix(".part.npz")
@@ -443,7 +441,7 @@ def _polished(checkpoint: Path, learned: Learned) -> float:
 )
 @click.option("--model", type=click.Choice(MODELS), default="grid")
 @click.option("--seconds", type=float, default=3600.0, help="How long to learn jointly (grid).")
-@click.option("--fit-seconds", type=float, default=1200.0, help="How long to learn by short fits.")
+@click.option("--fit-seconds", type=float, default=600.0, help="How long to make short fits.")
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
