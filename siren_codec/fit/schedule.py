@@ -118,18 +118,38 @@ def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -
         context_rate=3e-2,
         latent_rate=0.12,
     )
-    return replace(schedule, **_HURRY) if steps < _TOO_FEW_TO_ANNEAL else schedule
+    for most, changes in _HURRY:
+        if steps < most:
+            return replace(schedule, **changes)
+    return schedule
 
 
-_TOO_FEW_TO_ANNEAL = 20
-_HURRY: dict[str, Any] = {
-    "latent_rate": 4e-2,
-    "temperature": (0.1, 0.05),
-    "noise": (0.1, 0.1),
-    "integer_steps": 2,
-}
-"""Less noise on the grids, where there is no time to average over it (docs/EXPERIMENTS.md)."""
-_GRID_STEPS = (8, 30, 90, 250, 450, 750, 1200, 1800, 2700)
+_HURRY: tuple[tuple[int, dict[str, Any]], ...] = (
+    (
+        20,
+        {
+            "learning_rate": 2e-3,
+            "context_rate": 5e-3,
+            "latent_rate": 0.04,
+            "temperature": (0.2, 0.08),
+            "noise": (0.15, 0.1),
+            "integer_steps": 4,
+        },
+    ),
+    (
+        60,
+        {
+            "learning_rate": 3e-3,
+            "context_rate": 6e-3,
+            "latent_rate": 0.06,
+            "temperature": (0.25, 0.08),
+            "noise": (0.15, 0.1),
+        },
+    ),
+)
+"""What is different below so many steps: smaller rates, and less noise, for there is no time to
+average over it (docs/EXPERIMENTS.md)."""
+_GRID_STEPS = (6, 34, 120, 290, 560, 1050, 1780, 3600, 5400)
 _LEAST_SIDE = 8
 """Pixels of the shorter side that a coarse stage leaves."""
 _GRID_SHARES = (0.08, 0.04, 0.04)
