@@ -88,6 +88,7 @@ def bits(context: Sequence[Tensor], grid: int, inputs: Tensor, symbols: Tensor) 
     return _LaplaceBits.apply(symbols, mean, log2_scale)  # type: ignore[no-any-return, no-untyped-call]
 
 
+@torch.enable_grad()
 def slopes(outputs: Tensor, symbols: Tensor) -> Tensor:
     """Return the derivatives of each symbol's bits by its (2, symbols) mean and log2 scale."""
     mean, log2_scale = outputs.detach().clone().requires_grad_()

@@ -88,16 +88,23 @@ def _thinned(lattice: Lattice) -> Lattice:
     )
 
 
+@torch.no_grad()
 def _by_siren(model: Model, inputs: Tensor, weights: Tensor | None) -> _Sensitive:
     """Return what each layer sees, and the squares of the outputs' derivatives, as they weigh."""
-    seen, sums, hidden = [], [], inputs.requires_grad_()
+    matrices = model.matrices[: model.depth]
+    seen, slopes, hidden = [], [], inputs
+    for matrix, omega in zip(matrices, model.architecture.omegas, strict=False):
+        seen.append(_with_one(hidden))
+        angle = omega * (matrix @ seen[-1])
+        hidden = torch.sin(angle)
+        slopes.append(torch.cos(angle).mul_(omega))
     bypass = [inputs * BYPASS_SCALE] if model.architecture.grids else []
-    for matrix, omega in zip(model.matrices, (*model.architecture.omegas, None), strict=False):
-        seen.append(_with_one(hidden, *(bypass if omega is None else [])))
-        sums.append(matrix.detach() @ seen[-1])
-        hidden = sums[-1] if omega is None else torch.sin(omega * sums[-1])
-    ones = torch.ones_like(hidden) if weights is None else weights.sqrt()
-    return seen, _squares(sums, list(zip(hidden, ones, strict=True)))
+    seen.append(_with_one(hidden, *bypass))
+    channels = len(matrices[-1])
+    each = torch.eye(channels)[:, :, None].to(inputs).expand(-1, -1, inputs.shape[1])
+    if weights is not None:
+        each = each * weights.sqrt()
+    return seen, _squares(matrices, slopes, list(each))
 
 
 def _symbols(model: Model, latents: Latents) -> Iterator[tuple[int, Tensor, Tensor, int]]:
@@ -115,19 +122,22 @@ def _symbols(model: Model, latents: Latents) -> Iterator[tuple[int, Tensor, Tens
         yield number, inputs, grid[rows.start :: every].reshape(-1), grid.numel()
 
 
+@torch.no_grad()
 def _by_context(model: Model, grid: int, inputs: Tensor, symbols: Tensor) -> _Sensitive:
     """Return what each layer sees, and the squares of the bits' derivatives."""
-    first, *others = model.matrices[model.depth :]
+    matrices = model.matrices[model.depth :]
     biases = inputs.new_zeros(model.architecture.grids, len(symbols))
     biases[grid] = 1
-    seen = [torch.cat([inputs, biases]).requires_grad_()]
-    sums = [first.detach() @ seen[0]]
-    for matrix in others:
-        bypass = [inputs] if matrix is others[-1] else []
-        seen.append(_with_one(torch.relu(sums[-1]), *bypass))
-        sums.append(matrix.detach() @ seen[-1])
-    slopes = context.slopes(sums[-1].detach(), symbols)
-    return seen, _squares(sums, list(zip(sums[-1], slopes, strict=True)))
+    seen, slopes = [torch.cat([inputs, biases])], []
+    for matrix in matrices[:-1]:
+        hidden = torch.relu(matrix @ seen[-1])
+        slopes.append((hidden > 0).to(hidden))
+        bypass = [inputs] if len(slopes) == len(matrices) - 1 else []
+        seen.append(_with_one(hidden, *bypass))
+    of_mean, of_scale = context.slopes(matrices[-1] @ seen[-1], symbols)
+    nothing = torch.zeros_like(of_mean)
+    each = [torch.stack([of_mean, nothing]), torch.stack([nothing, of_scale])]
+    return seen, _squares(matrices, slopes, each)
 
 
 def _with_one(*inputs: Tensor) -> Tensor:
@@ -135,11 +145,18 @@ def _with_one(*inputs: Tensor) -> Tensor:
     return torch.cat([*inputs, torch.ones_like(inputs[0][:1])])
 
 
-def _squares(sums: Sequence[Tensor], outputs: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
-    """Return the squares of the derivatives of outputs, each times its slope, by the sums."""
-    found = [torch.zeros_like(x) for x in sums]
-    for output, slope in outputs:
-        slopes = torch.autograd.grad(output, sums, slope, retain_graph=True)
-        for total, by in zip(found, slopes, strict=True):
-            total += by.square()
+def _squares(
+    matrices: Sequence[Tensor], slopes: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> list[Tensor]:
+    """Return for each layer the sum of the squares of derivatives by its (units, points) sums.
+
+    `outputs` are the derivatives by the last layer's, `slopes` those of the hidden units.
+    """
+    found = [torch.zeros_like(x) for x in (*slopes, outputs[0])]
+    for by in outputs:
+        found[-1] += by.square()
+        for layer in reversed(range(len(slopes))):
+            units = len(slopes[layer])
+            by = (matrices[layer + 1][:, :units].T @ by).mul_(slopes[layer])
+            found[layer] += by.square()
     return found

@@ -149,7 +149,7 @@ _HURRY: tuple[tuple[int, dict[str, Any]], ...] = (
 )
 """What is different below so many steps: smaller rates, and less noise, for there is no time to
 average over it (docs/EXPERIMENTS.md)."""
-_GRID_STEPS = (6, 34, 120, 290, 560, 1050, 1780, 3600, 5400)
+_GRID_STEPS = (5, 24, 100, 270, 520, 980, 1650, 3400, 5100)
 _LEAST_SIDE = 8
 """Pixels of the shorter side that a coarse stage leaves."""
 _GRID_SHARES = (0.08, 0.04, 0.04)
