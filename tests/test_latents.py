@@ -498,6 +498,7 @@ def test_constriction_codes_with_exactly_our_frequencies(index: int) -> None:
 
 def test_exactness_at_its_edge() -> None:
     first = layer([[2, -1], [0, 1]], [[0, 0], [-(2**15), -(2**15)]], (0, 0))
+    assert latents.is_exact([])
     assert latents.is_exact([first])
     most = 127 * 3 + 2**15
     for exponent, exact in ((-37, True), (-38, False)):

@@ -37,6 +37,8 @@ def is_exact(context: Sequence[Layer]) -> bool:
     taken positive, can reach 2**53 quanta, every product and every partial sum is exact. Columns
     of a weight beyond the layer before it are those of the bypass.
     """
+    if not context:
+        return True
     bound, exponent, width = CLIP, 0, context[0].weight.values.shape[1]
     for layer in context:
         weights, step = np.abs(layer.weight.values.astype(np.int64)), layer.weight.exponent
