@@ -234,7 +234,15 @@ def test_bytes_by_section_are_those_of_the_files(page: str, rows: list[Row]) -> 
 
 
 def test_parts_of_a_file() -> None:
-    sections = {"header": 40, "weights": 100, "latents": 60, "icc": 5, "xmp": 2, "checksum": 4}
+    sections = {
+        "header": 40,
+        "weights": 100,
+        "layer_0": 50,
+        "layer_1": 10,
+        "icc": 5,
+        "xmp": 2,
+        "checksum": 4,
+    }
     grids = [{"level": 0, "bytes": 30}, {"level": 1, "bytes": 8}, {"level": 1, "bytes": 9}]
     assert tables.parts({"sections": {**sections, "grids": grids}}) == {
         "header": 40,

@@ -307,7 +307,7 @@ def parts(row: Row) -> dict[str, int]:
     """Return the bytes of a file of ours by what they are for, without the parts that it lacks.
 
     A grid's bytes are what its symbols cost by their probabilities; `other latents` is what the
-    section of the latents holds beyond their sum.
+    layers of the latents hold beyond their sum.
     """
     sections: dict[str, Any] = row["sections"]
     found = dict.fromkeys(PARTS, 0)
@@ -316,6 +316,7 @@ def parts(row: Row) -> dict[str, int]:
     grids = sum(found.values())
     for name in ("header", "weights", "alpha", "checksum"):
         found[name] = sections.get(name, 0)
-    found["other latents"] = max(sections.get("latents", 0) - grids, 0)
+    layers = sum(count for name, count in sections.items() if name.startswith("layer_"))
+    found["other latents"] = max(layers - grids, 0)
     found["metadata"] = sum(sections.get(name, 0) for name in _METADATA)
     return {name: count for name, count in found.items() if count}

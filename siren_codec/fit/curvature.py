@@ -84,7 +84,6 @@ def _thinned(lattice: Lattice) -> Lattice:
         device=lattice.device,
         target=lattice.target[:, rows, columns],
         weights=None if lattice.weights is None else lattice.weights[:, rows, columns],
-        units=(lattice.units[0][columns], lattice.units[1][rows]),
     )
 
 

@@ -89,8 +89,7 @@ class Lattice:
     """Points at the crossings of columns and rows, given in pixel coordinates, and their samples.
 
     `target` is (channels, rows, columns) in [-1, 1], or None where a picture is only evaluated;
-    `weights`, of the same shape, say how much each sample's error counts. `units` are the
-    network's coordinates of the columns and of the rows, where they are not those of the pixels.
+    `weights`, of the same shape, say how much each sample's error counts.
     """
 
     def __init__(
@@ -104,10 +103,8 @@ class Lattice:
         device: str,
         target: Tensor | None = None,
         weights: Tensor | None = None,
-        units: tuple[Float64, Float64] | None = None,
     ) -> None:
         self.xs, self.ys = xs, ys
-        self.units = units or (unit_coordinates(xs, width), unit_coordinates(ys, height))
         self.width, self.height = width, height
         self.levels = levels
         self.device = device
@@ -159,7 +156,8 @@ class Lattice:
             ]
             for part in columns
         ]
-        x, y = map(self._tensor, self.units)
+        x = self._tensor(unit_coordinates(self.xs, self.width))
+        y = self._tensor(unit_coordinates(self.ys, self.height))
         return [
             Tile(
                 x[column],

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from siren_codec.fit.schedule import Schedule
+
 __all__ = ["Clock", "Progress", "ProgressCallback"]
 
 
@@ -26,22 +28,25 @@ ProgressCallback = Callable[[Progress], None]
 class Clock:
     """Counts steps and foretells the time left from the points that steps have still to visit."""
 
-    def __init__(self, steps: int, work: float) -> None:
-        """Begin, with so many steps ahead that visit so many points in all."""
-        self.total = work
-        self._steps = steps
+    def __init__(self, schedule: Schedule, pixels: int) -> None:
+        work = [
+            stage.steps * pixels / 4**stage.level
+            for stage in schedule.stages + schedule.rounded_stages
+        ]
+        self.total = sum(work)
+        self._steps, self._pixels = schedule.steps, pixels
         self.done = 0.0
         self.step = 0
         self.began = time.monotonic()
 
-    def tick(self, points: int, *, psnr: float, bpp: float) -> Progress:
+    def tick(self, points: int, *, psnr: float, bits: float) -> Progress:
         """Count a step over so many points, and return how far the fit has come."""
         self.step += 1
         self.done = min(self.done + points, self.total)
         seconds = self.seconds()
         left = seconds * (self.total - self.done) / max(self.done, 1.0)
         steps = max(self.step, self._steps)
-        return Progress(self.step, steps, psnr, bpp, seconds, left)
+        return Progress(self.step, steps, psnr, bits / self._pixels, seconds, left)
 
     def seconds(self) -> float:
         """Return the seconds since the start."""

@@ -5,7 +5,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from siren_codec.field.evaluate import Float64
 from siren_codec.field.kernel import cell_centres, level_shape
 from siren_codec.fit.lattice import Lattice
 
@@ -22,15 +21,12 @@ class Samples:
         *,
         levels: int,
         device: str,
-        units: tuple[Float64, Float64] | None = None,
     ) -> None:
         """Take (height, width, channels) pixels, whose colours count where they are `visible`.
 
-        So many `levels` of grids are sampled. `units` are the network's coordinates of the pixels'
-        columns and rows, if these are a part of a picture.
+        So many `levels` of grids are sampled.
         """
         self._levels = levels
-        self._units = units
         self.values = samples_of(pixels, device)
         self._weights: Tensor | None = None
         if visible is not None:
@@ -39,8 +35,7 @@ class Samples:
 
     def at(self, level: int) -> Lattice:
         """Return the picture, averaged over areas of 2**level x 2**level pixels."""
-        units = self._units if level == 0 else None
-        return averaged(self.values, level, levels=self._levels, weights=self._weights, units=units)
+        return averaged(self.values, level, levels=self._levels, weights=self._weights)
 
 
 def samples_of(pixels: npt.NDArray[np.uint8 | np.uint16], device: str = "cpu") -> Tensor:
@@ -82,12 +77,11 @@ def averaged(
     *,
     levels: int,
     weights: Tensor | None = None,
-    units: tuple[Float64, Float64] | None = None,
 ) -> Lattice:
     """Return the lattice of a picture averaged over areas of 2**level x 2**level pixels.
 
     `samples` are (channels, height, width) in [-1, 1], `weights` of the same shape; `levels` of
-    grids are sampled. For `units` see Lattice.
+    grids are sampled.
     """
     _, height, width = samples.shape
     rows, columns = level_shape(width, height, level)
@@ -104,5 +98,4 @@ def averaged(
         device=samples.device.type,
         target=samples,
         weights=weights,
-        units=units,
     )

@@ -55,24 +55,6 @@ class Schedule:
         """Steps in all."""
         return sum(stage.steps for stage in self.stages + self.rounded_stages)
 
-    def work(self, pixels: int) -> float:
-        """Return how many points all steps visit, of a picture of so many pixels."""
-        stages = self.stages + self.rounded_stages
-        return sum(stage.steps * pixels / (1 << 2 * stage.level) for stage in stages)
-
-    def after_mosaic(self) -> "Schedule":
-        """Return what is left to do of a large picture whose networks a mosaic has taught."""
-        steps = max(1, round(_WHOLE_SHARE * self.steps))
-        rounded = round(_GRID_ROUNDED_SHARE * steps)
-        return replace(
-            self,
-            stages=(Stage(0, steps - rounded),),
-            rounded_stages=(Stage(0, rounded),) if rounded else (),
-            integer_steps=min(2, self.integer_steps),
-            learning_rate=_SETTLED * self.learning_rate,
-            context_rate=_SETTLED * self.context_rate,
-        )
-
     @classmethod
     def preset(
         cls,
@@ -118,6 +100,11 @@ def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -
         context_rate=3e-2,
         latent_rate=0.12,
     )
+    return _hurried(schedule, steps)
+
+
+def _hurried(schedule: Schedule, steps: int) -> Schedule:
+    """Return a schedule with what is different where there are few steps."""
     for most, changes in _HURRY:
         if steps < most:
             return replace(schedule, **changes)
@@ -155,10 +142,6 @@ _LEAST_SIDE = 8
 _GRID_SHARES = (0.08, 0.04, 0.04)
 """Of the steps, on levels 1, 2 and 3; the rest is for the picture itself."""
 _GRID_ROUNDED_SHARE = 0.06
-_WHOLE_SHARE = 0.17
-"""Of the steps, over the whole of a large picture, after its mosaic's."""
-_SETTLED = 0.3
-"""How much smaller its networks' rates are then."""
 
 
 def _coordinate_schedule(architecture: Architecture, options: Options, pixels: int) -> Schedule:

@@ -35,9 +35,7 @@ class State:
         lambda_: float = 0.0,
         noise: Noise | None = None,
         prior: PriorName | None = None,
-        of_file: int | None = None,
     ) -> None:
-        """Take a model and grids that are fitted to so many `pixels`, of those of the file."""
         self.model = model
         self.latents = latents
         self.optimisers = Optimisers(model, latents, betas)
@@ -45,15 +43,9 @@ class State:
         """On the grids; without it they are rounded hard, with gradients straight through."""
         self.quality = quality
         self._pixels = pixels
-        self._share = pixels / (of_file or pixels)
         self.price = to_signed(lambda_) / pixels
         """What a bit is worth, in mean squared error over [-1, 1]."""
         self.prior = prior
-
-    @property
-    def weight_price(self) -> float:
-        """What a bit of the weights is worth: they are the whole file's."""
-        return self.price * self._share
 
     def is_finite(self) -> bool:
         """Tell whether all weights and grids are."""

@@ -110,7 +110,7 @@ class Step:
             grids = Grids(state.latents, self._soft, first_level, state.price, self._gradient)
         found = self.engine.backward(state.model, lattice, grids, exponents)
         if state.model.expected and state.price:
-            state.model.add_rate(state.weight_price)
+            state.model.add_rate(state.price)
         return found
 
 

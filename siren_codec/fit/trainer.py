@@ -1,7 +1,7 @@
 """The fit: pixels -> Field."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -20,7 +20,6 @@ from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.lattice import Lattice, tile_shape
 from siren_codec.fit.memory import left_for_tiles
 from siren_codec.fit.model import Exponents, Model
-from siren_codec.fit.mosaic import Mosaic, is_large
 from siren_codec.fit.progress import Clock, ProgressCallback
 from siren_codec.fit.rounded import Rounded
 from siren_codec.fit.samples import Samples
@@ -87,9 +86,8 @@ def fit(
     The loss is the mean squared error of the stored samples, scaled to [-1, 1]; colours count only
     where (height, width) `visible` is true. The same seed gives the same Field on the same machine.
     With a `prior` the fit begins with its networks, and if it is to `refine` them with its analysis
-    network's grids, and the weights are rounded in their differences from it; the networks then
-    learn from a mosaic of a large picture first. `alpha` is passed on to the Field, to be stored as
-    it is. Raises FitError when the loss stays non-finite.
+    network's grids, and the weights are rounded in their differences from it. `alpha` is passed on
+    to the Field, to be stored as it is. Raises FitError when the loss stays non-finite.
     """
     height, width, channels = pixels.shape
     if channels != architecture.channels:
@@ -115,15 +113,9 @@ def fit(
     try:
         with one_torch_thread():
             model = start.networks(architecture, prior, seed=seed, device=device)
-            mosaic = None
-            if prior and architecture.grids and is_large(width, height):
-                mosaic = Mosaic.of_picture(width, height)
-            whole = schedule.after_mosaic() if mosaic else schedule
-            run = Run(model, pixels, whole, blank, control, seed, visible)
-            resumed = run.begin(prior, refine=refine)
+            run = Run(model, pixels, schedule, blank, control, seed, visible)
+            run.begin(prior, refine=refine)
             with engine(device, compiled=control.compiled, tile=tile) as computing:
-                if mosaic and not resumed:
-                    run.learn_from(mosaic, schedule, computing, seed)
                 return run.by(computing).whole()
     except (MemoryError, RuntimeError) as error:
         if not is_of_memory(error):
@@ -154,27 +146,13 @@ class Run:
         control: Control,
         seed: int = 0,
         visible: npt.NDArray[np.bool_] | None = None,
-        mosaic: Mosaic | None = None,
     ) -> None:
-        """Begin with a model and grids of 0; `blank` is the Field that the fit is to fill.
-
-        With a `mosaic`, only this part of the pixels is fitted.
-        """
-        file_pixels = blank.width * blank.height
-        if mosaic:
-            pixels = mosaic.take(pixels)
-            visible = None if visible is None else mosaic.take(visible)
-            blank = replace(blank, width=pixels.shape[1], height=pixels.shape[0], alpha=None)
+        """Begin with a model and grids of 0; `blank` is the Field that the fit is to fill."""
         device = model.matrices[0].device.type
         width, height, grids = blank.width, blank.height, model.architecture.grids > 0
         latents = Latents.of_picture(model.architecture, width, height, device)
         self.schedule = schedule
-        self.samples = Samples(
-            *(pixels, visible),
-            levels=len(latents.shapes),
-            device=device,
-            units=mosaic.units if mosaic else None,
-        )
+        self.samples = Samples(pixels, visible, levels=len(latents.shapes), device=device)
         self.state = State(
             *(model, latents),
             pixels=width * height,
@@ -183,42 +161,24 @@ class Run:
             lambda_=schedule.lambda_ if grids else 0.0,
             noise=Noise(seed=seed, device=device) if grids else None,
             prior=blank.prior,
-            of_file=file_pixels,
         )
         self.unrounded = latents.flat
         """The grids as they were before they were rounded."""
         self.stopped = False
         self._blank = blank
         self._control = control
-        self._pixels, self._visible = pixels, visible
-        self._clock = Clock(schedule.steps, schedule.work(width * height))
+        self._clock = Clock(schedule, width * height)
         self._saving = Saving(control.checkpoint, self.state, self._clock)
 
-    def begin(self, prior: PriorName | None, *, refine: bool) -> bool:
-        """Begin as a checkpoint says, and tell so; else give the grids their first values."""
-        if self._saving.resume():
-            return True
-        if self.state.latents.shapes:
+    def begin(self, prior: PriorName | None, *, refine: bool) -> None:
+        """Begin as a checkpoint says; without one, give the grids their first values."""
+        if not self._saving.resume() and self.state.latents.shapes:
             start.grids(
                 *(self.state.model, self.state.latents, self.samples.values),
                 lambda_=self.schedule.lambda_,
                 prior=prior,
                 refine=refine,
             )
-        return False
-
-    def learn_from(self, mosaic: Mosaic, schedule: Schedule, computing: Engine, seed: int) -> None:
-        """Let the networks learn from a mosaic of the picture, by a schedule of its own."""
-        schedule = replace(schedule, rounded_stages=())
-        first = Run(
-            *(self.state.model, self._pixels, schedule, self._blank),
-            *(replace(self._control, target=None, checkpoint=None), seed, self._visible, mosaic),
-        )
-        work = self._clock.total + schedule.work(mosaic.pixels)
-        first._clock = self._clock = Clock(self.schedule.steps + schedule.steps, work)
-        first.begin(self.state.prior, refine=True)
-        first.by(computing).fit_real()
-        self.stopped = first.stopped
 
     def by(self, computing: Engine) -> "Run":
         """Let an engine compute all that follows."""
@@ -326,8 +286,7 @@ class Run:
         else:
             best.roll_back()
             self.state.optimisers.forget()
-        bpp = loss.bits / (self._blank.width * self._blank.height)
-        progress = self._clock.tick(lattice.points, psnr=loss.psnr, bpp=bpp)
+        progress = self._clock.tick(lattice.points, psnr=loss.psnr, bits=loss.bits)
         if self._control.progress:
             self._control.progress(progress)
         self.stopped = bool(self._control.stop and self._control.stop())

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from siren_codec.field import BYPASS_SCALE, Architecture
-from siren_codec.field.kernel import spline_taps
+from siren_codec.field.kernel import spline_taps, unit_coordinates
 from siren_codec.fit import context
 from siren_codec.fit.course import Settings
 from siren_codec.fit.engine.base import Engine, Grids, Loss
@@ -483,7 +483,8 @@ class _Tiling:
     def __init__(self, lattice: Lattice, latents: Latents, first_level: int) -> None:
         assert lattice.target is not None
         weights = _NO_SAMPLES if lattice.weights is None else lattice.weights.numpy()
-        xs, ys = (axis.astype(np.float32) for axis in lattice.units)
+        xs = unit_coordinates(lattice.xs, lattice.width).astype(np.float32)
+        ys = unit_coordinates(lattice.ys, lattice.height).astype(np.float32)
         self.picture = Flat(xs), Flat(ys), Flat(lattice.target.numpy()), Flat(weights)
         taking_part = [
             level
