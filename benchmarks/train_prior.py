@@ -36,6 +36,7 @@ from siren_codec.fit.engine import Engine, Grids, engine
 from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.model import Model, columns_of, grown
 from siren_codec.fit.optimiser import SOAP, Adam
+from siren_codec.fit.optimisers import restore, state_of
 from siren_codec.fit.rate import quality_lambda, to_signed, to_unit
 from siren_codec.fit.samples import averaged, samples_of
 from siren_codec.fit.state import State
@@ -308,10 +309,16 @@ def save(
     checkpoint: Path, learned: Learned, optimisers: "Optimisers", place: tuple[float, float]
 ) -> None:
     """Write what is learned, the moments, and (done, the average J); whole or not at all."""
-    arrays = learned.state() | {n: t.numpy() for n, t in optimisers.state().items()}
-    part = checkpoint.with_suffix(".part.npz")
-    np.savez(part, **arrays, place=np.array([*place, optimisers.count]))
-    part.replace(checkpoint)
+    moments = {n: t.numpy() for n, t in state_of(optimisers.parts()).items()}
+    where = np.array([*place, optimisers.count])
+    _write(checkpoint, learned.state() | moments | {"place": where})
+
+
+def _write(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write an archive of arrays; whole or not at all."""
+    part = path.with_suffix(".part.npz")
+    np.savez(part, allow_pickle=False, **arrays)
+    part.replace(path)
 
 
 def resumed(checkpoint: Path, learned: Learned, optimisers: "Optimisers") -> tuple[float, float]:
@@ -322,7 +329,7 @@ def resumed(checkpoint: Path, learned: Learned, optimisers: "Optimisers") -> tup
         arrays = dict(file)
     learned.restore(arrays)
     done, average, count = arrays.pop("place").tolist()
-    optimisers.restore({name: torch.from_numpy(array) for name, array in arrays.items()})
+    restore(optimisers.parts(), {name: torch.from_numpy(x) for name, x in arrays.items()})
     optimisers.count = int(count)
     return done, average
 
@@ -331,10 +338,10 @@ def _softness(done: float) -> Settings:
     """Return how grids are rounded at a time: a temperature of 0 is hard."""
     if done >= HARD:
         return Settings()
-    share = done / HARD
+    ends = 0.0, HARD
     return Settings(
-        temperature=TEMPERATURE[0] + (TEMPERATURE[1] - TEMPERATURE[0]) * share,
-        noise=NOISE[0] + (NOISE[1] - NOISE[0]) * share,
+        temperature=float(np.interp(done, ends, TEMPERATURE)),
+        noise=float(np.interp(done, ends, NOISE)),
     )
 
 
@@ -371,19 +378,9 @@ class Optimisers:
         self.analysis = Adam(list(learned.analysis.parameters.values()), betas=BETAS)
         self.count = 0
 
-    def _parts(self) -> dict[str, SOAP | Adam]:
+    def parts(self) -> dict[str, SOAP | Adam]:
+        """Return all of them by name."""
         return {"siren": self.siren, "context": self.context, "analysis": self.analysis}
-
-    def state(self) -> dict[str, Tensor]:
-        """Return what all of them remember."""
-        parts = self._parts().items()
-        return {f"{n}/{k}": t for n, part in parts for k, t in part.state().items()}
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state` returned."""
-        for name, part in self._parts().items():
-            own = {k.removeprefix(f"{name}/"): t for k, t in state.items() if "/" in k}
-            part.restore({k: t for k, t in own.items() if "/" not in k})
 
     def step(self, gradients: Sequence[Tensor], done: float) -> None:
         """Take a step at the rates of a warm-up and then a cosine over the time."""
@@ -416,9 +413,7 @@ def polish(learned: Learned, paths: list[Path], id_: int, seconds: float, checkp
                 learned.move(found, max(SHARES[1], SHARES[0] * (1 - done)))
             fits = [*fits, *found][-SPREAD_FITS:]
             click.echo(f"{done:.1%} " + " ".join(f"q{f.quality} {f.objective:.3f}" for f in found))
-            part = checkpoint.with_suffix(".part.npz")
-            np.savez(part, **learned.state(), polished=done)  # type: ignore[arg-type]
-            part.replace(checkpoint)
+            _write(checkpoint, learned.state() | {"polished": np.array(done, np.float32)})
     export(learned, id_, spreads_of(fits))
 
 

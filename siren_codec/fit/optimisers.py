@@ -9,7 +9,7 @@ from siren_codec.fit.latents import Latents
 from siren_codec.fit.model import Model
 from siren_codec.fit.optimiser import SOAP, Adam
 
-__all__ = ["Optimisers"]
+__all__ = ["Optimisers", "restore", "state_of"]
 
 
 class Optimisers:
@@ -41,15 +41,23 @@ class Optimisers:
 
     def state(self) -> dict[str, Tensor]:
         """Return what all of them remember."""
-        return {f"{n}.{k}": t for n, part in self._parts().items() for k, t in part.state().items()}
+        return state_of(self._parts())
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Take back what `state` returned."""
-        for name, part in self._parts().items():
-            of_part = {
-                k.removeprefix(f"{name}."): t for k, t in state.items() if k.startswith(f"{name}.")
-            }
-            part.restore(of_part)
+        restore(self._parts(), state)
 
     def _parts(self) -> dict[str, SOAP | Adam]:
         return {"siren": self.siren, "context": self.context, "grids": self.grids}
+
+
+def state_of(parts: Mapping[str, SOAP | Adam]) -> dict[str, Tensor]:
+    """Return what named optimisers remember, by "name.what"."""
+    return {f"{name}.{k}": t for name, part in parts.items() for k, t in part.state().items()}
+
+
+def restore(parts: Mapping[str, SOAP | Adam], state: Mapping[str, Tensor]) -> None:
+    """Let named optimisers take back what `state_of` returned; the rest of a state is left."""
+    for name, part in parts.items():
+        prefix = f"{name}."
+        part.restore({k.removeprefix(prefix): t for k, t in state.items() if k.startswith(prefix)})

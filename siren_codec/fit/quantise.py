@@ -38,10 +38,10 @@ def choose_exponents(
     """Return the (weight, bias) step exponents of each layer that minimise D + lambda R.
 
     D is what rounding does to the loss, which `error()` tells for the model's weights as they are;
-    R is what the range coder spends on the integers.
-    Rounding errors of different tensors are independent, so their distortions add up, and each
-    tensor can be chosen by itself (Shoham and Gersho 1988). `price(D, R)` is lambda, settled with R
-    by iteration; it is raised as far as it takes to make R no more than `most_bits`.
+    R is what the range coder spends on the integers. Rounding errors of different tensors are
+    independent, so their distortions add up, and each tensor can be chosen by itself (Shoham and
+    Gersho 1988). `price(D, R)` is lambda, settled with R by iteration; it is raised as far as it
+    takes to make R no more than `most_bits`.
     """
     choices = [
         list(_choices(model, index, part, error))
