@@ -11,6 +11,7 @@ from torch import Tensor
 from siren_codec.field import Architecture
 from siren_codec.fit import context, start
 from siren_codec.fit.engine import engine
+from siren_codec.fit.lattice import bands
 from siren_codec.stream.latents import MARGIN, NEIGHBOURS
 
 ARCHITECTURE = Architecture(3, 1, 4, features=(1, 0, 2), neighbours=12, context_features=6)
@@ -56,7 +57,7 @@ def _bits(
             _inputs(grids, padded, index, start, stop),
             grid[start:stop].reshape(-1),
         )
-        for start, stop in context.bands(grid.shape[0], grid.shape[1], symbols)
+        for start, stop in bands(0, grid.shape[0], grid.shape[1], symbols)
     ]
     return torch.stack(parts).sum()
 
@@ -109,13 +110,6 @@ def test_spread_is_the_adjoint_of_contexts(rows: int, columns: int, neighbours: 
         seen = padded[first : stop + MARGIN]
         assert back.shape == seen.shape
         assert float((found * gradient).sum()) == pytest.approx(float((seen * back).sum()))
-
-
-@pytest.mark.parametrize("symbols", [1, 7, 20, 10**6])
-def test_bands_cover_every_row_once(symbols: int) -> None:
-    found = list(context.bands(11, 5, symbols))
-    assert [row for start, stop in found for row in range(start, stop)] == list(range(11))
-    assert all(stop - start == max(1, symbols // 5) for start, stop in found[:-1])
 
 
 # Bits

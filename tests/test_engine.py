@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -233,6 +233,27 @@ def test_gradients_agree_with_the_whole(
     assert again.objective == again.error + price * again.bits
 
 
+@pytest.mark.parametrize("architecture", [SMALL, GRID])
+def test_parts_that_take_turns_are_the_whole_in_the_mean(
+    computing: Engine, monkeypatch: pytest.MonkeyPatch, architecture: Architecture
+) -> None:
+    """Weighed by their shares: loss, bits, and all gradients."""
+    monkeypatch.setattr(lattice, "STRIPE", 4)
+    problem = Problem.of(architecture, weighted=True, price=1e-3)
+    wanted, expected = problem.gradients(computing)
+    parts = problem.lattice.in_turn(3)
+    assert len(parts) == 3
+    found = [replace(problem, lattice=part).gradients(computing) for part in parts]
+    shares = torch.tensor([part.share for part in parts])
+    losses = (shares[:, None] * torch.tensor([loss for loss, _ in found])).sum(0)
+    assert losses.tolist() == pytest.approx(wanted, rel=1e-5)
+    gradients = [
+        sum(share * tensor for share, tensor in zip(shares, tensors, strict=True))
+        for tensors in zip(*(gradients for _, gradients in found), strict=True)
+    ]
+    _assert_close(gradients, expected, 1e-5)
+
+
 def test_rounded_weights_are_what_the_loss_sees(computing: Engine) -> None:
     problem = Problem.of(GRID)
     model = problem.model
@@ -402,7 +423,7 @@ def test_soft_rounding_is_the_same() -> None:
         problem = Problem.of(DEFAULT, 300, 201)
         latents = problem.grids.latents
         noise = Noise(seed=1, device="cpu")
-        noise.draw(len(latents.chunks(1)))
+        noise.next(len(latents.chunks(1)))
         soft, slope = torch.full_like(latents.flat, 9.0), torch.full_like(latents.flat, 9.0)
         with engine("cpu", compiled=compiled) as computing:
             computing.soften(latents, noise, computing.settings(NOW), 1, soft, slope)

@@ -1,6 +1,7 @@
 """Latents while they are fitted: soft rounding, noise, and the flat tensor that they lie in."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ class Seen:
         self.draw()
 
     def draw(self) -> None:
-        self.noise.draw(len(self.grids.chunks()))
+        self.noise.next(len(self.grids.chunks()))
 
     def soften(self, computing: Engine, first_level: int = 0) -> Tensor:
         settings = computing.settings(NOW)
@@ -103,12 +104,33 @@ def test_levels_below_the_first_stay_0(computing: Engine) -> None:
     assert seen.grids.levels(seen.slope)[0].abs().sum() == 0
 
 
-def test_noise_is_new_with_every_step_and_repeats_with_its_seed(computing: Engine) -> None:
+def test_noise_is_new_with_every_other_step_and_repeats_with_its_seed(computing: Engine) -> None:
     first, second = Seen(), Seen()
     before = first.soften(computing)
     assert torch.equal(before, second.soften(computing))
     first.draw()
+    assert torch.equal(before, first.soften(computing))
+    first.draw()
     assert not torch.equal(before, first.soften(computing))
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_noise_comes_back_with_the_other_sign(turns: int) -> None:
+    """After as many steps as parts take turns; and a noise that was saved goes on as it would."""
+    noise, other = Noise(seed=2, device="cpu"), Noise(seed=3, device="cpu")
+    seen = []
+    for step in range(8 * turns):
+        if step == 2 * turns + 1:
+            other.restore({name: tensor.clone() for name, tensor in noise.state().items()})
+        found = noise.next(2, turns), noise.places[:2].tolist()
+        if step > 2 * turns:
+            assert (other.next(2, turns), other.places[:2].tolist()) == found
+        seen.append(found)
+    draws = [seen[start : start + 2 * turns] for start in range(0, len(seen), 2 * turns)]
+    for draw in draws:
+        assert [sign for sign, _ in draw] == [1] * turns + [-1] * turns
+        assert all(places == draw[0][1] for _, places in draw)
+    assert all(one[0][1] != two[0][1] for one, two in pairwise(draws))
 
 
 def test_grids_of_levels() -> None:

@@ -142,3 +142,60 @@ def test_the_sampler_is_the_twin_of_numpy(features: tuple[int, ...], size: tuple
         by_numpy = field.render(**request).astype(int)
         by_torch = field.render(**request, sampler=sampler).astype(int)
         assert np.abs(by_numpy - by_torch).max() <= 1
+
+
+# Bands, and parts that take turns
+
+
+@pytest.mark.parametrize("symbols", [1, 7, 20, 10**6])
+def test_bands_cover_every_row_once(symbols: int) -> None:
+    found = list(lattice.bands(0, 11, 5, symbols))
+    assert [row for start, stop in found for row in range(start, stop)] == list(range(11))
+    assert all(stop - start == max(1, symbols // 5) for start, stop in found[:-1])
+
+
+@pytest.mark.parametrize("level", [0, 1, 3, 6, 7])
+@pytest.mark.parametrize("height", [1, 64, 65, 200, 333])
+def test_stripes_share_out_the_rows_of_each_level(height: int, level: int) -> None:
+    rows = -(-height >> level)
+    stripes = range(-(-height // lattice.STRIPE))
+    found = [
+        row
+        for stripe in stripes
+        for start, stop in lattice.bands(level, rows, 9, 30, (stripe,))
+        for row in range(start, stop)
+    ]
+    assert found == list(range(rows))
+
+
+@pytest.mark.parametrize(("height", "count"), [(40, 3), (130, 2), (333, 4), (200, 7)])
+def test_parts_that_take_turns_are_the_picture(height: int, count: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    target = torch.rand(3, height, 10, generator=generator)
+    whole = Lattice(
+        cell_centres(0, 10, 10),
+        cell_centres(0, height, height),
+        width=10,
+        height=height,
+        levels=3,
+        device="cpu",
+        target=target,
+        weights=2 * target,
+    )
+    parts = whole.in_turn(count)
+    stripes = -(-height // lattice.STRIPE)
+    assert len(parts) == min(count, stripes)
+    assert all(part.turns == len(parts) for part in parts)
+    assert sum(part.share for part in parts) == pytest.approx(1)
+    rows = np.concatenate([part.ys for part in parts]).astype(int)
+    assert sorted(rows.tolist()) == list(range(height))
+    for part in parts:
+        own = part.ys.astype(int)
+        assert part.target is not None
+        assert part.weights is not None
+        assert torch.equal(part.target, target[:, own])
+        assert torch.equal(part.weights, 2 * target[:, own])
+        for cut in (part.cut_rows(50), [tile.rows for tile in part.tiles((50, 50))]):
+            for piece in cut:
+                assert (np.diff(part.ys[piece]) == 1).all()
+            assert sum(piece.stop - piece.start for piece in cut) == len(own)

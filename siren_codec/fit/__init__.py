@@ -7,11 +7,12 @@ from siren_codec.fit.model import sampler
 from siren_codec.fit.plan import Plan, architecture_for, plan_for, prior_for
 from siren_codec.fit.progress import Progress, ProgressCallback
 from siren_codec.fit.rate import quality_lambda
-from siren_codec.fit.schedule import Schedule, Stage, grid_steps
+from siren_codec.fit.schedule import GRID_VISITS, Schedule, Stage
 from siren_codec.fit.target import Target, missed
 from siren_codec.fit.trainer import Control, Fit, choose_device, fit
 
 __all__ = [
+    "GRID_VISITS",
     "Checkpoint",
     "Control",
     "Fit",
@@ -24,7 +25,6 @@ __all__ = [
     "architecture_for",
     "choose_device",
     "fit",
-    "grid_steps",
     "load_kernels_ahead",
     "missed",
     "on_standard_error",

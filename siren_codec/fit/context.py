@@ -8,7 +8,7 @@ from torch import Tensor
 
 from siren_codec.stream.latents import MARGIN, NEIGHBOURS
 
-__all__ = ["bands", "bits", "contexts", "pad", "seen_elsewhere", "slopes", "spread"]
+__all__ = ["bits", "contexts", "pad", "seen_elsewhere", "slopes", "spread"]
 
 Sources = Sequence[tuple[int, int] | None]
 """As `Architecture.context_sources` has them."""
@@ -20,13 +20,6 @@ _LEAST_PROBABILITY = 2.0**-24
 def pad(grid: Tensor) -> Tensor:
     """Return a (rows, columns) grid among the zeros that its first neighbours see."""
     return torch.nn.functional.pad(grid, (MARGIN, MARGIN, MARGIN, 0))
-
-
-def bands(rows: int, columns: int, symbols: int) -> Iterator[tuple[int, int]]:
-    """Yield (start, stop) rows of about so many symbols each."""
-    step = max(1, symbols // columns)
-    for start in range(0, rows, step):
-        yield start, min(rows, start + step)
 
 
 def contexts(padded: Tensor, start: int, stop: int, neighbours: int) -> Tensor:

@@ -32,7 +32,8 @@ def course_of(schedule: Schedule) -> Iterator[Settings]:
     """Yield the settings of all steps of the stages with real weights.
 
     The networks' rates fall over all stages; the grids', whose finest levels join last, and the
-    noise begin anew with each.
+    noise begin anew with each. Where parts of the picture take turns, steps are as much smaller as
+    the gradients are noisier, by the root of the parts' number.
     """
     count = sum(stage.steps for stage in schedule.stages)
     networks = _cosine(1.0, count, schedule.warmup_steps)
@@ -40,11 +41,11 @@ def course_of(schedule: Schedule) -> Iterator[Settings]:
         grids = _cosine(1.0, stage.steps, schedule.warmup_steps // 2)
         for step, share in enumerate(grids):
             done = step / max(1, stage.steps - 1)
-            of_networks = next(networks)
+            of_networks = next(networks) / math.sqrt(stage.parts)
             yield Settings(
                 schedule.learning_rate * of_networks,
                 schedule.context_rate * of_networks,
-                schedule.latent_rate * share,
+                schedule.latent_rate * share / math.sqrt(stage.parts),
                 _between(schedule.temperature, done),
                 _between(schedule.noise, done),
             )

@@ -6,7 +6,7 @@ They are rounded softly, s(y) = floor(y) + 1/2 + tanh((y - floor(y) - 1/2) / T) 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -64,7 +64,11 @@ class Latents:
 
 
 class Noise:
-    """Normal numbers from a pool, each time from another place in it."""
+    """Normal numbers from a pool, from places in it that are drawn.
+
+    Each draw is used twice, the second time with the other sign: what noise does to gradients to
+    the first order then cancels out (antithetic variates, Hammersley and Morton 1956).
+    """
 
     def __init__(self, *, seed: int, device: str) -> None:
         self.generator = torch.Generator().manual_seed(seed)
@@ -72,9 +76,36 @@ class Noise:
         self._range = torch.arange(_CHUNK, device=device)
         self.places = torch.zeros(0, dtype=torch.int64, device=device)
         """Where in the pool each chunk begins that takes part in a step."""
+        self._used = 0
+        """Steps since places were drawn."""
 
-    def draw(self, count: int) -> None:
-        """Draw `count` places in the pool to begin at: see `places`."""
+    def next(self, count: int, turns: int = 1) -> int:
+        """Let `places` be those of `count` chunks in the next step; return the numbers' sign.
+
+        Where parts of a picture take `turns`, it stays for as long as each has one.
+        """
+        if self._used >= 2 * turns or len(self.places) < count:
+            self._used = 0
+        if not self._used:
+            self._draw(count)
+        self._used += 1
+        return 1 if self._used <= turns else -1
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything that the next numbers depend on."""
+        return {
+            "noise": self.generator.get_state(),
+            "noise.places": self.places,
+            "noise.used": torch.tensor(self._used),
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` returned."""
+        self.generator.set_state(state["noise"].cpu())
+        self.places = state["noise.places"].to(self.pool.device)
+        self._used = int(state["noise.used"])
+
+    def _draw(self, count: int) -> None:
         drawn = torch.randint(_POOL - _CHUNK, (count,), generator=self.generator)
         if len(self.places) < count:
             self.places = torch.zeros(count, dtype=torch.int64, device=self.pool.device)

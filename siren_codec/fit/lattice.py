@@ -13,8 +13,11 @@ from siren_codec.field.evaluate import Float64
 from siren_codec.field.kernel import level_shape, spline_matrix, unit_coordinates
 
 __all__ = [
+    "STRIPE",
     "Lattice",
+    "Stripes",
     "Tile",
+    "bands",
     "cut",
     "tile_shape",
 ]
@@ -26,6 +29,13 @@ _GPU_TILE = (1024, 4096)
 _COPIES = 8
 """Of a hidden layer's activations that a step holds at once, about: for two layers angles, sines,
 slopes and gradients."""
+
+
+STRIPE = 64
+"""Rows of pixels that are looked at together, or not at all."""
+
+Stripes = tuple[int, ...] | None
+"""Which stripes of a picture are looked at: None is all of them."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,8 @@ class Lattice:
     """Points at the crossings of columns and rows, given in pixel coordinates, and their samples.
 
     `target` is (channels, rows, columns) in [-1, 1], or None where a picture is only evaluated;
-    `weights`, of the same shape, say how much each sample's error counts.
+    `weights`, of the same shape, say how much each sample's error counts. A lattice of some
+    `stripes` stands for the whole picture; it is one of so many that take `turns`.
     """
 
     def __init__(
@@ -103,6 +114,8 @@ class Lattice:
         device: str,
         target: Tensor | None = None,
         weights: Tensor | None = None,
+        stripes: Stripes = None,
+        turns: int = 1,
     ) -> None:
         self.xs, self.ys = xs, ys
         self.width, self.height = width, height
@@ -110,12 +123,19 @@ class Lattice:
         self.device = device
         self.target = target
         self.weights = weights
+        self.stripes = stripes
+        self.turns = turns
         self._tiles: dict[tuple[int, int], list[Tile]] = {}
 
     @property
     def points(self) -> int:
         """The number of points."""
         return len(self.xs) * len(self.ys)
+
+    @property
+    def share(self) -> float:
+        """What it is of what it stands for."""
+        return 1.0 if self.stripes is None else len(self.ys) / self.height
 
     @property
     def channels(self) -> int:
@@ -126,6 +146,36 @@ class Lattice:
     def samples(self) -> int:
         """The number of its samples, at least 1."""
         return max(1, self.channels * self.points)
+
+    def in_turn(self, count: int) -> list["Lattice"]:
+        """Return lattices that together are this one, a picture's: every `count`-th stripe each.
+
+        They are fewer where there are fewer stripes.
+        """
+        assert self.target is not None
+        assert len(self.ys) == self.height
+        stripes = -(-self.height // STRIPE)
+        if min(count, stripes) <= 1:
+            return [self]
+        found = []
+        for first in range(min(count, stripes)):
+            chosen = tuple(range(first, stripes, count))
+            rows = np.concatenate([np.arange(*_rows_of(s, 0, self.height)) for s in chosen])
+            found.append(
+                Lattice(
+                    self.xs,
+                    self.ys[rows],
+                    width=self.width,
+                    height=self.height,
+                    levels=self.levels,
+                    device=self.device,
+                    target=self.target[:, rows],
+                    weights=None if self.weights is None else self.weights[:, rows],
+                    stripes=chosen,
+                    turns=min(count, stripes),
+                )
+            )
+        return found
 
     def tile_shape(self, tile: tuple[int, int] | None = None) -> tuple[int, int]:
         """Return the most rows and columns of a tile: those asked for, or the device's."""
@@ -138,9 +188,19 @@ class Lattice:
             self._tiles = {shape: self._cut(*shape)}
         return self._tiles[shape]
 
+    def cut_rows(self, most: int) -> list[slice]:
+        """Cut the rows into nearly equal parts of at most so many, none across a gap."""
+        gaps = () if self.stripes is None else np.flatnonzero(np.diff(self.ys) > 1) + 1
+        edges = [0, *gaps, len(self.ys)]
+        return [
+            slice(first + part.start, first + part.stop)
+            for first, last in pairwise(edges)
+            for part in cut(last - first, most)
+        ]
+
     def _cut(self, most_rows: int, most_columns: int) -> list[Tile]:
         shapes = [level_shape(self.width, self.height, level) for level in range(self.levels)]
-        rows = cut(len(self.ys), most_rows)
+        rows = self.cut_rows(most_rows)
         columns = cut(len(self.xs), most_columns)
         down = [
             [self._matrix(self.ys[part], level, shapes[level][0]) for level in range(self.levels)]
@@ -199,3 +259,20 @@ def cut(length: int, most: int) -> list[slice]:
     count = -(-length // most)
     edges = [length * index // count for index in range(count + 1)]
     return [slice(start, stop) for start, stop in pairwise(edges)]
+
+
+def bands(
+    level: int, rows: int, columns: int, symbols: int, stripes: Stripes = None
+) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) rows of a level's grid, of about so many symbols, all or of stripes."""
+    step = max(1, symbols // columns)
+    wholes = [(0, rows)] if stripes is None else [_rows_of(one, level, rows) for one in stripes]
+    for first, last in wholes:
+        for start in range(first, last, step):
+            yield start, min(last, start + step)
+
+
+def _rows_of(stripe: int, level: int, rows: int) -> tuple[int, int]:
+    """Return the rows of a level's grid that begin in a stripe: (start, stop)."""
+    start, stop = (-(-STRIPE * edge >> level) for edge in (stripe, stripe + 1))
+    return min(start, rows), min(stop, rows)

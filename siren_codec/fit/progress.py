@@ -30,7 +30,7 @@ class Clock:
 
     def __init__(self, schedule: Schedule, pixels: int) -> None:
         work = [
-            stage.steps * pixels / 4**stage.level
+            stage.visits * pixels / 4**stage.level
             for stage in schedule.stages + schedule.rounded_stages
         ]
         self.total = sum(work)

@@ -37,6 +37,11 @@ class Samples:
         """Return the picture, averaged over areas of 2**level x 2**level pixels."""
         return averaged(self.values, level, levels=self._levels, weights=self._weights)
 
+    def in_turn(self, level: int, parts: int) -> list[Lattice]:
+        """Return so many parts of it that take turns: of level 0, for the others are small."""
+        lattice = self.at(level)
+        return [lattice] if level else lattice.in_turn(parts)
+
 
 def samples_of(pixels: npt.NDArray[np.uint8 | np.uint16], device: str = "cpu") -> Tensor:
     """Return the (channels, height, width) samples in [-1, 1] of (height, width, channels)."""

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from siren_codec.field import Architecture
+from siren_codec.fit.lattice import STRIPE
 from siren_codec.fit.rate import quality_lambda
 from siren_codec.options import DEFAULT_QUALITY, Options
 
-__all__ = ["Schedule", "Stage", "grid_steps"]
+__all__ = ["GRID_VISITS", "Schedule", "Stage"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,13 @@ class Stage:
 
     level: int
     steps: int
+    parts: int = 1
+    """So many parts of the picture take turns, a step each (level 0 only)."""
+
+    @property
+    def visits(self) -> float:
+        """How many times the stage goes over its pixels."""
+        return self.steps / self.parts
 
 
 @dataclass(frozen=True)
@@ -76,14 +84,10 @@ class Schedule:
         return _coordinate_schedule(architecture, options, width * height)
 
 
-def grid_steps(options: Options) -> int:
-    """Return the steps of a fit of the grid model: as many as asked for, or its effort's."""
-    return options.steps or _GRID_STEPS[options.effort - 1]
-
-
 def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -> Schedule:
     """If `coarse`, a few steps from coarse to fine; most at full size; then the networks alone."""
-    steps = grid_steps(options)
+    parts = min(_MOST_PARTS, max(1, width * height // _PART_PIXELS), -(-height // STRIPE))
+    steps = options.steps or parts * GRID_VISITS[options.effort - 1]
     coarsest = max(0, math.floor(math.log2(max(1, min(width, height) / _LEAST_SIDE))))
     levels = range(min(coarsest, len(_GRID_SHARES)), 0, -1)
     shares = _GRID_SHARES if coarse else (0.0,) * len(_GRID_SHARES)
@@ -91,8 +95,8 @@ def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -
     rounded = round(steps * _GRID_ROUNDED_SHARE)
     fine = steps - rounded - sum(stage.steps for stage in stages)
     schedule = Schedule(
-        tuple(stage for stage in (*stages, Stage(0, fine)) if stage.steps),
-        (Stage(0, rounded),) if rounded else (),
+        tuple(stage for stage in (*stages, Stage(0, fine, parts)) if stage.steps),
+        (Stage(0, rounded, parts),) if rounded else (),
         integer_steps=8,
         learning_rate=1e-2,
         betas=(0.95, 0.95),
@@ -100,13 +104,13 @@ def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -
         context_rate=3e-2,
         latent_rate=0.12,
     )
-    return _hurried(schedule, steps)
+    return _hurried(schedule, steps / parts)
 
 
-def _hurried(schedule: Schedule, steps: int) -> Schedule:
-    """Return a schedule with what is different where there are few steps."""
+def _hurried(schedule: Schedule, visits: float) -> Schedule:
+    """Return a schedule with what is different where a picture is seen few times."""
     for most, changes in _HURRY:
-        if steps < most:
+        if visits < most:
             return replace(schedule, **changes)
     return schedule
 
@@ -115,8 +119,8 @@ _HURRY: tuple[tuple[int, dict[str, Any]], ...] = (
     (
         20,
         {
-            "learning_rate": 2e-3,
-            "context_rate": 5e-3,
+            "learning_rate": 3e-3,
+            "context_rate": 8e-3,
             "latent_rate": 0.04,
             "temperature": (0.2, 0.08),
             "noise": (0.15, 0.1),
@@ -126,17 +130,22 @@ _HURRY: tuple[tuple[int, dict[str, Any]], ...] = (
     (
         60,
         {
-            "learning_rate": 3e-3,
-            "context_rate": 6e-3,
+            "learning_rate": 4e-3,
+            "context_rate": 1.2e-2,
             "latent_rate": 0.06,
             "temperature": (0.25, 0.08),
             "noise": (0.15, 0.1),
         },
     ),
 )
-"""What is different below so many steps: smaller rates, and less noise, for there is no time to
+"""What is different below so many visits: smaller rates, and less noise, for there is no time to
 average over it (docs/EXPERIMENTS.md)."""
-_GRID_STEPS = (5, 24, 100, 270, 520, 980, 1650, 3400, 5100)
+GRID_VISITS = (5, 24, 100, 240, 480, 900, 1500, 3100, 4700)
+"""How many times an effort goes over the picture."""
+_PART_PIXELS = 3 << 14
+"""Pixels of a part, at least, where parts of a picture take turns: half a crop of 384 x 256."""
+_MOST_PARTS = 4
+"""More of them help little, and cost more: all grids move at each step."""
 _LEAST_SIDE = 8
 """Pixels of the shorter side that a coarse stage leaves."""
 _GRID_SHARES = (0.08, 0.04, 0.04)

@@ -64,7 +64,7 @@ class State:
             **self.optimisers.state(),
         }
         if self.noise:
-            tensors["noise"] = self.noise.generator.get_state()
+            tensors |= self.noise.state()
         return facts, tensors
 
     @torch.no_grad()
@@ -76,7 +76,7 @@ class State:
         device = self.latents.flat.device
         self.optimisers.restore({name: tensor.to(device) for name, tensor in tensors.items()})
         if self.noise:
-            self.noise.generator.set_state(tensors["noise"].cpu())
+            self.noise.restore(tensors)
         self.quality, self.price = facts["quality"], facts["price"]
         if self.prior and facts["prior"]:
             self.model.expect(self._name(facts["prior"]))

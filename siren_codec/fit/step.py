@@ -44,17 +44,18 @@ class Step:
         Grids that are not `moving` are seen as they are. A loss whose gradients are not finite is
         not a number, and the networks stay as they are.
         """
-        settings = self.prepare(now, first_level)
+        settings = self.prepare(now, first_level, lattice.turns)
         found = self._gradients(lattice, settings, first_level, exponents, moving)
         self.move_networks(settings)
         if moving:
             self.move_latents(settings, first_level)
         return self.loss(found)
 
-    def prepare(self, now: Settings, first_level: int = 0) -> Settings:
-        """Draw a step's random numbers, and return its settings as the engine takes them."""
+    def prepare(self, now: Settings, first_level: int = 0, turns: int = 1) -> Settings:
+        """Find a step's random numbers, and return its settings as the engine takes them."""
         if self.state.noise and now.noise:
-            self.state.noise.draw(len(self.state.latents.chunks(first_level)))
+            sign = self.state.noise.next(len(self.state.latents.chunks(first_level)), turns)
+            now = now._replace(noise=sign * now.noise)
         return self.engine.settings(now)
 
     def gradients(self, lattice: Lattice, now: Settings) -> Tensor:

@@ -29,6 +29,7 @@ from siren_codec.fit.state import State
 from siren_codec.fit.steer import settle, steer
 from siren_codec.fit.step import Step
 from siren_codec.fit.target import Steering, Target
+from siren_codec.fit.turns import Turns
 from siren_codec.options import DEVICES
 
 __all__ = ["Control", "Fit", "Run", "choose_device", "fit"]
@@ -231,19 +232,21 @@ class Run:
         self, index: int, stage: Stage, course: Iterator[Settings], steering: Steering | None
     ) -> None:
         """Take the steps of a stage in which grids move; measure, steer and save on the way."""
-        lattice, best = self.samples.at(stage.level), Best(self.state, moving=True)
+        best = Best(self.state, moving=True)
+        parts = self.samples.in_turn(stage.level, stage.parts)
+        turns = Turns(len(parts))
         first_level = min(stage.level, max(0, len(self.state.latents.shapes) - 1))
         done = self._saving.enter(index, best)
         for step in range(1, stage.steps + 1):
             now = next(course)
             if step <= done or self.stopped:
                 continue
-            self._take(lattice, now, best, first_level=first_level)
+            self._take(parts[step % len(parts)], now, best, turns, first_level=first_level)
             if steering and stage.level == 0 and not self.stopped:
                 steer(self, steering, step, stage.steps, best)
             self._saving.save(index, step, best, now=self.stopped)
         if self.state.noise is None:
-            self._finish(lattice, best)
+            self._finish(stage, best)
         elif not self.state.is_finite():
             best.restore()
 
@@ -265,27 +268,34 @@ class Run:
         course = rounded_course(self.schedule)
         self.state.optimisers.forget_networks()
         for stage in self.schedule.rounded_stages:
-            lattice, best = self.samples.at(stage.level), Best(self.state, moving=False)
-            for now in islice(course, stage.steps):
+            best = Best(self.state, moving=False)
+            parts = self.samples.in_turn(stage.level, stage.parts)
+            turns, how = Turns(len(parts)), {"exponents": exponents, "moving": False}
+            for step, now in enumerate(islice(course, stage.steps)):
                 if not self.stopped:
-                    self._take(lattice, now, best, exponents=exponents, moving=False)
-            self._finish(lattice, best, exponents)
+                    self._take(parts[step % len(parts)], now, best, turns, **how)
+            self._finish(stage, best, exponents)
 
-    def _finish(self, lattice: Lattice, best: Best, exponents: Exponents | None = None) -> None:
+    def _finish(self, stage: Stage, best: Best, exponents: Exponents | None = None) -> None:
         """End a stage without noise with its best state."""
+        lattice = self.samples.at(stage.level)
         best.mark()
         best.offer(self.rounded.loss_of(lattice, exponents).objective)
         best.restore()
 
-    def _take(self, lattice: Lattice, now: Settings, best: Best, **how: Any) -> None:
+    def _take(
+        self, lattice: Lattice, now: Settings, best: Best, turns: Turns | None = None, **how: Any
+    ) -> None:
         """Take a step, back if it was one too many, and report it."""
         best.mark()
-        loss = self.step(lattice, now.damped(best.damping), **how)
-        if best.accepts(loss.objective):
-            best.offer(loss.objective)
-        else:
+        turns = turns or Turns()
+        loss = turns.add(self.step(lattice, now.damped(best.damping), **how), lattice.share)
+        if not best.accepts(loss.objective):
             best.roll_back()
+            turns.forget()
             self.state.optimisers.forget()
+        elif turns.complete:
+            best.offer(loss.objective)
         progress = self._clock.tick(lattice.points, psnr=loss.psnr, bits=loss.bits)
         if self._control.progress:
             self._control.progress(progress)

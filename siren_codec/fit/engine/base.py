@@ -112,6 +112,9 @@ class Engine(ABC):
     ) -> Tensor:
         """Set the gradients of the model's matrices and of the grids.
 
+        A lattice of some stripes stands for the picture: only the symbols that begin in these are
+        counted, and so many times as the picture is larger.
+
         Return a (2,) tensor, still on the device, of a Loss's error and bits.
         """
 

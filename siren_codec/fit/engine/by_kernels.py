@@ -17,7 +17,6 @@ from torch import Tensor
 
 from siren_codec.field import BYPASS_SCALE, Architecture
 from siren_codec.field.kernel import spline_taps, unit_coordinates
-from siren_codec.fit import context
 from siren_codec.fit.course import Settings
 from siren_codec.fit.engine.base import Engine, Grids, Loss
 from siren_codec.fit.kernels.layout import (
@@ -37,7 +36,7 @@ from siren_codec.fit.kernels.layout import (
 )
 from siren_codec.fit.kernels.native import Flat, Library
 from siren_codec.fit.latents import Latents, Noise
-from siren_codec.fit.lattice import Lattice, cut
+from siren_codec.fit.lattice import Lattice, Stripes, bands, cut
 from siren_codec.fit.model import Exponents, Model
 from siren_codec.fit.optimiser import Adam
 from siren_codec.stream.latents import MARGIN, NEIGHBOURS
@@ -72,7 +71,9 @@ class KernelEngine(Engine):
         self._kernels = kernels
         self._of_thread = threading.local()
         self._tilings: WeakKeyDictionary[Lattice, dict[int, _Tiling]] = WeakKeyDictionary()
-        self._bandings: WeakKeyDictionary[Latents, dict[int, _Banding]] = WeakKeyDictionary()
+        self._bandings: WeakKeyDictionary[Latents, dict[tuple[int, Stripes], _Banding]] = (
+            WeakKeyDictionary()
+        )
         self._patches: list[Flat] = []
 
     def settings(self, now: Settings) -> Settings:
@@ -151,7 +152,7 @@ class KernelEngine(Engine):
             self._patches.append(patch)
 
         self.run(part, range(job.count), take)
-        error, bits = sum(values[:tiles]), sum(values[tiles:])
+        error, bits = sum(values[:tiles]), sum(values[tiles:]) / lattice.share
         fine = job.siren.set_gradients(model.matrices[: model.depth], of_siren)
         if job.banding.count:
             fine &= job.context.set_gradients(model.matrices[model.depth :], of_context)
@@ -209,12 +210,13 @@ class KernelEngine(Engine):
             known[first_level] = _Tiling(lattice, latents, first_level)
         return known[first_level]
 
-    def banding(self, latents: Latents, first_level: int) -> "_Banding":
+    def banding(self, latents: Latents, first_level: int, stripes: Stripes) -> "_Banding":
         """Return the bands of grids, made when they are first asked for."""
         known = self._bandings.setdefault(latents, {})
-        if first_level not in known:
-            known[first_level] = _Banding(latents, first_level)
-        return known[first_level]
+        which = first_level, stripes
+        if which not in known:
+            known[which] = _Banding(latents, *which)
+        return known[which]
 
     def scratch(self, size: int) -> Flat:
         """Return an array of this thread's own, of at least so many numbers, whatever these are."""
@@ -254,14 +256,14 @@ class _Job:
         self._engine = engine
         self._kernels = kernels
         self._grids = Flat(grids.values.detach().numpy())
-        self._price = grids.price
+        self._price = grids.price / lattice.share
         architecture = model.architecture
         matrices = [matrix.detach().numpy() for matrix in model.effective(exponents)]
         self.tiling = engine.tiling(lattice, grids.latents, grids.first_level)
         self.siren = _Network.of_siren(architecture, matrices[: model.depth])
         self.context = _Network.of_context(architecture, matrices[model.depth :])
         priced = grids.first_level if grids.price else len(grids.latents.shapes)
-        self.banding = engine.banding(grids.latents, priced)
+        self.banding = engine.banding(grids.latents, priced, lattice.stripes)
         self._neighbours = _neighbours(architecture.neighbours)
         self._sources = _sources(architecture, grids.latents)
         self._of_siren, self._siren_size = self.siren.flat(SirenPlace, self.tiling.cells)
@@ -509,7 +511,7 @@ class _Tiling:
         self.taps = tuple(map(Flat, taps))
         areas = [
             np.array([down.start, down.stop, across.start, across.stop], np.int64)
-            for down in cut(len(lattice.ys), _most(_TILE[0], len(lattice.ys), _LEAST_ROWS))
+            for down in lattice.cut_rows(_most(_TILE[0], len(lattice.ys), _LEAST_ROWS))
             for across in cut(len(lattice.xs), _TILE[1])
         ]
         self.count = len(areas)
@@ -606,11 +608,11 @@ class _Range:
 class _Banding:
     """The bands of all grids from a level on, several to a job where they are small."""
 
-    def __init__(self, latents: Latents, first_level: int) -> None:
+    def __init__(self, latents: Latents, first_level: int, stripes: Stripes) -> None:
         symbols = latents.starts[-1] - latents.starts[first_level]
         most = _most(_SYMBOLS, symbols, _LEAST_SYMBOLS)
         jobs: list[list[_Range]] = []
-        for one in self._ranges(latents, first_level, most):
+        for one in self._ranges(latents, first_level, most, stripes):
             if jobs and sum(r.symbols for r in jobs[-1]) + one.symbols <= most:
                 jobs[-1].append(one)
             else:
@@ -642,13 +644,13 @@ class _Banding:
         }
 
     @staticmethod
-    def _ranges(latents: Latents, first_level: int, most: int) -> "list[_Range]":
+    def _ranges(latents: Latents, first_level: int, most: int, stripes: Stripes) -> "list[_Range]":
         found, index = [], 0
         for level, (features, rows, columns) in enumerate(latents.shapes):
             for feature in range(features):
                 if level >= first_level:
                     start = latents.starts[level] + feature * rows * columns
-                    for band, stop in context.bands(rows, columns, most):
+                    for band, stop in bands(level, rows, columns, most, stripes):
                         top = max(0, band - MARGIN)
                         row = (index, start, columns, top, band, stop)
                         found.append(_Range(level, (stop - band) * columns, row))

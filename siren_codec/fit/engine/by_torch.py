@@ -16,7 +16,7 @@ from siren_codec.fit import context
 from siren_codec.fit.course import Settings
 from siren_codec.fit.engine.base import Engine, Grids, Loss
 from siren_codec.fit.latents import Latents, Noise
-from siren_codec.fit.lattice import Lattice, Tile
+from siren_codec.fit.lattice import Lattice, Stripes, Tile, bands
 from siren_codec.fit.model import Exponents, Model, siren
 from siren_codec.fit.optimiser import Adam
 from siren_codec.stream.latents import MARGIN
@@ -139,7 +139,7 @@ class TorchEngine(Engine):
         def band(item: _Band) -> _Result:
             found = _band_inputs(model, levels, padded, item)
             leaves = [leaf.requires_grad_(moving) for leaf in found]
-            loss = context.bits(of_context, item.index, *leaves) * grids.price
+            loss = context.bits(of_context, item.index, *leaves) * (grids.price / lattice.share)
             own, rest = _differentiate(loss, of_context, leaves)
             if not moving:
                 return loss.detach(), own, []
@@ -150,7 +150,8 @@ class TorchEngine(Engine):
 
         for level in (targets or [])[grids.first_level :]:
             level.zero_()
-        tiles, bands = lattice.tiles(self._tile), self._bands(grids, levels)
+        tiles = lattice.tiles(self._tile)
+        bands = self._bands(grids, levels, lattice.stripes)
         of_tiles = _Sum(model.matrices[: model.depth], len(tiles), targets)
         of_bands = _Sum(model.matrices[model.depth :], len(bands), targets)
         self.run(tile, tiles, of_tiles.add)
@@ -188,7 +189,7 @@ class TorchEngine(Engine):
         all_tiles = lattice.tiles(self._tile)
         stride = max(1, len(all_tiles) // tiles) if tiles else 1
         chosen = all_tiles[::stride] if distortion else []
-        bands = self._bands(grids, levels) if rate else []
+        bands = self._bands(grids, levels, lattice.stripes) if rate else []
         # Not of the coarse levels, whose few bands differ.
         bands = [b for i, b in enumerate(bands) if i % stride == 0 or b.level > 1]
         parts: list[Tile | _Band] = [*chosen, *bands]
@@ -198,7 +199,7 @@ class TorchEngine(Engine):
         bits = sum(w * v for w, v in zip(weight, values[len(chosen) :], strict=True))
         return Loss(sum(values[: len(chosen)]) / samples, bits, grids.price)
 
-    def _bands(self, grids: Grids, levels: Sequence[Tensor]) -> list[_Band]:
+    def _bands(self, grids: Grids, levels: Sequence[Tensor], stripes: Stripes) -> list[_Band]:
         if grids.price == 0:
             return []
         symbols = _CPU_SYMBOLS if self._pool else _GPU_SYMBOLS
@@ -208,7 +209,9 @@ class TorchEngine(Engine):
                 if level >= grids.first_level:
                     found += [
                         _Band(index, level, feature, start, stop)
-                        for start, stop in context.bands(values.shape[1], values.shape[2], symbols)
+                        for start, stop in bands(
+                            level, values.shape[1], values.shape[2], symbols, stripes
+                        )
                     ]
                 index += 1
         return found
