@@ -85,8 +85,8 @@ def render_picture(
 def open_field(source: Source, *, partial: bool = False, limits: Limits = DEFAULT_LIMITS) -> Field:
     """Return the Field of a `.siren` file, given its path or its bytes. Raises SirenError.
 
-    With `partial`, as much of it as a file that was cut short still has: `first_level` says which
-    levels of grids are missing.
+    With `partial`, as much of it as a file that was cut short still has: the Field is then not
+    `whole`, and its `first_level` says which levels of grids are missing.
     """
     return stream.read(read_bytes(source, limits), limits, partial=partial)
 

@@ -112,11 +112,21 @@ def test_part_of_a_file(run: Command, tmp_path: Path, monkeypatch: pytest.Monkey
     assert _is_one_line(result.err)
     assert not (tmp_path / "cut.png").exists()
 
-    field = replace(make_field(features=(1, 1, 1)), first_level=2)
+    field = replace(make_field(features=(1, 1, 1)), first_level=2, whole=False)
     monkeypatch.setattr(stream, "read", lambda *_, partial: field if partial else None)
     said = "siren-decode: cut.png: the file is cut short: 2 of 3 levels are missing\n"
     assert run("decode", cut, "--partial") == (0, "", said)
     assert run("decode", cut, "--partial", "--force", "--quiet") == (0, "", "")
+
+
+def test_a_file_that_has_lost_its_metadata(run: Command, tmp_path: Path) -> None:
+    field = replace(make_field(), metadata={"exif": b"II*\0" + bytes(40)})
+    cut, whole = tmp_path / "cut.siren", stream.write(field)
+    cut.write_bytes(whole[:-9])
+    said = "siren-decode: cut.png: the file is cut short: metadata may be missing\n"
+    assert run("decode", cut, "--partial") == (0, "", said)
+    cut.write_bytes(whole)
+    assert run("decode", cut, "--partial", "--force") == (0, "", "")
 
 
 def test_json_and_psnr_are_of_the_file(run: Command, png: Path, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         calls.append(options)
         # A file that was cut short has lost its finest level.
         lost = options.get("first_level", 0) or int(options.get("partial", False))
-        return replace(GRIDS, first_level=lost)
+        return replace(GRIDS, first_level=lost, whole=not options.get("partial", False))
 
     header = format.Header(64, 48, 8, GRIDS.architecture)
     monkeypatch.setattr(stream, "read", read)
@@ -106,8 +106,11 @@ def test_what_is_missing_is_said() -> None:
         "the file is cut short: 1 of 4 levels is missing",
     )
     assert recipe.render(GRIDS).notices == ()
-    assert recipe.render(replace(GRIDS, first_level=2)).notices == (
+    assert recipe.render(replace(GRIDS, first_level=2, whole=False)).notices == (
         "the file is cut short: 2 of 4 levels are missing",
+    )
+    assert recipe.render(replace(GRIDS, whole=False)).notices == (
+        "the file is cut short: metadata may be missing",
     )
     # Of a whole file nothing is missing: a small picture does not need it.
     assert Decode(scale=0.25).render(replace(GRIDS, first_level=1)).notices == ()

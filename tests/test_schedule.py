@@ -9,10 +9,14 @@ from siren_codec.image import Picture
 from siren_codec.options import Options
 
 
-def _preset(width: int, height: int, options: Options, *, quality: int = 50) -> Schedule:
+def _preset(
+    width: int, height: int, options: Options, *, quality: int = 50, prior: bool = False
+) -> Schedule:
     picture = Picture(np.broadcast_to(np.uint8(0), (height, width, 3)))
     architecture = architecture_for(picture, options)
-    return Schedule.preset(architecture, options, width=width, height=height, quality=quality)
+    return Schedule.preset(
+        architecture, options, width=width, height=height, quality=quality, prior=prior
+    )
 
 
 MODELS = pytest.mark.parametrize("model_", ["grid", "coordinate"])
@@ -24,6 +28,19 @@ def test_presets_grow_with_effort(model_: str) -> None:
         _preset(768, 512, Options(model=model_, effort=effort)).steps for effort in range(1, 10)
     ]
     assert steps == sorted(set(steps))
+
+
+def test_large_pictures_are_seen_fewer_times() -> None:
+    """Twice the pixels take 2**0.6 of the time, and small ones are no reason for more."""
+
+    def visits(width: int, height: int) -> float:
+        schedule = _preset(width, height, Options(), prior=True)
+        return sum(stage.visits for stage in schedule.stages + schedule.rounded_stages)
+
+    assert visits(768, 512) == visits(300, 300) == visits(8, 8) == 240
+    assert visits(1536, 512) == pytest.approx(240 / 2**0.4, rel=0.01)
+    assert visits(4000, 3000) == 61
+    assert visits(60_000, 60_000) >= 3
 
 
 @MODELS

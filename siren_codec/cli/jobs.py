@@ -267,7 +267,7 @@ class Decode:
             limits=self.limits,
         )
         data, notices = image.save_bytes(picture, self.format)
-        if self.partial and field.first_level:
+        if not field.whole:
             notices = (_what_is_missing(field), *notices)
         height, width, _ = picture.pixels.shape
         seconds = time.perf_counter() - began
@@ -277,5 +277,7 @@ class Decode:
 
 def _what_is_missing(field: "Field") -> str:
     missing, levels = field.first_level, len(field.architecture.features)
+    if not missing:
+        return "the file is cut short: metadata may be missing"
     verb = "is" if missing == 1 else "are"
     return f"the file is cut short: {missing} of {levels} levels {verb} missing"

@@ -189,6 +189,8 @@ class Field:
     alpha: npt.NDArray[Any] | None = None
     first_level: int = 0
     """Grids of levels below it were not read, and count as 0."""
+    whole: bool = True
+    """Whether its file was: what a file that was cut short has lost may also be metadata."""
 
     def __post_init__(self) -> None:
         if self.alpha is not None:

@@ -87,11 +87,12 @@ class Schedule:
 def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -> Schedule:
     """If `coarse`, a few steps from coarse to fine; most at full size; then the networks alone."""
     parts = min(_MOST_PARTS, max(1, width * height // _PART_PIXELS), -(-height // STRIPE))
-    steps = options.steps or parts * GRID_VISITS[options.effort - 1]
+    haste = min(1.0, (_USUAL_PIXELS / (width * height)) ** _HASTE)
+    steps = options.steps or parts * max(3, round(GRID_VISITS[options.effort - 1] * haste))
     coarsest = max(0, math.floor(math.log2(max(1, min(width, height) / _LEAST_SIDE))))
     levels = range(min(coarsest, len(_GRID_SHARES)), 0, -1)
     shares = _GRID_SHARES if coarse else (0.0,) * len(_GRID_SHARES)
-    stages = [Stage(level, round(steps * shares[level - 1])) for level in levels]
+    stages = [Stage(level, round(steps / parts * shares[level - 1])) for level in levels]
     rounded = round(steps * _GRID_ROUNDED_SHARE)
     fine = steps - rounded - sum(stage.steps for stage in stages)
     schedule = Schedule(
@@ -141,7 +142,11 @@ _HURRY: tuple[tuple[int, dict[str, Any]], ...] = (
 """What is different below so many visits: smaller rates, and less noise, for there is no time to
 average over it (docs/EXPERIMENTS.md)."""
 GRID_VISITS = (5, 24, 100, 240, 480, 900, 1500, 3100, 4700)
-"""How many times an effort goes over the picture."""
+"""How many times an effort goes over a picture of at most `_USUAL_PIXELS`. A larger one is seen
+fewer times, for its fit would take hours."""
+_USUAL_PIXELS = 768 * 512
+_HASTE = 0.4
+"""Visits fall by this power of the pixels: time grows by what it leaves of 1."""
 _PART_PIXELS = 3 << 14
 """Pixels of a part, at least, where parts of a picture take turns: half a crop of 384 x 256."""
 _MOST_PARTS = 4

@@ -188,6 +188,7 @@ def read(
         if header.alpha
         else None,
         first_level=finest,
+        whole=not partial or is_whole(data),
     )
 
 
