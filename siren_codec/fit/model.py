@@ -68,8 +68,14 @@ class Model:
         found = _joined([x.tensor.dequantise() for x in expected])
         self._origins = [m.to(o) for m, o in zip(found, self._origins, strict=True)]
         spreads = [2.0 ** ((x.spreads.astype(float) - SPREAD_OF_ONE) / 4) for x in expected]
-        found = _joined(spreads)
-        self._spreads = [m.to(o) for m, o in zip(found, self._origins, strict=True)]
+        self._spread = _flat(_joined(spreads)).to(self._origins[0])
+        self._origin = _flat(self._origins)
+        numbers = [torch.zeros(matrix.shape, dtype=torch.int64) for matrix in self._origins]
+        for index, tensors in enumerate(numbers):
+            for offset, part in enumerate(self.parts(index)):
+                tensors[:, part] = 2 * index + offset
+        self._tensor = _flat(numbers).to(self._origin.device)
+        self._sizes = torch.bincount(self._tensor, minlength=2 * len(numbers)).to(self._origin)
 
     @torch.no_grad()
     def rebase(self, expected: Sequence[Expected], growth: float) -> None:
@@ -105,15 +111,16 @@ class Model:
         slope, made smooth around 0. b is as much larger than the prior's spread as a tensor's
         differences are in the mean, for its shift in the file says so (`stream.weights`).
         """
-        for index, (matrix, origin) in enumerate(zip(self.matrices, self._origins, strict=True)):
+        relative = (_flat(self.matrices) - self._origin) / self._spread
+        means = torch.zeros_like(self._sizes).index_add_(0, self._tensor, relative.abs())
+        scales = means.div_(self._sizes).clamp_min_(_LEAST_SCALE)[self._tensor]
+        relative /= scales
+        slope = relative / (relative.square() + _ROUNDNESS**2).sqrt_()
+        slope.div_(self._spread * scales).mul_(price / math.log(2))
+        parts = torch.split(slope, [matrix.numel() for matrix in self.matrices])
+        for matrix, part in zip(self.matrices, parts, strict=True):
             assert matrix.grad is not None
-            for part in self.parts(index):
-                spread = self._spreads[index][:, part]
-                relative = (matrix[:, part] - origin[:, part]) / spread
-                scale = relative.abs().mean().clamp_min_(_LEAST_SCALE)
-                relative /= scale
-                slope = relative / (relative.square() + _ROUNDNESS**2).sqrt_()
-                matrix.grad[:, part] += slope.div_(spread * scale * math.log(2)).mul_(price)
+            matrix.grad += part.view_as(matrix)
 
     @torch.no_grad()
     def effective(self, exponents: Exponents | None = None) -> list[Tensor]:
@@ -225,6 +232,10 @@ def from_field(field: Field, device: str) -> Model:
     """Return the Model of a Field's quantised weights."""
     matrices = _joined([tensor.dequantise() for tensor in field.tensors()])
     return Model(field.architecture, [matrix.to(device) for matrix in matrices])
+
+
+def _flat(matrices: Sequence[Tensor]) -> Tensor:
+    return torch.cat([matrix.detach().reshape(-1) for matrix in matrices])
 
 
 def _joined(tensors: Sequence[Float64]) -> list[Tensor]:
