@@ -141,7 +141,7 @@ _HURRY: tuple[tuple[int, dict[str, Any]], ...] = (
 )
 """What is different below so many visits: smaller rates, and less noise, for there is no time to
 average over it (docs/EXPERIMENTS.md)."""
-GRID_VISITS = (5, 24, 100, 240, 480, 900, 1500, 3100, 4700)
+GRID_VISITS = (5, 24, 95, 225, 450, 850, 1400, 2900, 4400)
 """How many times an effort goes over a picture of at most `_USUAL_PIXELS`. A larger one is seen
 fewer times, for its fit would take hours."""
 _USUAL_PIXELS = 768 * 512
