@@ -4,7 +4,7 @@
 
 The `grid` prior is learned in two phases. Jointly: its networks at each knot, and an analysis
 network that gives the grids in one pass, by the fit's own objective on random crops at random
-qualities; the last part with hard rounding. Then short fits of crops begin with it, and how far
+qualities. Then short fits of crops begin with it, and how far
 they take the weights gives the spreads. The `coordinate` prior is learned by such short fits alone,
 which move it (Reptile). A run that was broken off goes on from its checkpoint.
 """
@@ -47,7 +47,7 @@ from siren_codec.stream import prior
 from siren_codec.stream.prior import SPREAD_OF_ONE
 
 CROP = 192
-SIREN_RATE, CONTEXT_RATE, ANALYSIS_RATE = 6e-4, 1.2e-3, 3e-4
+SIREN_RATE, CONTEXT_RATE, ANALYSIS_RATE = 8e-4, 1.6e-3, 5e-4
 """Peaks: SOAP's on the SIREN, Adam's on the others."""
 BETAS = (0.9, 0.99)
 SIREN_EXPONENT = -20
@@ -58,9 +58,7 @@ SPREAD_FITS = 64
 SHARES = (0.5, 0.05)
 """Of the way that a round of fits went, at first and at the end of the time."""
 TEMPERATURE, NOISE = (0.3, 0.1), (0.22, 0.15)
-"""While grids are rounded softly, at first and at the end."""
-HARD = 0.85
-"""From this part of the time on grids are rounded hard."""
+"""Of the soft rounding, at first and at the end."""
 
 
 class Learned:
@@ -194,10 +192,7 @@ class Task:
         self.noise = Noise(seed=seed, device="cpu")
 
     def __call__(self, samples: Tensor, quality: float, now: Settings, weigh: Any) -> float:
-        """Add a picture's gradients; return J.
-
-        A temperature of 0 is hard rounding, straight through; `weigh` maps J to the weight.
-        """
+        """Add a picture's gradients, times what `weigh` makes of its J; return J."""
         learned = self.learned
         real = learned.latents(samples, quality)
         matrices = learned.networks(quality)
@@ -207,7 +202,7 @@ class Task:
             pixels=samples[0].numel(),
             betas=BETAS,
             lambda_=quality_lambda(quality),
-            noise=self.noise if now.temperature else None,
+            noise=self.noise,
         )
         step = Step(state, self.computing)
         lattice = averaged(samples, 0, levels=len(real))
@@ -335,10 +330,8 @@ def resumed(checkpoint: Path, learned: Learned, optimisers: "Optimisers") -> tup
 
 
 def _softness(done: float) -> Settings:
-    """Return how grids are rounded at a time: a temperature of 0 is hard."""
-    if done >= HARD:
-        return Settings()
-    ends = 0.0, HARD
+    """Return how grids are rounded at a time."""
+    ends = 0.0, 1.0
     return Settings(
         temperature=float(np.interp(done, ends, TEMPERATURE)),
         noise=float(np.interp(done, ends, NOISE)),
