@@ -4,9 +4,9 @@
 
 The `grid` prior is learned in two phases. Jointly: its networks at each knot, and an analysis
 network that gives the grids in one pass, by the fit's own objective on random crops at random
-qualities. Then short fits of crops begin with it, and how far
-they take the weights gives the spreads. The `coordinate` prior is learned by such short fits alone,
-which move it (Reptile). A run that was broken off goes on from its checkpoint.
+qualities. Then short fits of crops begin with it, and how far they take the weights gives the
+spreads. The `coordinate` prior is learned by such short fits alone, which move it (Reptile). A run
+that was broken off goes on from its checkpoint.
 """
 
 import math

@@ -264,5 +264,5 @@ def test_smaller_tiles_give_the_same_fit(picture: Picture) -> None:
 
 
 def test_a_picture_that_is_too_large_for_the_memory_is_refused(picture: Picture) -> None:
-    with pytest.raises(LimitError, match=r"6144 pixels: expected 0\.000676 GB .* found 0\.0005$"):
+    with pytest.raises(LimitError, match=r"6144 pixels: expected 0\.000768 GB .* found 0\.0005$"):
         encode(picture, steps=100, memory=500_000)

@@ -33,7 +33,7 @@ __all__ = [
 KNOTS = (2, 34, 66, 98)
 """The qualities at which the prior of the grid model holds weights."""
 
-WIDTHS = (32, 64, 64)
+WIDTHS = (32, 48, 48)
 """Channels of the analysis network on levels 1, 2 and all coarser ones, which share weights."""
 _SIDE, _AROUND = 2048, 256
 """Pixels a side of a part that the network takes at a time, and beside it: whole cells of all
