@@ -20,7 +20,6 @@ from benchmarks.environment import RESULTS
 from siren_codec import metrics
 from siren_codec.bench import bd
 from siren_codec.bench.results import Results, latest
-from siren_codec.fit import GRID_VISITS
 from siren_codec.options import Options
 
 __all__ = ["README", "TABLES", "main", "rewritten"]
@@ -154,14 +153,13 @@ def _efforts() -> str:
         rows.append(
             [
                 f"{effort}" + (" (default)" if effort == Options().effort else ""),
-                f"{GRID_VISITS[effort - 1]:,}",
                 f"{statistics.median(row['encode_s'] for row in group):.1f}",
                 f"{bpp:.3f}",
                 f"{psnr:.2f} dB",
                 f"{j:.3f}",
             ]
         )
-    return _table(["`-e`", "visits", "s", "bpp", "PSNR", "J"], "rrrrrr", rows)
+    return _table(["`-e`", "s", "bpp", "PSNR", "J"], "rrrrr", rows)
 
 
 def _coordinate() -> str:

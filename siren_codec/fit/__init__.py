@@ -7,12 +7,11 @@ from siren_codec.fit.model import sampler
 from siren_codec.fit.plan import Plan, architecture_for, plan_for, prior_for
 from siren_codec.fit.progress import Progress, ProgressCallback
 from siren_codec.fit.rate import quality_lambda
-from siren_codec.fit.schedule import GRID_VISITS, Schedule, Stage
+from siren_codec.fit.schedule import Schedule, Stage
 from siren_codec.fit.target import Target, missed
 from siren_codec.fit.trainer import Control, Fit, choose_device, fit
 
 __all__ = [
-    "GRID_VISITS",
     "Checkpoint",
     "Control",
     "Fit",

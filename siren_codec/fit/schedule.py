@@ -9,7 +9,7 @@ from siren_codec.fit.lattice import STRIPE
 from siren_codec.fit.rate import quality_lambda
 from siren_codec.options import DEFAULT_QUALITY, Options
 
-__all__ = ["GRID_VISITS", "Schedule", "Stage"]
+__all__ = ["Schedule", "Stage"]
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -
     """If `coarse`, a few steps from coarse to fine; most at full size; then the networks alone."""
     parts = min(_MOST_PARTS, max(1, width * height // _PART_PIXELS), -(-height // STRIPE))
     haste = min(1.0, (_USUAL_PIXELS / (width * height)) ** _HASTE)
-    steps = options.steps or parts * max(3, round(GRID_VISITS[options.effort - 1] * haste))
+    steps = options.steps or parts * max(3, round(_GRID_VISITS[options.effort - 1] * haste))
     coarsest = max(0, math.floor(math.log2(max(1, min(width, height) / _LEAST_SIDE))))
     levels = range(min(coarsest, len(_GRID_SHARES)), 0, -1)
     shares = _GRID_SHARES if coarse else (0.0,) * len(_GRID_SHARES)
@@ -141,7 +141,7 @@ _HURRY: tuple[tuple[int, dict[str, Any]], ...] = (
 )
 """What is different below so many visits: smaller rates, and less noise, for there is no time to
 average over it (docs/EXPERIMENTS.md)."""
-GRID_VISITS = (5, 24, 95, 225, 450, 850, 1400, 2900, 4400)
+_GRID_VISITS = (5, 24, 95, 225, 450, 850, 1400, 2900, 4400)
 """How many times an effort goes over a picture of at most `_USUAL_PIXELS`. A larger one is seen
 fewer times, for its fit would take hours."""
 _USUAL_PIXELS = 768 * 512
