@@ -11,7 +11,7 @@ from torch import Tensor
 from siren_codec.field import Architecture
 from siren_codec.fit import context, start
 from siren_codec.fit.engine import engine
-from siren_codec.fit.lattice import bands
+from siren_codec.fit.lattice import bands_of
 from siren_codec.stream.latents import MARGIN, NEIGHBOURS
 
 ARCHITECTURE = Architecture(3, 1, 4, features=(1, 0, 2), neighbours=12, context_features=6)
@@ -57,7 +57,7 @@ def _bits(
             _inputs(grids, padded, index, start, stop),
             grid[start:stop].reshape(-1),
         )
-        for start, stop in bands(0, grid.shape[0], grid.shape[1], symbols)
+        for start, stop in bands_of(0, grid.shape[0], grid.shape[1], symbols)
     ]
     return torch.stack(parts).sum()
 

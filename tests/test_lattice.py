@@ -149,7 +149,7 @@ def test_the_sampler_is_the_twin_of_numpy(features: tuple[int, ...], size: tuple
 
 @pytest.mark.parametrize("symbols", [1, 7, 20, 10**6])
 def test_bands_cover_every_row_once(symbols: int) -> None:
-    found = list(lattice.bands(0, 11, 5, symbols))
+    found = list(lattice.bands_of(0, 11, 5, symbols))
     assert [row for start, stop in found for row in range(start, stop)] == list(range(11))
     assert all(stop - start == max(1, symbols // 5) for start, stop in found[:-1])
 
@@ -162,7 +162,7 @@ def test_stripes_share_out_the_rows_of_each_level(height: int, level: int) -> No
     found = [
         row
         for stripe in stripes
-        for start, stop in lattice.bands(level, rows, 9, 30, (stripe,))
+        for start, stop in lattice.bands_of(level, rows, 9, 30, (stripe,))
         for row in range(start, stop)
     ]
     assert found == list(range(rows))

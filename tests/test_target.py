@@ -143,7 +143,7 @@ def test_what_was_done_is_not_lost(picture: Picture) -> None:
 
     early = encode_picture(picture, Options(device="cpu", steps=40), stop=stop)
     short = encode(picture, steps=1)
-    assert early.psnr > short.psnr + 0.2
+    assert early.psnr > short.psnr + 0.5
 
 
 # Checkpoints

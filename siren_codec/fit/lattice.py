@@ -17,7 +17,7 @@ __all__ = [
     "Lattice",
     "Stripes",
     "Tile",
-    "bands",
+    "bands_of",
     "cut",
     "tile_shape",
 ]
@@ -261,7 +261,7 @@ def cut(length: int, most: int) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
-def bands(
+def bands_of(
     level: int, rows: int, columns: int, symbols: int, stripes: Stripes = None
 ) -> Iterator[tuple[int, int]]:
     """Yield (start, stop) rows of a level's grid, of about so many symbols, all or of stripes."""

@@ -154,7 +154,7 @@ _MOST_PARTS = 4
 _LEAST_SIDE = 8
 """Pixels of the shorter side that a coarse stage leaves."""
 _GRID_SHARES = (0.08, 0.04, 0.04)
-"""Of the steps, on levels 1, 2 and 3; the rest is for the picture itself."""
+"""Steps on levels 1, 2 and 3, as shares of the visits; the rest is for the picture itself."""
 _GRID_ROUNDED_SHARE = 0.06
 
 

@@ -36,7 +36,7 @@ from siren_codec.fit.kernels.layout import (
 )
 from siren_codec.fit.kernels.native import Flat, Library
 from siren_codec.fit.latents import Latents, Noise
-from siren_codec.fit.lattice import Lattice, Stripes, bands, cut
+from siren_codec.fit.lattice import Lattice, Stripes, bands_of, cut
 from siren_codec.fit.model import Exponents, Model
 from siren_codec.fit.optimiser import Adam
 from siren_codec.stream.latents import MARGIN, NEIGHBOURS
@@ -650,7 +650,7 @@ class _Banding:
             for feature in range(features):
                 if level >= first_level:
                     start = latents.starts[level] + feature * rows * columns
-                    for band, stop in bands(level, rows, columns, most, stripes):
+                    for band, stop in bands_of(level, rows, columns, most, stripes):
                         top = max(0, band - MARGIN)
                         row = (index, start, columns, top, band, stop)
                         found.append(_Range(level, (stop - band) * columns, row))

@@ -16,7 +16,7 @@ from siren_codec.fit import context
 from siren_codec.fit.course import Settings
 from siren_codec.fit.engine.base import Engine, Grids, Loss
 from siren_codec.fit.latents import Latents, Noise
-from siren_codec.fit.lattice import Lattice, Stripes, Tile, bands
+from siren_codec.fit.lattice import Lattice, Stripes, Tile, bands_of
 from siren_codec.fit.model import Exponents, Model, siren
 from siren_codec.fit.optimiser import Adam
 from siren_codec.stream.latents import MARGIN
@@ -209,7 +209,7 @@ class TorchEngine(Engine):
                 if level >= grids.first_level:
                     found += [
                         _Band(index, level, feature, start, stop)
-                        for start, stop in bands(
+                        for start, stop in bands_of(
                             level, values.shape[1], values.shape[2], symbols, stripes
                         )
                     ]
