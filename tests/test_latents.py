@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import constriction
 import numpy as np
@@ -23,7 +25,8 @@ from threadpoolctl import threadpool_limits
 
 from siren_codec.errors import FormatError, LimitError, UsageError
 from siren_codec.field import Architecture, Layer, QuantisedTensor
-from siren_codec.stream import context, latents
+from siren_codec.stream import by_c, by_numpy, context, latents
+from siren_codec.stream import words as coder
 from siren_codec.stream.context import ContextNetwork
 from siren_codec.stream.cursor import Cursor, pack_varint
 from siren_codec.stream.latents import NEIGHBOURS
@@ -32,6 +35,25 @@ from siren_codec.stream.wavefront import Wavefront
 
 Integers = npt.NDArray[np.int16 | np.int32]
 Float64 = npt.NDArray[np.float64]
+
+
+@pytest.fixture(params=["numpy", "C"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Do everything in both ways; where C reads a file, numpy may not read it once more."""
+    name: str = request.param
+    if name == "numpy":
+        monkeypatch.setattr(by_c, "_latents", None)
+    elif not by_c.available():
+        pytest.skip("the C was not built")
+    else:
+        monkeypatch.setattr(by_numpy, "decode", partial(refused_again, by_numpy.decode))
+    return name
+
+
+def refused_again(decode: Callable[..., None], *arguments: Any) -> None:
+    """Read by numpy what the C has refused."""
+    decode(*arguments)
+    pytest.fail("the C refused what numpy reads")
 
 
 @dataclass(frozen=True)
@@ -469,7 +491,7 @@ def test_any_number_of_threads_reads_the_same(
 ) -> None:
     case = make(12, width=90, height=70, neighbours=24, context_features=32, spread=3)
     layers = case.layers()
-    monkeypatch.setattr(latents, "one_blas_thread", nullcontext)
+    monkeypatch.setattr(by_numpy, "one_blas_thread", nullcontext)
     with threadpool_limits(threads):
         assert case.layers() == layers
         assert_same(case.unpack(*layers), case.levels)
@@ -478,7 +500,7 @@ def test_any_number_of_threads_reads_the_same(
 @pytest.mark.parametrize("index", [0, 1, 137, 325, 328, 333, 488, 591])
 def test_constriction_codes_with_exactly_our_frequencies(index: int) -> None:
     """Every symbol of a table, and the first and last quantile of each."""
-    probabilities = latents._probabilities()[index : index + 1]
+    probabilities = coder.probabilities()[index : index + 1]
     table = residual_frequencies()[index].tolist()
     cumulative = [0, *np.cumsum(table).tolist()]
     assert cumulative[-1] == 1 << 24
@@ -488,10 +510,10 @@ def test_constriction_codes_with_exactly_our_frequencies(index: int) -> None:
             point = scale * quantile
             words = np.array([point >> 32, point & 0xFFFFFFFF], np.uint32)
             decoder = constriction.stream.queue.RangeDecoder(words)
-            assert decoder.decode(latents._FAMILY, probabilities).tolist() == [symbol]
+            assert decoder.decode(coder.FAMILY, probabilities).tolist() == [symbol]
     symbols = np.random.default_rng(index).permutation(np.arange(32).repeat(8)).astype(np.int32)
     encoder = constriction.stream.queue.RangeEncoder()
-    latents._encode(encoder, latents._codes(np.full(256, index), symbols))
+    coder.encode(encoder, coder.codes(np.full(256, index), symbols))
     reference = ReferenceDecoder(encoder.get_compressed().tolist())
     assert [reference.symbol(cumulative) for _ in symbols] == symbols.tolist()
 
@@ -643,7 +665,7 @@ def test_a_coded_grid_of_zeros() -> None:
     network = ContextNetwork(case.context, FormatError)
     encoder = constriction.stream.queue.RangeEncoder()
     for _, rows, residuals in latents._predictions(wavefront, network):
-        latents._encode(encoder, latents._codes(rows, latents._symbols(residuals)))
+        coder.encode(encoder, coder.codes(rows, coder.symbols_of(residuals)))
     words = encoder.get_compressed().astype("<u4").tobytes()
     with pytest.raises(FormatError, match="expected grid 1 to hold anything but 0"):
         case.unpack(b"\0\2\0" + words)
@@ -691,13 +713,15 @@ def test_a_magnitude_beyond_the_largest_is_not_written(value: int) -> None:
 # constriction's panics
 
 
+@pytest.mark.parametrize("way", ["numpy"], indirect=True)
 def test_what_constriction_raises_is_a_format_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latents, "_probabilities", lambda: np.full((592, 32), np.nan, np.float32))
+    monkeypatch.setattr(by_numpy, "probabilities", lambda: np.full((592, 32), np.nan, np.float32))
     with pytest.raises(FormatError, match="range coder: ") as caught:
         SMALL.unpack(SECTION)
     assert caught.value.__suppress_context__
 
 
+@pytest.mark.parametrize("way", ["numpy"], indirect=True)
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
 def test_an_interruption_is_not_swallowed(
     monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException]

@@ -86,6 +86,21 @@ class ContextNetwork:
         self._second[width, width] = 1
         self._last = np.column_stack([last[:, :width], biases[2]])
 
+    def transposed(self, lanes: int) -> tuple[Float64, Float64, Float64, Float64]:
+        """Return the matrices for an evaluation of one symbol after another.
+
+        (inputs, width), (grids, width), (features, width) and (features, 2): `features` are the
+        hidden ones and a 1, `width` is these and the bypass, with zeros up to a multiple of
+        `lanes`.
+        """
+        width = -(-len(self._first) // lanes) * lanes
+        padded = []
+        for matrix in (self._first, self._biases, self._second):
+            padded.append(np.zeros((matrix.shape[1], width)))
+            padded[-1][:, : len(matrix)] = matrix.T
+        first, biases, second = padded
+        return first, biases, second, np.ascontiguousarray(self._last.T)
+
     def predict(self, contexts: npt.NDArray[np.int8], grids: Indices) -> tuple[Indices, Indices]:
         """Return the (symbols,) integer means and table rows, given (inputs, symbols) contexts.
 

@@ -87,23 +87,24 @@ class Wavefront:
             for end, size, shape in zip(ends.tolist(), read, levels, strict=True)
         ]
         cells = self.rows * self.columns * (level_of >= first_level)
-        self._places = np.cumsum(cells) - cells
+        self.places = np.cumsum(cells) - cells
         # Wide enough for two grids of a level beside each other below one of the level before.
-        self._stride = 2 * MARGIN + int(self.columns[self.coded].max(initial=0))
-        self._starts = np.zeros(len(level_of), np.intp)
-        self.seen = np.zeros(self._arrange() * self._stride, np.int8)
-        self._sources = architecture.context_sources
+        self.stride = 2 * MARGIN + int(self.columns[self.coded].max(initial=0))
+        self.corners = np.zeros(len(level_of), np.intp)
+        self.seen = np.zeros(self._arrange() * self.stride, np.int8)
+        self.sources = architecture.context_sources
         down, across = np.array(NEIGHBOURS[: architecture.neighbours], np.intp).T
-        self._offsets = (down * self._stride + across)[:, None]
+        self.offsets = down * self.stride + across
+        """(neighbours,) From a cell to its neighbours in the plane."""
 
     def _arrange(self) -> int:
         """Find each coded grid a place in the plane, on shelves; return the rows of all shelves."""
         top, height, left = 0, 0, 0
         for grid in reversed(self.coded.tolist()):
             width = MARGIN + int(self.columns[grid])
-            if left + width > self._stride:
+            if left + width > self.stride:
                 top, height, left = top + height, 0, 0
-            self._starts[grid] = top * self._stride + left
+            self.corners[grid] = (top + MARGIN) * self.stride + left + MARGIN
             left += width
             height = max(height, MARGIN + int(self.rows[grid]))
         return top + height
@@ -114,19 +115,27 @@ class Wavefront:
             view[...] = level
         grids = [grid for level in self.levels for grid in level]
         for grid in self.coded.tolist():
-            top, left = divmod(int(self._starts[grid]), self._stride)
-            place = self.seen.reshape(-1, self._stride)[top + MARGIN :, left + MARGIN :]
+            top, left = divmod(int(self.corners[grid]), self.stride)
+            place = self.seen.reshape(-1, self.stride)[top:, left:]
             rows, columns = grids[grid].shape
             np.clip(grids[grid], -CLIP, CLIP, out=place[:rows, :columns])
 
     def contexts(self, cells: Indices, sources: Indices) -> npt.NDArray[np.int8]:
         """Return the (inputs, cells) integers that cells are predicted from: see Block."""
-        neighbours = len(self._offsets)
+        neighbours = len(self.offsets)
         where = np.empty((neighbours + len(sources), len(cells)), np.intp)
-        np.add(self._offsets, cells, out=where[:neighbours])
+        np.add(self.offsets[:, None], cells, out=where[:neighbours])
         where[neighbours:] = sources
         contexts: npt.NDArray[np.int8] = self.seen.take(where)
         return contexts
+
+    def spans(self, symbols: int) -> Iterator[tuple[int, int]]:
+        """Yield ranges of steps that follow each other and have about `symbols` cells at most."""
+        rows, columns = self.rows[self.coded], self.columns[self.coded]
+        steps = int((np.arange(len(rows)) + columns + _SLOPE * (rows - 1)).max(initial=0))
+        span = max(1, symbols // max(1, int(np.minimum(rows, -(-columns // _SLOPE)).sum())))
+        for first in range(0, steps, span):
+            yield first, min(first + span, steps)
 
     def blocks(self, parts: Sequence[int]) -> Iterator[Block]:
         """Yield all cells: step t has, of the o-th coded grid, row i's column t - o - 3 i.
@@ -137,14 +146,11 @@ class Wavefront:
         if count == 0:
             return
         rows, columns = self.rows[self.coded], self.columns[self.coded]
-        corners = self._starts[self.coded] + MARGIN * (self._stride + 1)
         table, octaves = self._source_rows()
         firsts = np.cumsum(rows) - rows
         parted = np.cumsum([0, *parts])
-        steps = int((np.arange(count) + columns + _SLOPE * (rows - 1)).max())
-        span = max(1, _BLOCK // int(np.minimum(rows, -(-columns // _SLOPE)).sum()))
-        for first in range(0, steps, span):
-            t = np.arange(first, min(first + span, steps))[:, None] - np.arange(count)
+        for first, last in self.spans(_BLOCK):
+            t = np.arange(first, last)[:, None] - np.arange(count)
             top = np.maximum(-((columns - 1 - t) // _SLOPE), 0)
             bottom = np.minimum(t // _SLOPE, rows - 1)
             counts = np.maximum(bottom - top + 1, 0)
@@ -156,10 +162,10 @@ class Wavefront:
             sources = table.take(firsts.take(which) + row, axis=1)
             sources += column >> octaves
             yield Block(
-                cells=corners.take(which) + row * self._stride + column,
+                cells=self.corners[self.coded].take(which) + row * self.stride + column,
                 sources=sources,
                 grids=self.coded.take(which),
-                places=self._places[self.coded].take(which) + row * columns.take(which) + column,
+                places=self.places[self.coded].take(which) + row * columns.take(which) + column,
                 bounds=np.concatenate([ends[:, :1] - counts[:, :1], ends], axis=1)[
                     :, parted
                 ].tolist(),
@@ -172,14 +178,14 @@ class Wavefront:
         that is coded, that is the margin above the first grid.
         """
         coded = {*self.coded.tolist()}
-        octaves = np.zeros((len(self._sources[0]), 1), np.intp)
+        octaves = np.zeros((len(self.sources[0]), 1), np.intp)
         tables = []
         for grid in self.coded.tolist():
             table = np.zeros((len(octaves), self.rows[grid]), np.intp)
-            for number, source in enumerate(self._sources[grid]):
+            for number, source in enumerate(self.sources[grid]):
                 if source is not None and source[0] in coded:
                     other, octaves[number] = source
-                    row = (np.arange(self.rows[grid]) >> source[1]) + MARGIN
-                    table[number] = self._starts[other] + row * self._stride + MARGIN
+                    row = np.arange(self.rows[grid]) >> source[1]
+                    table[number] = self.corners[other] + row * self.stride
             tables.append(table)
         return np.concatenate(tables, axis=1), octaves
