@@ -30,17 +30,25 @@ def test_presets_grow_with_effort(model_: str) -> None:
     assert steps == sorted(set(steps))
 
 
+def _visits(width: int, height: int, effort: int) -> float:
+    schedule = _preset(width, height, Options(effort=effort), prior=True)
+    return sum(stage.visits for stage in schedule.stages + schedule.rounded_stages)
+
+
 def test_large_pictures_are_seen_fewer_times() -> None:
-    """Twice the pixels take 2**0.6 of the time, and small ones are no reason for more."""
+    """Twice the pixels take 2**0.6 of the time."""
+    assert _visits(768, 512, 4) == 225
+    assert _visits(1536, 512, 4) == pytest.approx(225 / 2**0.4, rel=0.01)
+    assert _visits(4000, 3000, 4) == 57
+    assert _visits(60_000, 60_000, 4) >= 3
 
-    def visits(width: int, height: int) -> float:
-        schedule = _preset(width, height, Options(), prior=True)
-        return sum(stage.visits for stage in schedule.stages + schedule.rounded_stages)
 
-    assert visits(768, 512) == visits(300, 300) == visits(8, 8) == 225
-    assert visits(1536, 512) == pytest.approx(225 / 2**0.4, rel=0.01)
-    assert visits(4000, 3000) == 57
-    assert visits(60_000, 60_000) >= 3
+def test_small_pictures_are_seen_often_enough() -> None:
+    """In no more time than a larger one; more than that the effort decides."""
+    assert _visits(768, 512, 1) == 5
+    assert _visits(384, 256, 1) == 20
+    assert _visits(128, 96, 1) == _visits(8, 8, 2) == 100
+    assert _visits(300, 300, 4) == _visits(8, 8, 4) == 225
 
 
 @MODELS
