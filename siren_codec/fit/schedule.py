@@ -115,7 +115,8 @@ def _visits(effort: int, pixels: int) -> int:
     """
     visits, size = _GRID_VISITS[effort - 1], pixels / _USUAL_PIXELS
     if size > 1:
-        return max(3, round(visits / size**_HASTE))
+        seldom: float = size**_HASTE
+        return max(3, round(visits / seldom))
     return max(visits, min(_ENOUGH_VISITS, round(visits / size)))
 
 
