@@ -28,6 +28,7 @@ _NOTES = (
         "older than its .siren file is left as it is. Any other is a failure, for it could be an "
         "original; --force makes all again. Failures are listed at the end.",
     ),
+    usage.STREAMS,
 )
 
 

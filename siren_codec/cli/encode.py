@@ -63,10 +63,11 @@ _NOTES = (
         "Interruption",
         "Before the fit has begun Ctrl-C ends the command. After that the first one ends the fit "
         "and the best so far is written; the second one writes nothing, and neither does a "
-        "SIGTERM. With -r the first one begins no more pictures, ends the fits under way and "
-        "keeps their files, and lists what was not done. All give the exit code 130. An output "
-        "is the old one, whole, or absent, whatever happens.",
+        "SIGTERM or SIGHUP. With -r the first one begins no more pictures, ends the fits under "
+        "way and keeps their files, and lists what was not done. All give the exit code 130. An "
+        "output is the old one, whole, or absent, whatever happens.",
     ),
+    usage.STREAMS,
 )
 
 
@@ -82,7 +83,7 @@ _NOTES = (
         ("curl URL | siren-encode - - >a.siren", "from a pipe to a pipe"),
     ),
     notes=_NOTES,
-    exit_codes="0 done, 1 failed, 2 wrong usage, 3 target missed, 130 interrupted.",
+    exit_codes="0 done, 1 failed, 2 wrong usage, 3 target missed, 130 interrupted, 141 unread.",
 )
 @click.argument("source", metavar="IN", type=usage.FILE)
 @click.argument("target", metavar="OUT", type=usage.FILE)
