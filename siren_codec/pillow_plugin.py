@@ -6,21 +6,30 @@
     picture.draft(None, (3072, 2048))  # decoded at this size, when it is loaded
     picture.save("copy.siren", quality=60)
 
-Opening checks a file and decodes nothing. Only saving imports torch.
+Opening checks a file and decodes nothing. Only saving imports torch; a file that is there stays as
+it is until the new one is whole.
 """
 
 import io
 import operator
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import fields
+from functools import wraps
+from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
-from PIL import Image, ImageFile
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageFile
 
+from siren_codec import encoding, output
 from siren_codec.decoding import read_limited, read_shown
-from siren_codec.encoding import encode
+from siren_codec.deep import turned
 from siren_codec.errors import LimitError, SirenError, UsageError
-from siren_codec.image import MODES
+from siren_codec.image import MODES, Picture, from_pil
 from siren_codec.limits import UNBOUNDED, Limits
 from siren_codec.options import Options
 from siren_codec.stream.format import MAGIC, Section, parse
@@ -29,7 +38,10 @@ __all__ = ["SirenImageFile", "register_pillow"]
 
 _INFO = {Section.ICC: "icc_profile", Section.EXIF: "exif", Section.XMP: "xmp"}
 """What Pillow calls the metadata, in `Image.info` and as options of `save`."""
-"""No limit, for both sides of a picture are below 2**16."""
+_ORIENTATION = ExifTags.Base.Orientation
+_APPLIED = "applied the EXIF orientation to the pixels"
+_PATHS = (str, bytes, os.PathLike)
+_MARK = "_keeps_the_old_siren_file"
 
 
 class SirenImageFile(ImageFile.ImageFile):
@@ -100,23 +112,34 @@ class SirenImageFile(ImageFile.ImageFile):
     def load_seek(self, pos: int) -> None:
         """Do nothing; that this is here keeps Pillow from mapping the file as if it were raw."""
 
+    def _unloaded_picture(self) -> Picture | None:
+        """Return the picture with all its bits, at the size that is wanted; None once loaded."""
+        if not self.tile:
+            return None
+        metadata = {id_.name.lower(): self.info.get(name, b"") for id_, name in _INFO.items()}
+        return Picture(np.atleast_3d(self._pixels()), {k: v for k, v in metadata.items() if v})
+
     def _decode(self) -> bytes:
-        """Return the samples as Pillow's raw decoder wants them, at the size that is wanted now."""
+        """Return the samples as Pillow's raw decoder wants them."""
+        pixels = self._pixels()
+        if self.mode == "I;16":
+            return pixels.astype("<u2").tobytes()
+        if pixels.dtype == np.uint16:
+            pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return pixels.tobytes()
+
+    def _pixels(self) -> npt.NDArray[Any]:
+        """Decode the picture at the size that is wanted now."""
         most = Image.MAX_IMAGE_PIXELS
         # Pillow warns beyond its limit, and refuses beyond twice as many.
         limits = UNBOUNDED if most is None else Limits(pixels=2 * most)
         try:
             field = read_shown(self._data, self.size, limits=limits)
-            pixels = field.render(self.size, limits=None if most is None else limits)
+            return field.render(self.size, limits=None if most is None else limits)
         except LimitError as error:
             raise Image.DecompressionBombError(str(error)) from error
         except SirenError as error:
             raise OSError(str(error)) from error
-        if self.mode == "I;16":
-            return pixels.astype("<u2").tobytes()
-        if field.depth == 16:
-            pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-        return pixels.tobytes()
 
     def _raw_tile(self) -> ImageFile._Tile:
         return ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)
@@ -129,46 +152,140 @@ def register_pillow() -> None:
     Image.register_save(name, _save)
     Image.register_extension(name, ".siren")
     Image.register_mime(name, "image/x-siren")
+    if not getattr(Image.Image.save, _MARK, False):
+        Image.Image.save = _keeping_the_old_file(Image.Image.save)  # type: ignore[method-assign]
 
 
 def _accept(prefix: bytes) -> bool:
     return prefix.startswith(MAGIC)
 
 
+def _keeping_the_old_file(save: Callable[..., None]) -> Callable[..., None]:
+    """Return `Image.save` with another way of saving `.siren` files; the rest is as it was.
+
+    Pillow loads the image, with 8 bits a sample, then opens the file, which empties it, and only
+    then calls a plugin, for the first time: an option that is refused, a picture that cannot be
+    stored or Ctrl-C would cost the file that was there, and nothing that a plugin can register is
+    asked before. Here the bytes come first, from an image that need not be loaded.
+    """
+
+    @wraps(save)
+    def save_whole(
+        self: Image.Image,
+        fp: Any,
+        format: str | None = None,  # noqa: A002
+        **params: Any,
+    ) -> None:
+        if not _is_ours(fp, format) or params.get("save_all"):
+            save(self, fp, format, **params)
+            return
+        params.pop("save_all", None)
+        path = Path(os.fsdecode(fp)) if isinstance(fp, _PATHS) else None
+        if path is not None:
+            with _os_errors(path):
+                output.check(path, force=True)
+        data = _encoded(self, {**params, **getattr(self, "encoderinfo", {})})
+        if path is None:
+            fp.write(data)
+        else:
+            with _os_errors(path):
+                output.write(path, data, force=True)
+
+    setattr(save_whole, _MARK, True)
+    return save_whole
+
+
+def _is_ours(fp: Any, format_: str | None) -> bool:
+    """Tell whether Pillow would call this plugin to save to a path or a file."""
+    name = fp if isinstance(fp, _PATHS) else getattr(fp, "name", "")
+    if not format_ and isinstance(name, _PATHS):
+        format_ = Image.EXTENSION.get(os.path.splitext(os.fsdecode(name))[1].lower())
+    registered = Image.SAVE.get(SirenImageFile.format) is _save
+    # Standard output is one of text, which Pillow knows to open.
+    is_text = isinstance(fp, io.TextIOBase)
+    return registered and (format_ or "").upper() == SirenImageFile.format and not is_text
+
+
+@contextmanager
+def _os_errors(path: Path) -> Iterator[None]:
+    """Turn what is wrong with a path into the OSError that Pillow's users expect."""
+    try:
+        yield
+    except SirenError as error:
+        cause = error.__context__
+        if isinstance(cause, OSError) and cause.errno:
+            raise OSError(cause.errno, cause.strerror, str(path)) from None
+        raise OSError(str(error)) from None
+
+
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:  # noqa: ARG001
-    """Write a `.siren` file; the options are those of `Options`, and Pillow's for metadata."""
-    options = dict(image.encoderinfo)
-    metadata = {name: options.pop(name) for name in _INFO.values() if name in options}
+    """Write a `.siren` file into a file that Pillow has opened."""
+    file.write(_encoded(image, image.encoderinfo))
+
+
+def _encoded(image: Image.Image, options: Mapping[str, Any]) -> bytes:
+    """Return a `.siren` file; the options are those of `Options`, and Pillow's for metadata."""
+    given = {name: options[name] for name in _INFO.values() if name in options}
+    rest = {name: value for name, value in options.items() if name not in given}
     known = {field.name for field in fields(Options)}
-    for name in options:
+    for name in rest:
         if name not in known:
             expected = ", ".join(sorted(known.union(_INFO.values())))
             raise TypeError(f"SIREN has no option {name!r}: expected one of {expected}")
     try:
-        data = encode(_with_metadata(image, metadata), max_pixels=UNBOUNDED.pixels, **options)
+        chosen = Options(**rest)
+        picture = _picture(image, given)
+        for notice in picture.notices:
+            warnings.warn(notice, stacklevel=3)
+        return encoding.encode_picture(picture, chosen).data
     except UsageError:
         raise
     except SirenError as error:
         raise OSError(str(error)) from error
-    file.write(data)
 
 
-def _with_metadata(image: Image.Image, metadata: dict[str, Any]) -> Image.Image:
-    """Return a copy of an image with the metadata that `save` was given.
+def _picture(image: Image.Image, given: Mapping[str, Any]) -> Picture:
+    """Return the picture of an image, upright, with the metadata that `save` was given.
 
     As in Pillow's own plugins the image's colour profile goes with it by itself, EXIF and XMP only
     if they are given; None leaves out any.
     """
-    kept = {name: image.info.get(name) for name in ("transparency", "icc_profile")}
-    exif = metadata.get("exif")
-    if isinstance(exif, Image.Exif):
-        metadata = {**metadata, "exif": exif.tobytes()}
-    copy = image.copy()
-    copy.info = {name: value for name, value in {**kept, **metadata}.items() if value is not None}
-    if image.format == "PPM":
-        # Its mode I is grey of 16 bits, and would else give a notice.
-        copy.format = image.format
-    return copy
+    of_file = image._unloaded_picture() if isinstance(image, SirenImageFile) else None
+    picture = of_file or from_pil(image, max_pixels=UNBOUNDED.pixels)
+    notices = list(picture.notices)
+    if image.info.get("siren_depth") == 16 and picture.pixels.dtype == np.uint8:
+        notices.append("kept the 8 bits a sample of this SIREN that Pillow had loaded")
+    labels = Image.new("L", (1, 1))
+    labels.info = {name: value for name, value in given.items() if value is not None}
+    if isinstance(exif := given.get("exif"), Image.Exif):
+        labels.info["exif"] = exif.tobytes()
+    found = from_pil(labels, max_pixels=1)
+    kept = {} if "icc_profile" in given else {"icc": picture.metadata.get("icc", b"")}
+    metadata = {name: value for name, value in {**kept, **found.metadata}.items() if value}
+    own = _orientation(image) if _APPLIED in notices else 1
+    pixels = _turned_anew(picture.pixels, own, _orientation(labels) if exif else own)
+    return Picture(pixels, metadata, tuple(dict.fromkeys([*notices, *found.notices])))
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the orientation that an image's file says, even if the image has been turned."""
+    if image.format == "TIFF":
+        return int(image.tag_v2.get(_ORIENTATION, 1))  # type: ignore[attr-defined]
+    exif = Image.Exif()
+    with suppress(Exception):
+        exif.load(image.info.get("exif", b""))
+    return int(exif.get(_ORIENTATION) or image.getexif().get(_ORIENTATION, 1))
+
+
+def _turned_anew(pixels: npt.NDArray[Any], own: int, given: int) -> npt.NDArray[Any]:
+    """Return pixels that were turned by one orientation turned by another instead, if it says so.
+
+    One that is given and says nothing is of pixels that are upright already.
+    """
+    if given in (1, own):
+        return pixels
+    back = {6: 8, 8: 6}.get(own, own)
+    return np.ascontiguousarray(turned(turned(pixels, back), given))
 
 
 register_pillow()

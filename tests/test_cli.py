@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import shlex
 import signal
 import subprocess
@@ -20,11 +21,11 @@ from PIL import Image, ImageCms
 
 import siren_codec
 from siren_codec import cli, encoding, stream
-from siren_codec.cli import bars, usage
+from siren_codec.cli import bars, decode, usage
 from siren_codec.cli.interrupt import Interruption
 from siren_codec.encoding import Encoded
 from siren_codec.fit import Progress
-from siren_codec.image import Picture
+from siren_codec.image import OUTPUT_FORMATS, Picture
 from siren_codec.options import TARGETS, Options
 
 GRID = ["--hidden-layers", "2", "--hidden-features", "8", "--steps", "10", "--device", "cpu"]
@@ -39,6 +40,7 @@ class Result(NamedTuple):
 
 
 Command = Callable[..., Result]
+Wrap = Callable[[Callable[[Encoded], Encoded]], list[dict[str, Any]]]
 
 
 @pytest.fixture
@@ -407,6 +409,136 @@ def test_no_file_to_decode(run: Command, name: str) -> None:
     assert _is_one_line(result.err)
 
 
+@pytest.mark.parametrize("options", [[], ["-f"]])
+def test_a_wrong_file_is_told_before_all_else(run: Command, png: Path, options: list[str]) -> None:
+    before = png.read_bytes()
+    for arguments in ([png], [png, png], [png, png.with_suffix(".jpg")]):
+        result = run("decode", *arguments, *options)
+        assert result.code == 1
+        assert f"{png}: expected a .siren file" in result.err
+        assert _is_one_line(result.err)
+    assert png.read_bytes() == before
+    assert run("decode", "missing.siren", png).err.startswith(
+        "siren-decode: missing.siren: No such"
+    )
+
+
+def test_a_siren_file_has_no_other_picture_s_name(
+    run: Command, png: Path, tmp_path: Path, no_fit: None
+) -> None:
+    png.with_name("there.jpg").write_bytes(b"a photograph")
+    for name in ("out.png", "OUT.PNG", "out.heic", "there.jpg", "a.b.tif"):
+        result = run("encode", png, tmp_path / name, "--force")
+        assert result.code == 2
+        extension = Path(name).suffix.lower()
+        said = f"{tmp_path / name}: expected a name of a .siren file, found {extension}\n"
+        assert result.err == f"siren-encode: {said}"
+    assert png.with_name("there.jpg").read_bytes() == b"a photograph"
+
+
+@pytest.mark.parametrize("name", ["out", "out.siren", "OUT.SIREN", "out.xyz", "png", ".png"])
+def test_other_names_of_a_siren_file(
+    run: Command, png: Path, tmp_path: Path, altered: Wrap, name: str
+) -> None:
+    altered(lambda encoded: encoded)
+    assert run("encode", png, tmp_path / name, *TINY).code == 0
+    assert siren_codec.open(tmp_path / name).width == 20
+
+
+@pytest.mark.usefixtures("no_fit")
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_checkpoint_is_neither_input_nor_output(
+    run: Command, png: Path, tmp_path: Path, there: bool, linked: bool
+) -> None:
+    before, out, link = png.read_bytes(), tmp_path / "out.siren", tmp_path / "link"
+    if there:
+        out.write_bytes(b"old")
+    for path, what in ((out, "OUT"), (png, "IN")):
+        if linked:
+            link.unlink(missing_ok=True)
+            link.symlink_to(path)
+        given = link if linked else path
+        result = run("encode", png, out, "--force", "--checkpoint", given)
+        assert result.code == 2
+        assert f"--checkpoint {given}: expected another file than {what}" in result.err
+        assert _is_one_line(result.err)
+    assert png.read_bytes() == before
+    assert out.exists() == there
+
+
+# What a picture is written to, whose name says nothing
+
+
+def _opened(data: bytes) -> tuple[str | None, tuple[int, int]]:
+    with Image.open(io.BytesIO(data)) as image:
+        return image.format, image.size
+
+
+@pytest.mark.parametrize(
+    ("options", "format_"),
+    [([], "PNG"), (["--format", "jpg"], "JPEG"), (["--format", "TIFF", "-f"], "TIFF")],
+)
+def test_pipes_and_open_files(
+    run: Command, siren: Path, tmp_path: Path, options: list[str], format_: str
+) -> None:
+    read, write = os.pipe()
+    assert run("decode", siren, f"/dev/fd/{write}", *options) == (0, "", "")
+    os.close(write)
+    with open(read, "rb") as pipe:
+        assert _opened(pipe.read()) == (format_, (20, 12))
+
+    fifo, received = tmp_path / "fifo", list[bytes]()
+    os.mkfifo(fifo)
+    reader = threading.Thread(target=lambda: received.append(fifo.read_bytes()), daemon=True)
+    reader.start()
+    assert run("decode", siren, fifo, *options) == (0, "", "")
+    reader.join(timeout=10)
+    assert _opened(received[0]) == (format_, (20, 12))
+
+
+def test_standard_output_by_name(siren: Path, tmp_path: Path) -> None:
+    """What is there already stays."""
+    code = "from siren_codec.cli import decode_main; decode_main()"
+    out = tmp_path / "out"
+    out.write_bytes(b"before")
+    with open(out, "ab") as file:
+        command = [sys.executable, "-c", code, str(siren), "/dev/stdout", "--format", "bmp"]
+        subprocess.run(command, stdout=file, check=True)
+    data = out.read_bytes()
+    assert data.startswith(b"before")
+    assert _opened(data[6:]) == ("BMP", (20, 12))
+
+
+def test_nowhere(run: Command, siren: Path, png: Path, altered: Wrap) -> None:
+    assert run("decode", siren, "/dev/null") == (0, "", "")
+    altered(lambda encoded: encoded)
+    result = run("encode", png, "/dev/null", "--quiet", *TINY)
+    assert (result.code, result.err) == (0, "")
+    assert not Path("/dev/null").is_file()
+
+
+def test_a_format_that_is_given(run: Command, siren: Path, tmp_path: Path) -> None:
+    assert run("decode", siren, tmp_path / "picture", "--format", "webp").code == 0
+    assert _opened((tmp_path / "picture").read_bytes())[0] == "WEBP"
+    assert run("decode", siren, "--format", "jpg").code == 0
+    assert _opened((tmp_path / "picture.jpg").read_bytes())[0] == "JPEG"
+    assert run("decode", siren, tmp_path / "a.jpeg", "--format", "jpg").code == 0
+    for arguments in ([tmp_path / "a.png", "--format", "jpg"], ["-r", "--format", "png"]):
+        result = run("decode", siren, *arguments)
+        assert result.code == 2
+        assert _is_one_line(result.err)
+    assert not (tmp_path / "a.png").exists()
+    assert {f".{one}" for one in decode._EXTENSIONS} == set(OUTPUT_FORMATS)
+
+
+def test_what_has_no_folder_has_no_picture_beside_it(run: Command, siren: Path) -> None:
+    with open(siren, "rb") as file:
+        result = run("decode", f"/dev/fd/{file.fileno()}")
+    assert result.code == 2
+    assert "expected OUT too" in result.err
+
+
 def test_a_name_that_is_too_long(run: Command, tmp_path: Path) -> None:
     for arguments in (["encode", "n" * 300, tmp_path / "a.siren"], ["decode", "n" * 300]):
         result = run(*arguments)
@@ -525,9 +657,6 @@ def test_what_is_no_size(
 @pytest.fixture
 def no_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoding, "encode_picture", lambda *_, **__: pytest.fail("the fit began"))
-
-
-Wrap = Callable[[Callable[[Encoded], Encoded]], list[dict[str, Any]]]
 
 
 @pytest.fixture
@@ -724,7 +853,9 @@ def test_one_interruption_writes_the_best(
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-@pytest.mark.parametrize("numbers", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)])
+@pytest.mark.parametrize(
+    "numbers", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM,), (signal.SIGHUP,)]
+)
 def test_two_interruptions_leave_nothing(
     run: Command,
     png: Path,

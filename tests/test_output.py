@@ -248,3 +248,35 @@ def test_a_pipe_is_written_to(tmp_path: Path) -> None:
     reader.join(timeout=10)
     assert received == [b"data"]
     assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_an_open_file_goes_on_from_where_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"before")
+    with open(path, "ab") as file:
+        name = Path(f"/dev/fd/{file.fileno()}")
+        assert output.is_special(name)
+        for force in (False, True):
+            output.check(name, force=force)
+            output.write(name, b" data", force=force)
+        file.write(b" after")
+    assert path.read_bytes() == b"before data data after"
+    assert names(tmp_path) == {"a"}
+
+
+def test_an_open_file_that_is_none_or_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    with open(tmp_path / "a", "rb") as file:
+        for number in (file.fileno(), 98765):
+            with pytest.raises(SirenError, match="cannot be written: Bad file descriptor"):
+                output.check(Path(f"/dev/fd/{number}"), force=True)
+    assert (tmp_path / "a").read_bytes() == b"old"
+
+
+def test_what_is_special(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    os.mkfifo(tmp_path / "pipe")
+    found = [output.is_special(tmp_path / name) for name in ("a", "none", ".", "pipe", "a/b")]
+    assert found == [False, False, False, True, False]
+    assert output.is_special(Path(os.devnull))
+    assert output.is_special(Path("/dev/stderr"))

@@ -1,13 +1,14 @@
 """The Pillow plugin: what opening, loading, drafting and saving do, and what they refuse."""
 
 import io
+import os
 import pickle
 import re
 import shutil
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, UnidentifiedImag
 import siren_codec
 from siren_codec import pillow_plugin, stream
 from siren_codec.field import Field
+from siren_codec.image import Picture, save_bytes
 
 Pixels = npt.NDArray[Any]
 
@@ -545,6 +547,175 @@ def test_a_fit_that_fails_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(MemoryError):
         noise("L").save(path)
     assert not path.exists()
+
+
+# The old file
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    path = tmp_path / "old.siren"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "kind"),
+    [
+        (Image.new("L", (4, 3)), {"optimize": True}, TypeError),
+        (Image.new("L", (4, 3)), {"quality": 0}, ValueError),
+        (Image.new("L", (4, 3)), {"save_all": True}, KeyError),
+        (Image.new("F", (4, 3), float("nan")), {}, OSError),
+        (Image.new("I", (4, 3), -1), {}, OSError),
+        (Image.new("P", (4, 3)), {}, UserWarning),  # A warning that is an error here.
+    ],
+)
+@pytest.mark.parametrize("name", [str, Path, os.fsencode])
+def test_a_save_that_is_refused_leaves_the_old_file(
+    old: Path,
+    image: Image.Image,
+    options: dict[str, Any],
+    kind: type[Exception],
+    name: Callable[[Path], Any],
+) -> None:
+    with pytest.raises(kind):
+        image.save(name(old), **(TINY | options))
+    assert old.read_bytes() == b"old"
+    assert [path.name for path in old.parent.iterdir()] == [old.name]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_a_save_that_is_interrupted_leaves_what_there_was(
+    old: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("siren_codec.encoding.encode_picture", fail)
+    for path, format_ in ((old, None), (old.with_name("a.png"), "SIREN"), (old, "siren")):
+        with pytest.raises(error):
+            noise("L").save(path, format_, **TINY)
+    assert old.read_bytes() == b"old"
+    assert [path.name for path in old.parent.iterdir()] == [old.name]
+
+
+def test_a_save_over_an_old_file(old: Path) -> None:
+    link = old.with_name("link.siren")
+    link.symlink_to(old)
+    noise("L").save(link, **TINY)
+    assert link.is_symlink()
+    assert old.read_bytes() == siren_codec.encode(np.asarray(noise("L")), **TINY)
+    assert old.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_path_that_cannot_be_written_is_told_before_the_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("siren_codec.encoding.encode_picture", lambda *_: pytest.fail("it began"))
+    with pytest.raises(FileNotFoundError, match=r"missing.a\.siren"):
+        noise("L").save(tmp_path / "missing" / "a.siren")
+    (tmp_path / "b.siren").mkdir()
+    with pytest.raises(OSError, match="is a directory"):
+        noise("L").save(tmp_path / "b.siren")
+
+
+def test_other_formats_are_saved_as_ever(tmp_path: Path) -> None:
+    save, image = Image.Image.save, noise("RGB")
+    siren_codec.register_pillow()
+    assert Image.Image.save is save
+    image.save(tmp_path / "a.png", optimize=True)
+    image.save(tmp_path / "b.siren", "PNG")
+    for name in ("a.png", "b.siren"):
+        with Image.open(tmp_path / name) as again:
+            assert again.format == "PNG"
+            np.testing.assert_array_equal(np.asarray(again), np.asarray(image))
+    with pytest.raises(ValueError, match="unknown file extension"):
+        image.save(tmp_path / "a.xyz")
+
+
+def test_a_file_of_the_caller_s(tmp_path: Path) -> None:
+    expected = saved(noise("L"))
+    with open(tmp_path / "a.siren", "wb") as file:
+        file.write(b"before")
+        noise("L").save(file, **TINY)
+    assert (tmp_path / "a.siren").read_bytes() == b"before" + expected
+    out = io.BytesIO(b"old")
+    with pytest.raises(TypeError):
+        noise("L").save(out, "SIREN", optimize=True)
+    assert out.getvalue() == b"old"
+
+
+# Depth and orientation
+
+
+def deep_png() -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 65536, (12, 20, 3), np.uint16)
+    return save_bytes(Picture(pixels), "PNG")[0]
+
+
+@pytest.mark.parametrize("by_path", [False, True])
+def test_16_bits_of_a_png_are_kept(tmp_path: Path, by_path: bool) -> None:
+    image, expected = opened(deep_png()), siren_codec.encode(opened(deep_png()), **TINY)
+    if by_path:
+        image.save(tmp_path / "a.siren", **TINY)
+        assert (tmp_path / "a.siren").read_bytes() == expected
+    else:
+        assert saved(image) == expected
+    assert siren_codec.info(expected)["depth"] == 16
+
+
+def test_16_bits_of_a_siren_are_kept() -> None:
+    field = make_field(depth=16, metadata={"icc": ICC})
+    data = stream.write(field)
+    wanted = siren_codec.encode(field.render(), **TINY)
+    again = saved(opened(data))
+    assert siren_codec.info(again)["depth"] == 16
+    np.testing.assert_array_equal(siren_codec.decode(again), siren_codec.decode(wanted))
+    assert opened(again).info["icc_profile"] == ICC
+    small = opened(data)
+    small.draft(None, (5, 4))
+    assert siren_codec.info(saved(small))["depth"] == 16
+    assert opened(saved(small)).size == (5, 4)
+
+
+def test_16_bits_that_are_gone_are_said() -> None:
+    loaded = opened(stream.write(make_field(depth=16)))
+    loaded.load()
+    for image in (loaded, loaded.copy()):
+        with pytest.warns(UserWarning, match="^kept the 8 bits a sample of this SIREN"):
+            assert siren_codec.info(saved(image))["depth"] == 8
+
+
+def lying(orientation: int) -> ImageFile.ImageFile:
+    """Return an opened PNG that is to be turned."""
+    out = io.BytesIO()
+    noise("RGB").save(out, "PNG", exif=tags(orientation))
+    return opened(out.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "counts"),
+    [
+        (6, None, 6),
+        (6, 6, 6),
+        (6, 8, 8),
+        (8, 3, 3),
+        (5, 6, 6),
+        (7, 2, 2),
+        (1, 6, 6),
+        (6, 1, 6),
+    ],
+)
+def test_a_picture_is_saved_upright(own: int, given: int | None, counts: int) -> None:
+    options: dict[str, Any] = {} if given is None else {"exif": tags(given)}
+    with pytest.warns(UserWarning, match="^applied the EXIF orientation to the pixels$"):
+        found = saved(lying(own), **options)
+    upright = ImageOps.exif_transpose(lying(counts))
+    assert siren_codec.decode(found).shape == np.asarray(upright).shape
+    wanted = siren_codec.encode(np.asarray(upright), **TINY)
+    np.testing.assert_array_equal(siren_codec.decode(found), siren_codec.decode(wanted))
+    assert opened(found).getexif().get(ExifTags.Base.Orientation, 1) == 1
 
 
 # Other libraries

@@ -101,6 +101,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
         ("siren-bench --codecs grid,coordinate,jpeg", "both of our models"),
     ),
     notes=_NOTES,
+    exit_codes="0 done, 1 failed, 2 wrong usage, 130 interrupted.",
 )
 @click.argument("images", metavar="[IMAGES]...", type=usage.FILE, nargs=-1)
 @option(

@@ -1,20 +1,22 @@
 """The commands: siren-encode, siren-decode, siren-info, siren-bench.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 target missed, 130 interrupted. Every failure is one line
-on standard error. Torch is imported by siren-encode, once all that can be checked has been, and
-for a GPU.
+Exit codes: 0 done, 1 failed, 2 usage, 3 target missed, 130 interrupted, 141 nobody reads what goes
+to standard output. Every other failure is one line on standard error. Torch is imported by
+siren-encode, once all that can be checked has been, and for a GPU.
 """
 
-import os
 import sys
-from contextlib import suppress
 from typing import NoReturn
 
 import click
 
+from siren_codec.cli import bars, streams
 from siren_codec.errors import SirenError, UsageError
 
 __all__ = ["bench_main", "decode_main", "encode_main", "info_main"]
+
+READER_GONE = 141
+"""What a shell says of a command, such as cat, that SIGPIPE has ended."""
 
 
 def encode_main() -> NoReturn:
@@ -47,31 +49,40 @@ def bench_main() -> NoReturn:
 
 def _run(command: click.Command) -> NoReturn:
     """Run a command and exit; whatever goes wrong is one line."""
-    code = 0
-    message = None
-    try:
-        result = command.main(prog_name=command.name, standalone_mode=False)
-        code = result if isinstance(result, int) else 0
-    except click.ClickException as error:
-        message, code = error.format_message(), error.exit_code
-    except SirenError as error:
-        message, code = str(error), 2 if isinstance(error, UsageError) else 1
-    except (KeyboardInterrupt, click.Abort):
-        message, code = "interrupted", 130
-    except MemoryError:
-        message, code = "out of memory", 1
-    except BrokenPipeError:
-        code = 1
-        _forget_output()
-    except OSError as error:
-        message, code = f"cannot write the output: {error.strerror or error}", 1
-        _forget_output()
-    if message is not None and sys.stderr is not None:
-        print(f"{command.name}: {' '.join(message.split())}", file=sys.stderr)
+    with streams.guarded():
+        code, message = _outcome(command)
+        if message is not None:
+            bars.say(f"{command.name}: {' '.join(message.split())}", error=True)
     sys.exit(code)
 
 
-def _forget_output() -> None:
-    """Let what could not be written go: Python would try, and complain, once more at exit."""
-    with suppress(OSError, AttributeError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _outcome(command: click.Command) -> tuple[int, str | None]:
+    """Run a command; return its exit code, and what is to be said of a failure."""
+    try:
+        result = command.main(prog_name=command.name, standalone_mode=False)
+    except click.ClickException as error:
+        return error.exit_code, error.format_message()
+    except SirenError as error:
+        return 2 if isinstance(error, UsageError) else 1, str(error)
+    except (KeyboardInterrupt, click.Abort):
+        return 130, "interrupted"
+    except streams.ReaderGoneError:
+        return READER_GONE, None
+    except MemoryError:
+        return 1, "out of memory"
+    except ImportError as error:
+        return 1, _unloadable(error)
+    except OSError as error:
+        # What click itself writes: the help and the version.
+        if sys.stdout is not None:
+            streams.forget(sys.stdout)
+        return 1, f"cannot write the output: {error.strerror or error}"
+    return result if isinstance(result, int) else 0, None
+
+
+def _unloadable(error: ImportError) -> str:
+    """Return why a library cannot be loaded, which is mostly a lack of memory."""
+    # numpy puts pages of advice before the reason.
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    of_memory = "failed to map" in reason or "allocate memory" in reason
+    return f"out of memory: {reason}" if of_memory else f"cannot be loaded: {reason}"

@@ -4,7 +4,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from siren_codec.cli import streams
 
 if TYPE_CHECKING:
     from siren_codec.fit import Progress, ProgressCallback
@@ -17,17 +19,24 @@ def is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-def printable(line: str) -> str:
-    """Return a line that any terminal can take: names of files may hold anything."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
-
-
 def say(*lines: str, error: bool) -> None:
-    """Print lines on standard error or output, above the bars that are there."""
+    """Print lines on standard error or output, above the bars that are there.
+
+    What cannot be written is dropped, and all that comes after it; of standard output that is
+    said, unless nobody reads it.
+    """
     file = sys.stderr if error else sys.stdout
     if file is None:
         return
-    text = "\n".join(map(printable, lines))
+    try:
+        _print("\n".join(streams.printable(line, file.encoding) for line in lines), file)
+    except OSError as failure:
+        streams.forget(file)
+        if not error and not isinstance(failure, BrokenPipeError):
+            say(f"standard output: cannot be written: {failure.strerror}", error=True)
+
+
+def _print(text: str, file: TextIO) -> None:
     if is_terminal() and "tqdm" in sys.modules:
         from tqdm import tqdm
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from siren_codec import output
 from siren_codec.cli import bars, files, usage
 from siren_codec.cli.jobs import Decode
 from siren_codec.cli.usage import BATCH, PICTURE, option
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["decode_command"]
 
 _NAME = "siren-decode"
+_EXTENSIONS = ("png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp")
+"""What --format knows: the keys of `image.OUTPUT_FORMATS`, which takes long to import."""
 _NOTES = (
     (
         "Folders",
@@ -25,6 +28,7 @@ _NOTES = (
         "older than its .siren file is left as it is. Any other is a failure, for it could be an "
         "original; --force makes all again. Failures are listed at the end.",
     ),
+    usage.STREAMS,
 )
 
 
@@ -71,6 +75,15 @@ _NOTES = (
     is_flag=True,
     help="Make do with what a file that was cut short still has: a coarser picture.",
 )
+@option(
+    PICTURE,
+    "--format",
+    "extension",
+    type=click.Choice(_EXTENSIONS, case_sensitive=False),
+    metavar="FORMAT",
+    help=f"What OUT is, whatever its name: {', '.join(_EXTENSIONS)}.  [OUT's extension; else "
+    f"{_EXTENSIONS[0]}]",
+)
 @usage.device(PICTURE, "auto is cpu: decoding needs neither a GPU nor torch.")
 @usage.max_pixels
 @usage.max_work
@@ -93,6 +106,7 @@ def decode_command(
     crop: tuple[int, int, int, int] | None,
     show: "Show",
     partial: bool,
+    extension: str | None,
     device: str,
     max_pixels: int,
     max_work: int,
@@ -104,8 +118,8 @@ def decode_command(
 ) -> int:
     """Decode the .siren file IN to the picture OUT, at any size.
 
-    OUT is a PNG, JPEG, WebP, TIFF or BMP, as its extension says; IN with .png by default. - is
-    standard input, or PNG on standard output.
+    OUT is a PNG, JPEG, WebP, TIFF or BMP, as --format or its extension says; IN with .png by
+    default. - is standard input or output; this, devices and pipes take PNG by default.
     """
     limits = Limits(pixels=max_pixels, multiply_adds=max_work)
     recipe = Decode("PNG", size, scale, crop, show, _cpu_if_auto(device), limits, partial)
@@ -115,6 +129,8 @@ def decode_command(
 
         if target is None:
             raise UsageError("-r: expected two folders, found one")
+        if extension is not None:
+            raise UsageError("--format: expected one picture, found -r")
         usage.check_folders(source, target)
         return Batch(
             _NAME,
@@ -129,10 +145,12 @@ def decode_command(
         ).run()
     if jobs is not None:
         raise UsageError("-j: expected -r, for there is one picture")
-    target = _default_target(source) if target is None else target
-    format_ = _format(target)
+    source = files.dashed(source, files.INPUT)
+    target = _target(source, target, extension)
+    format_ = _format(target, extension)
+    data = files.read(source)
     files.check_output(source, target, force=force)
-    field = files.read(source, recipe.load)
+    field = files.parse(source, data, recipe.load)
     product = recipe.to(format_).render(field)
     if not quiet:
         for notice in product.notices:
@@ -150,23 +168,33 @@ def _cpu_if_auto(device: str) -> str:
     return "cpu" if device == "auto" else device
 
 
-def _default_target(source: str) -> str:
+def _target(source: str, target: str | None, extension: str | None) -> str:
+    """Return where the picture goes: beside the file, if nothing else is said."""
+    if target is not None:
+        return files.dashed(target, files.OUTPUT)
     if source == "-":
         return "-"
     if not Path(source).name:
         raise UsageError(f"{source or 'IN'}: expected a file")
-    return str(Path(source).with_suffix(".png"))
+    if output.is_special(Path(source)):
+        raise UsageError(f"{source}: expected OUT too, for this is no file that has a folder")
+    return str(Path(source).with_suffix(f".{extension or _EXTENSIONS[0]}"))
 
 
-def _format(target: str) -> str:
+def _format(target: str, extension: str | None) -> str:
+    """Return the format that --format or a name's extension say, which must be the same."""
     from siren_codec import image
 
-    if target == "-":
-        return "PNG"
-    extension = Path(target).suffix.lower()
-    if extension not in image.OUTPUT_FORMATS:
-        raise UsageError(
-            f"{target}: expected an extension of {', '.join(image.OUTPUT_FORMATS)}, "
-            f"found {extension or 'none'}"
-        )
-    return image.OUTPUT_FORMATS[extension]
+    wanted = image.OUTPUT_FORMATS.get(f".{extension}")
+    named = Path(target).suffix.lower()
+    found = image.OUTPUT_FORMATS.get(named)
+    if wanted and found and wanted != found:
+        raise UsageError(f"{target}: expected an extension of {wanted}, found {named}")
+    if format_ := wanted or found:
+        return format_
+    if target == "-" or output.is_special(Path(target)):
+        return image.OUTPUT_FORMATS[f".{_EXTENSIONS[0]}"]
+    raise UsageError(
+        f"{target}: expected an extension of {', '.join(image.OUTPUT_FORMATS)}, or --format, "
+        f"found {named or 'none'}"
+    )

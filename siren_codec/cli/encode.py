@@ -31,6 +31,8 @@ __all__ = ["encode_command"]
 _NAME = "siren-encode"
 _INTERRUPTED = f"{_NAME}: interrupted: writing the best so far; again to write nothing"
 _DEFAULTS = Options()
+_OTHER_PICTURES = (".heic", ".heif", ".jxl", ".jxr", ".pam", ".svg")
+"""Extensions that are not of Pillow alone."""
 _NOTES = (
     (
         "Folders",
@@ -61,10 +63,11 @@ _NOTES = (
         "Interruption",
         "Before the fit has begun Ctrl-C ends the command. After that the first one ends the fit "
         "and the best so far is written; the second one writes nothing, and neither does a "
-        "SIGTERM. With -r the first one begins no more pictures, ends the fits under way and "
-        "keeps their files, and lists what was not done. All give the exit code 130. An output "
-        "is the old one, whole, or absent, whatever happens.",
+        "SIGTERM or SIGHUP. With -r the first one begins no more pictures, ends the fits under "
+        "way and keeps their files, and lists what was not done. All give the exit code 130. An "
+        "output is the old one, whole, or absent, whatever happens.",
     ),
+    usage.STREAMS,
 )
 
 
@@ -80,7 +83,7 @@ _NOTES = (
         ("curl URL | siren-encode - - >a.siren", "from a pipe to a pipe"),
     ),
     notes=_NOTES,
-    exit_codes="0 done, 1 failed, 2 wrong usage, 3 target missed, 130 interrupted.",
+    exit_codes="0 done, 1 failed, 2 wrong usage, 3 target missed, 130 interrupted, 141 unread.",
 )
 @click.argument("source", metavar="IN", type=usage.FILE)
 @click.argument("target", metavar="OUT", type=usage.FILE)
@@ -248,7 +251,9 @@ def encode_command(
         ).run()
     if jobs is not None or ray is not None:
         raise UsageError("-j and --ray: expected -r, for there is one picture")
-    saved = Path(checkpoint) if checkpoint is not None else None
+    source, target = files.dashed(source, files.INPUT), files.dashed(target, files.OUTPUT)
+    _check_name(source, target)
+    saved = _checkpoint(source, target, checkpoint)
     return _encode(source, target, recipe, saved, force, verbose, quiet, as_json)
 
 
@@ -291,3 +296,26 @@ def _encode(
     if interruption.requested:
         return 130
     return 3 if product.missed else 0
+
+
+def _check_name(source: str, target: str) -> None:
+    """Refuse the name of another kind of picture. Raises UsageError."""
+    from PIL import Image
+
+    # That the output is the input itself is said by `files.check_output`.
+    if target == "-" or files.are_same(source, target):
+        return
+    Image.init()
+    extension = Path(target).suffix.lower()
+    if extension in {*Image.registered_extensions(), *_OTHER_PICTURES} - {".siren"}:
+        raise UsageError(f"{target}: expected a name of a .siren file, found {extension}")
+
+
+def _checkpoint(source: str, target: str, checkpoint: str | None) -> Path | None:
+    """Return the checkpoint's path, which is no other file's. Raises UsageError."""
+    if checkpoint is None:
+        return None
+    for other, what in ((source, "IN"), (target, "OUT")):
+        if other != "-" and files.are_same(other, checkpoint):
+            raise UsageError(f"--checkpoint {checkpoint}: expected another file than {what}")
+    return Path(checkpoint)

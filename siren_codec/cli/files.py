@@ -1,17 +1,39 @@
 """The two ends of a command: files, standard input, standard output."""
 
+import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from siren_codec import output
+from siren_codec.cli import streams
 from siren_codec.errors import SirenError
 
-__all__ = ["check_output", "name", "read", "standard_input", "write_output"]
+__all__ = [
+    "INPUT",
+    "OUTPUT",
+    "are_same",
+    "check_output",
+    "dashed",
+    "name",
+    "parse",
+    "read",
+    "standard_input",
+    "write_output",
+]
 
 T = TypeVar("T")
+
+INPUT = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+OUTPUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+"""What systems call standard input and output; to open it anew would begin a file again."""
+
+
+def dashed(path: str, names: Sequence[str]) -> str:
+    """Return - for a path that is one of the `names` of standard input or output."""
+    return "-" if path in names else path
 
 
 def name(path: str) -> str:
@@ -33,16 +55,29 @@ def standard_output() -> BinaryIO:
     return sys.stdout.buffer
 
 
-def read(source: str, parse: Callable[[bytes], T]) -> T:
-    """Return what `parse` makes of a `.siren` file's bytes; its errors name the file."""
+def read(source: str) -> bytes:
+    """Return the bytes of a `.siren` file; of any other no more than the first are read."""
     from siren_codec.decoding import read_limited
 
+    with _named(source):
+        if source == "-":
+            return read_limited(standard_input())
+        with open(source, "rb") as file:
+            return read_limited(file)
+
+
+def parse(source: str, data: bytes, by: Callable[[bytes], T]) -> T:
+    """Return what `by` makes of a `.siren` file's bytes; its errors name the file."""
+    with _named(source):
+        return by(data)
+
+
+@contextmanager
+def _named(source: str) -> Iterator[None]:
+    """Let the errors name the file that is read."""
     called = "standard input" if source == "-" else source
     try:
-        if source == "-":
-            return parse(read_limited(standard_input()))
-        with open(source, "rb") as file:
-            return parse(read_limited(file))
+        yield
     except SirenError as error:
         raise type(error)(f"{called}: {error}") from None
     except (OSError, ValueError) as error:
@@ -54,17 +89,32 @@ def check_output(source: str, target: str, *, force: bool) -> None:
     if target == "-":
         standard_output()
         return
+    if source != "-" and are_same(source, target):
+        raise SirenError(f"{target}: is the input itself")
     output.check(Path(target), force=force)
-    with suppress(OSError):
-        if source != "-" and Path(source).samefile(target):
-            raise SirenError(f"{target}: is the input itself")
+
+
+def are_same(one: str, other: str) -> bool:
+    """Tell whether two names are those of one file, that may not be there yet."""
+    try:
+        return os.path.samefile(one, other) and not output.is_special(Path(one))
+    except OSError:
+        return os.path.realpath(one) == os.path.realpath(other)
 
 
 def write_output(target: str, data: bytes, *, force: bool) -> None:
     """Write a file, whole or not at all, or standard output."""
-    if target == "-":
-        file = standard_output()
+    if target != "-":
+        output.write(Path(target), data, force=force)
+        return
+    file = standard_output()
+    try:
         file.write(data)
         file.flush()
-    else:
-        output.write(Path(target), data, force=force)
+    except OSError as error:
+        streams.forget(sys.stdout)
+        # click would take this for its own.
+        if isinstance(error, BrokenPipeError):
+            raise streams.ReaderGoneError from None
+        reason = error.strerror or error
+        raise SirenError(f"standard output: cannot be written: {reason}") from None

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from siren_codec.cli import bars, files, usage
+from siren_codec.cli import files, usage
 from siren_codec.cli.usage import SAID, option
 from siren_codec.limits import Limits
 
@@ -33,12 +33,13 @@ def info_command(source: str, as_json: bool, max_pixels: int, max_work: int) -> 
     from siren_codec import summary
 
     limits = Limits(pixels=max_pixels, multiply_adds=max_work)
-    found = files.read(source, lambda data: summary.info(data, limits=limits))
-    if as_json:
-        bars.say(json.dumps(found), error=False)
-        return
-    for name, text in _lines(found):
-        bars.say(f"{name:22} {text}", error=False)
+    source = files.dashed(source, files.INPUT)
+    files.standard_output()
+    data = files.read(source)
+    found = files.parse(source, data, lambda data: summary.info(data, limits=limits))
+    lines = [f"{name:22} {text}" for name, text in _lines(found)]
+    text = json.dumps(found) if as_json else "\n".join(lines)
+    files.write_output("-", f"{text}\n".encode(), force=False)
 
 
 def _lines(found: dict[str, Any]) -> Iterator[tuple[str, object]]:

@@ -16,8 +16,9 @@ __all__ = ["Interruption"]
 class Interruption:
     """A context in which SIGINT is a request, once a fit has begun.
 
-    Before that, at the second time, and at a SIGTERM, KeyboardInterrupt is raised. Outside the
-    main thread, or where the signals are ignored, nothing changes; the old handlers come back.
+    Before that, at the second time, and at a SIGTERM or SIGHUP, KeyboardInterrupt is raised.
+    Outside the main thread, or where the signals are ignored, nothing changes; the old handlers
+    come back.
     """
 
     def __init__(self, message: str | None, *, begun: bool = False) -> None:
@@ -31,6 +32,8 @@ class Interruption:
         if threading.current_thread() is threading.main_thread():
             self._take(signal.SIGINT, self._on_interrupt)
             self._take(signal.SIGTERM, self._on_termination)
+            if hasattr(signal, "SIGHUP"):
+                self._take(signal.SIGHUP, self._on_termination)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "FIT",
     "PICTURE",
     "SAID",
+    "STREAMS",
     "TARGET",
     "Command",
     "Integers",
@@ -39,7 +40,16 @@ PICTURE = "The picture"
 FIT = "The fit"
 BATCH = "Files, folders and machines"
 SAID = "What is said"
-_EXIT_CODES = "0 done, 1 failed, 2 wrong usage, 130 interrupted."
+STREAMS = (
+    "Standard output and error",
+    "The exit code says whether the files were written. What is said of them is dropped where "
+    "nobody reads it, or it cannot be written; what of a name cannot be shown is an escape, such "
+    "as \\n, \\xff or \\u65e5. A product that goes to standard output and that nobody reads to its "
+    "end gives 141, without a word. /dev/stdout and /dev/fd/N are what is open there, from where "
+    "it is; devices and pipes are written to as they are.",
+)
+"""A note of the manual."""
+_EXIT_CODES = "0 done, 1 failed, 2 wrong usage, 130 interrupted, 141 unread."
 
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 

@@ -2,10 +2,11 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 __all__ = ["available_cores", "one_blas_thread", "shared"]
 
@@ -46,7 +47,24 @@ def shared(enter: Callable[[], Callable[[], object]]) -> Callable[[], Iterator[N
 
 
 def _limit_blas() -> Callable[[], object]:
-    return threadpool_limits(1, user_api="blas").restore_original_limits  # type: ignore[no-any-return]
+    libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+    before = [(library, library.num_threads) for library in libraries]
+    _set_threads((library, 1) for library in libraries)
+    return lambda: _set_threads(before)
+
+
+def _set_threads(counts: Iterable[tuple[Any, int]]) -> None:
+    """Set how many threads each library may use, in all threads of the process.
+
+    From version 3.8 on threadpoolctl lets one thread alone set OpenBLAS's number, the first that
+    did, as long as it lives, and ignores all others without a word. `shared` sees to it that
+    there is one at a time, so that it is given free before and after.
+    """
+    for library, count in counts:
+        give_free = getattr(library, "clear_controlling_thread", lambda **_: None)
+        give_free(force=True)
+        library.set_num_threads(count)
+        give_free(force=True)
 
 
 one_blas_thread = contextmanager(shared(_limit_blas))

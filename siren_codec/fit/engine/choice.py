@@ -1,12 +1,14 @@
 """Which engine a device gets, and what its threads are."""
 
-from collections.abc import Callable, Iterator
+import threading
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
 
-from siren_codec.field.threads import available_cores, shared
+from siren_codec.field.threads import available_cores
 from siren_codec.fit import kernels
 from siren_codec.fit.engine.base import Engine
 from siren_codec.fit.engine.by_torch import TorchEngine
@@ -38,13 +40,37 @@ def engine(
             yield KernelEngine(found, pool, threads)
 
 
-def _limit_torch() -> Callable[[], object]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    return lambda: torch.set_num_threads(threads)
+class _OneTorchThread:
+    """What `one_torch_thread` is; it knows which threads are inside, and how often.
+
+    torch's number is each thread's own, and a new thread begins with the one that was set last,
+    wherever that was: so each sets its own, and takes back what there was before any was inside.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = Counter[int]()
+        self._before = 0
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        thread = threading.get_ident()
+        with self._lock:
+            if not self._inside:
+                self._before = torch.get_num_threads()
+            self._inside[thread] += 1
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside[thread] -= 1
+                if not self._inside[thread]:
+                    del self._inside[thread]
+                    torch.set_num_threads(self._before)
 
 
-one_torch_thread = contextmanager(shared(_limit_torch))
+one_torch_thread = _OneTorchThread()
 """A context in which torch computes each thing on one thread: results then do not depend on how
 many there are."""
 
