@@ -83,6 +83,8 @@ _NOTES = (
 )
 @usage.jobs("Decode N files at a time with -r; the cores are shared.")
 @usage.force
+@usage.no_preserve
+@usage.verbose
 @usage.said
 @usage.the_version
 def decode_command(
@@ -99,6 +101,8 @@ def decode_command(
     recursive: bool,
     jobs: int | None,
     force: bool,
+    no_preserve: bool,
+    verbose: bool,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -124,6 +128,8 @@ def decode_command(
             recipe,
             count=jobs or 1,
             force=force,
+            preserve=not no_preserve,
+            verbose=verbose,
             quiet=quiet,
             as_json=as_json,
         ).run()
@@ -132,12 +138,13 @@ def decode_command(
     target = _default_target(source) if target is None else target
     format_ = _format(target)
     files.check_output(source, target, force=force)
+    like = None if no_preserve else files.model(source)
     field = files.read(source, recipe.load)
     product = recipe.to(format_).render(field)
     if not quiet:
         for notice in product.notices:
             bars.say(f"{_NAME}: {files.name(target)}: {notice}", error=True)
-    files.write_output(target, product.data, force=force)
+    files.write_output(target, product.data, force=force, like=like)
     if as_json:
         import json
 

@@ -12,7 +12,7 @@ from siren_codec.cli.batch import Batch
 from siren_codec.cli.folders import PICTURES
 from siren_codec.cli.interrupt import Interruption
 from siren_codec.cli.jobs import Encode
-from siren_codec.cli.usage import BATCH, FIT, PICTURE, SAID, TARGET, option
+from siren_codec.cli.usage import BATCH, FIT, PICTURE, TARGET, option
 from siren_codec.errors import UsageError
 from siren_codec.limits import QUALITIES
 from siren_codec.options import (
@@ -202,7 +202,8 @@ _NOTES = (
     help="Encode on a Ray cluster with -r, -j on each machine: auto, local, HOST:PORT, ray://...",
 )
 @usage.force
-@option(SAID, "-v", "--verbose", is_flag=True, help="Say more on standard error.")
+@usage.no_preserve
+@usage.verbose
 @usage.said
 @usage.the_version
 def encode_command(
@@ -215,6 +216,7 @@ def encode_command(
     strip: bool,
     max_pixels: int,
     force: bool,
+    no_preserve: bool,
     verbose: bool,
     quiet: bool,
     as_json: bool,
@@ -242,6 +244,7 @@ def encode_command(
             count=jobs or 1,
             address=ray,
             force=force,
+            preserve=not no_preserve,
             verbose=verbose,
             quiet=quiet,
             as_json=as_json,
@@ -249,7 +252,8 @@ def encode_command(
     if jobs is not None or ray is not None:
         raise UsageError("-j and --ray: expected -r, for there is one picture")
     saved = Path(checkpoint) if checkpoint is not None else None
-    return _encode(source, target, recipe, saved, force, verbose, quiet, as_json)
+    preserve = not no_preserve
+    return _encode(source, target, recipe, saved, force, preserve, verbose, quiet, as_json)
 
 
 def _encode(
@@ -258,6 +262,7 @@ def _encode(
     recipe: Encode,
     checkpoint: Path | None,
     force: bool,
+    preserve: bool,
     verbose: bool,
     quiet: bool,
     as_json: bool,
@@ -266,6 +271,7 @@ def _encode(
     files.check_output(source, target, force=force)
     if checkpoint:
         output.check(checkpoint, force=True)
+    like = files.model(source) if preserve else None
     picture = recipe.load(files.standard_input().read() if source == "-" else Path(source))
     if not quiet:
         for notice in picture.notices:
@@ -278,7 +284,7 @@ def _encode(
                 stop=interruption.stop,
                 checkpoint=checkpoint,
             )
-        files.write_output(target, product.data, force=force)
+        files.write_output(target, product.data, force=force, like=like)
     if verbose:
         bars.say(*product.details.splitlines(), error=True)
     if product.missed:

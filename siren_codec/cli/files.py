@@ -1,5 +1,7 @@
 """The two ends of a command: files, standard input, standard output."""
 
+import os
+import stat
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,7 +11,7 @@ from typing import BinaryIO, TypeVar
 from siren_codec import output
 from siren_codec.errors import SirenError
 
-__all__ = ["check_output", "name", "read", "standard_input", "write_output"]
+__all__ = ["check_output", "model", "name", "read", "standard_input", "write_output"]
 
 T = TypeVar("T")
 
@@ -60,11 +62,22 @@ def check_output(source: str, target: str, *, force: bool) -> None:
             raise SirenError(f"{target}: is the input itself")
 
 
-def write_output(target: str, data: bytes, *, force: bool) -> None:
+def model(source: str | Path) -> os.stat_result | None:
+    """Return whose mode and modification time an output is to have; None if it is no file."""
+    try:
+        found = os.stat(source)
+    except (OSError, ValueError):
+        return None
+    return found if source != "-" and stat.S_ISREG(found.st_mode) else None
+
+
+def write_output(
+    target: str, data: bytes, *, force: bool, like: os.stat_result | None = None
+) -> None:
     """Write a file, whole or not at all, or standard output."""
     if target == "-":
         file = standard_output()
         file.write(data)
         file.flush()
     else:
-        output.write(Path(target), data, force=force)
+        output.write(Path(target), data, force=force, like=like)
