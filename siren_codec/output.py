@@ -100,8 +100,10 @@ def _open_private(path: str, flags: int) -> int:
 
 def _take_over(path: Path, like: os.stat_result, *, least: int = 0) -> None:
     """Give a file the group and the permissions of another; where that fails it has fewer."""
-    mode = like.st_mode & _PERMISSIONS | least
-    if hasattr(os, "chown") and path.stat().st_gid != like.st_gid:
+    now = path.stat()
+    # A folder may hand its group down to what is made in it.
+    mode = like.st_mode & _PERMISSIONS | least | now.st_mode & stat.S_ISGID
+    if hasattr(os, "chown") and now.st_gid != like.st_gid:
         try:
             os.chown(path, -1, like.st_gid)
         except OSError:

@@ -128,6 +128,8 @@ class Batch:
             return False
         if verdict.state is State.REFUSED:
             raise SirenError(f"{job.target}: {verdict.why}")
+        if verdict.why and not self.quiet:
+            self._say(f"kept: {job.target}: {verdict.why}")
         todo.add(job, verdict)
         del self.waiting[job.source]
         return True
@@ -208,10 +210,13 @@ class Batch:
                 self._print_json({"output": str(path), "kept": why})
             if self.verbose:
                 self._say(f"kept: {path}: {why}")
-        if self.quiet:
-            return
-        for why, count in Counter(job.why for job in todo.jobs if job.why).items():
-            self._say(f"{count} made again: what is there {why}")
+        again = [job for job in todo.jobs if job.why]
+        if self.verbose:
+            for job in again:
+                self._say(f"made again: {job.target}: the old one {job.why}")
+        elif not self.quiet:
+            for why, count in Counter(job.why for job in again).items():
+                self._say(f"{count} made again: the old one {why}")
 
     def _sum_up(self, todo: Plan) -> None:
         """Say what became of all, and list what is wrong."""

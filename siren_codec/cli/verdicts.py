@@ -92,10 +92,13 @@ class Judge:
         """Judge an output that is as we wrote it: it may be written anew."""
         if entry.cut_short:
             return Verdict(State.MAKE, "was cut short")
-        with suppress(SirenError):
-            # A source that cannot be read is made, so that it fails.
-            if digest(job.source) != entry.source_digest:
-                return Verdict(State.MAKE, "was made of another file")
+        try:
+            is_same = digest(job.source) == entry.source_digest
+        except SirenError:
+            # It is tried, and fails.
+            is_same = False
+        if not is_same:
+            return Verdict(State.MAKE, "was made of another file")
         found = {**self.defaults, **entry.settings}
         if found != dict(self.settings):
             return Verdict(State.MAKE, f"was made with {_differences(found, self.settings)}")
