@@ -21,9 +21,18 @@ _NOTES = (
     (
         "Folders",
         "With -r the tree of OUTDIR becomes that of DIR: a.siren is a.png. Other files, hidden "
-        "ones and links to folders are passed over, and counted. A PNG that is whole and not "
-        "older than its .siren file is left as it is. Any other is a failure, for it could be an "
-        "original; --force makes all again. Failures are listed at the end.",
+        "ones and links to folders are passed over and counted; -v and --json name them. Each "
+        "folder of OUTDIR has a hidden file, .siren-record.jsonl, which says what its outputs "
+        "were made of and with which options. A PNG of this very .siren file with these options "
+        "is left; one that was made of another or with others is made again. A PNG that is not "
+        "as the record says is a failure, for it could be an original; --force makes all again. "
+        "Failures are listed at the end.",
+    ),
+    (
+        "Mode and date",
+        "OUT has the mode (without set-user-id and the like), the group where possible, and the "
+        "modification time of IN, and folders that are made have the mode of theirs. --no-preserve "
+        "leaves that to the umask and the clock. While it is written a file is its owner's alone.",
     ),
 )
 

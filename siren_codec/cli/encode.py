@@ -38,11 +38,24 @@ _NOTES = (
         "of a folder would have the same name both keep their own whole, a.png.siren and "
         "a.jpg.siren. A picture is what has an extension of a format that Pillow reads, in upper "
         "or lower case, or what is AVIF, GIF, JPEG, JPEG 2000, PNG, TIFF or WebP by its first "
-        "bytes. Other files, hidden ones and links to folders are passed over, and counted.\n\n"
-        "A .siren file that is whole and not older than its picture is left as it is, whatever "
-        "options it was made with; one that is older or broken is made again; --force makes all "
-        "again. Failures are listed at the end. A file that was cut short by Ctrl-C is dated "
-        "before its picture, so that the next call makes it again.",
+        "bytes; HEIC and JPEG XL where pillow-heif or pillow-jxl-plugin is installed. Other files, "
+        "hidden ones and links to folders are passed over and counted, pictures of a kind that is "
+        "not read each with its kind; -v and --json name them.\n\n"
+        "Each folder of OUTDIR has a hidden file, .siren-record.jsonl, which says what its outputs "
+        "were made of (hashes of both) and with which options. An output of this very picture "
+        "with these options is left. One of another picture, with other options, or cut short by "
+        "Ctrl-C is made again, and that is said first. Dates do not matter, and neither do "
+        "--device, --memory and --max-pixels.\n\n"
+        "A file that is not as the record says is not overwritten: it may have been made in "
+        "another way. It is kept and counted, or a failure if it is older than its picture or no "
+        ".siren file; a .siren file that is broken is made again. --force makes all again. "
+        "Failures are listed at the end.",
+    ),
+    (
+        "Mode and date",
+        "OUT has the mode (without set-user-id and the like), the group where possible, and the "
+        "modification time of IN, and folders that are made have the mode of theirs. --no-preserve "
+        "leaves that to the umask and the clock. While it is written a file is its owner's alone.",
     ),
     (
         "Processes",
