@@ -191,9 +191,10 @@ def test_a_file_that_is_in_no_record_is_kept(encode: Command, ends: tuple[Path, 
     (ends[1] / records.NAME).unlink()
     result = encode("--json", "-v")
     assert result.code == 0
-    assert _end(result) == "0 done, 1 kept (no record of them; --force makes them again)"
+    assert _end(result) == "0 done, 1 kept (-v says why, --force makes them again)"
     why = "nothing is known of what it was made of"
-    assert result.lines == [{"output": str(ends[1] / "a.siren"), "kept": why}]
+    ends_ = {"input": str(ends[0] / "a.png"), "output": str(ends[1] / "a.siren")}
+    assert result.lines == [{**ends_, "kept": why}]
     assert f"kept: {ends[1] / 'a.siren'}: {why}\n" in result.err
     assert (ends[1] / "a.siren").read_bytes() == own
     # By its date it cannot be right.
@@ -241,6 +242,67 @@ def test_a_broken_file_is_made_again(
     result = encode()
     assert "1 made again: the old one is broken\n" in result.err
     assert path.read_bytes() == whole
+
+
+def test_a_file_of_a_later_version_is_not_broken(encode: Command, ends: tuple[Path, Path]) -> None:
+    encode()
+    path = ends[1] / "a.siren"
+    later = path.read_bytes()[:4] + b"\x02and what we do not know"
+    path.write_bytes(later)
+    assert _end(encode()).startswith("0 done, 1 kept")
+    assert path.read_bytes() == later
+
+
+def test_two_trees_have_no_one_mirror(
+    run: Command, encode: Command, ends: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Each call would else undo the work of the one before."""
+    encode()
+    before = (ends[1] / "a.siren").read_bytes()
+    (tmp_path / "other").mkdir()
+    _draw(tmp_path / "other" / "a.png", 200)
+    (tmp_path / "link").symlink_to("out")
+    for out in (ends[1], tmp_path / "link"):
+        result = run("encode", "-r", tmp_path / "other", out, *TINY)
+        assert result.code == 1
+        assert f"was made of {ends[0] / 'a.png'}, which is still there; --force ov" in result.err
+        assert (ends[1] / "a.siren").read_bytes() == before
+    # A tree that was moved is the same one.
+    ends[0].rename(tmp_path / "moved")
+    assert _end(run("encode", "-r", tmp_path / "moved", ends[1], *TINY)) == "0 done, 1 done before"
+    _draw(tmp_path / "moved" / "a.png", 7)
+    assert _made(run("encode", "-r", tmp_path / "moved", ends[1], *TINY)) == ["a.siren"]
+
+
+def test_names_that_change_hands_in_a_folder(encode: Command, ends: tuple[Path, Path]) -> None:
+    source, out = ends
+    assert _made(encode()) == ["a.siren"]
+    Image.new("L", (3, 3)).save(source / "a", format="PNG")
+    assert sorted(_made(encode())) == ["a.png.siren", "a.siren"]
+    assert siren_codec.open(out / "a.siren").width == 3
+    (source / "a").unlink()
+    assert _made(encode()) == ["a.siren"]
+    assert siren_codec.open(out / "a.siren").width == 6
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_picture_that_was_decoded_is_not_encoded_over_its_source(
+    run: Command, encode: Command, ends: tuple[Path, Path], tmp_path: Path, in_place: bool
+) -> None:
+    """It is worse than the file that it was decoded from, and so would be what is made of it."""
+    source, out = ends
+    if in_place:
+        out = source
+    run("encode", "-r", source, out, *TINY)
+    before = (out / "a.siren").read_bytes()
+    (source / "a.png").unlink()
+    back = out if in_place else tmp_path / "back"
+    assert run("decode", "-r", out, back).code == 0
+    result = run("encode", "-r", back, out, "-v", *TINY)
+    assert (result.code, (out / "a.siren").read_bytes()) == (0, before)
+    assert f"kept: {out / 'a.siren'}: its picture was decoded from it\n" in result.err
+    _draw(back / "a.png", 8)
+    assert _made(run("encode", "-r", back, out, *TINY)) == ["a.siren"]
 
 
 # What happens meanwhile

@@ -14,7 +14,7 @@ from siren_codec.cli.folders import Job, Kind, Plan, plan
 from siren_codec.cli.interrupt import Interruption
 from siren_codec.cli.jobs import Decode, Encode, Failure, Product, Result, Results, attempt
 from siren_codec.cli.records import Entry, digest
-from siren_codec.cli.verdicts import Judge, State
+from siren_codec.cli.verdicts import Judge, State, source_of
 from siren_codec.errors import SirenError
 
 __all__ = ["Batch"]
@@ -128,9 +128,9 @@ class Batch:
             return False
         if verdict.state is State.REFUSED:
             raise SirenError(f"{job.target}: {verdict.why}")
-        if verdict.why and not self.quiet:
-            self._say(f"kept: {job.target}: {verdict.why}")
         todo.add(job, verdict)
+        if verdict.state is State.KEPT:
+            self._keep(job, verdict.why, said=not self.quiet)
         del self.waiting[job.source]
         return True
 
@@ -154,12 +154,12 @@ class Batch:
         entry = Entry(
             output=job.target.name,
             output_digest=digest(product.data),
-            source=job.source.name,
+            source=source_of(job),
             source_digest=product.source_digest,
             settings=self.judge.settings,
             cut_short=product.interrupted,
         )
-        record = self.judge.record(job)
+        record = self.judge.record(job.target.parent)
         try:
             record.add(entry)
         except OSError as error:
@@ -196,6 +196,12 @@ class Batch:
         if not self.quiet and not bars.is_terminal():
             self._say(f"{source}: {error}")
 
+    def _keep(self, job: Job, why: str, *, said: bool) -> None:
+        if self.as_json:
+            self._print_json({"input": str(job.source), "output": str(job.target), "kept": why})
+        if said:
+            self._say(f"kept: {job.target}: {why}")
+
     def _announce(self, todo: Plan) -> None:
         """Say before the work what is passed over, left, refused, or made again."""
         for path, error in todo.failures.items():
@@ -205,11 +211,8 @@ class Batch:
                 self._print_json({"input": str(each.path), "passed_over": each.why})
             if self.verbose:
                 self._say(f"passed over: {each.path}: {each.why}")
-        for path, why in todo.kept.items():
-            if self.as_json:
-                self._print_json({"output": str(path), "kept": why})
-            if self.verbose:
-                self._say(f"kept: {path}: {why}")
+        for job, why in todo.kept.items():
+            self._keep(job, why, said=self.verbose)
         again = [job for job in todo.jobs if job.why]
         if self.verbose:
             for job in again:
@@ -227,7 +230,7 @@ class Batch:
                 (self.cut_short, "of them cut short"),
                 (self.missed, "of them missed the target"),
                 (todo.done, "done before"),
-                (len(todo.kept), "kept (no record of them; --force makes them again)"),
+                (len(todo.kept), "kept (-v says why, --force makes them again)"),
                 (len(self.failures), "failed"),
                 (len(self.waiting), "not done"),
                 (len(todo.passed_over) - len(unreadable), "other files passed over"),

@@ -49,8 +49,8 @@ class Plan:
     jobs: list[Job] = field(default_factory=list)
     done: int = 0
     """Outputs that are of these very inputs, with these options."""
-    kept: dict[Path, str] = field(default_factory=dict)
-    """Outputs that are left for want of knowledge, and what is said of them."""
+    kept: dict[Job, str] = field(default_factory=dict)
+    """What is not made again, though its output may not be of it, and why."""
     passed_over: list[PassedOver] = field(default_factory=list)
     failures: dict[Path, str] = field(default_factory=dict)
     """Inputs, and folders, of which nothing can be made."""
@@ -62,7 +62,7 @@ class Plan:
         elif verdict.state is State.DONE:
             self.done += 1
         elif verdict.state is State.KEPT:
-            self.kept[job.target] = verdict.why
+            self.kept[job] = verdict.why
         else:
             self.failures[job.source] = f"{job.target}: {verdict.why}"
 

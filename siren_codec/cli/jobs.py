@@ -137,9 +137,7 @@ class Encode:
 
     def settings(self) -> dict[str, Any]:
         """Return the options that decide the result, but for the machine's, as JSON has them."""
-        from siren_codec.stream.format import VERSION
-
-        chosen = {**asdict(self.options), "strip": self.strip, "format": VERSION}
+        chosen = {**asdict(self.options), "strip": self.strip}
         return {name: value for name, value in chosen.items() if name not in _OF_THE_MACHINE}
 
     def load(self, source: Path | bytes) -> "Picture":

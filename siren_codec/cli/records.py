@@ -37,7 +37,7 @@ class Entry:
     """The file's name in its folder."""
     output_digest: str
     source: str
-    """The name of what it was made of: for people, who may have renamed it."""
+    """The path of what it was made of, seen from the output's folder; it may be elsewhere now."""
     source_digest: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The options that decided the result."""

@@ -11,7 +11,7 @@ from typing import Any
 from siren_codec.cli.records import Entry, Record, digest
 from siren_codec.errors import SirenError
 
-__all__ = ["Job", "Judge", "State", "Verdict", "of_png", "of_siren"]
+__all__ = ["Job", "Judge", "State", "Verdict", "of_png", "of_siren", "source_of"]
 
 _FORCE = "--force overwrites it"
 _SLACK = 2 * 10**9
@@ -76,33 +76,57 @@ class Judge:
                     return Verdict(State.REFUSED, "is the input itself")
             if self.force:
                 return Verdict(State.MAKE)
-            entry = self.record(job).find(job.target.name, digest(job.target))
-            return self._of_known(job, entry) if entry else self.unknown(job)
+            return self._of_what_is_there(job, digest(job.target))
         except OSError as error:
             return Verdict(State.REFUSED, error.strerror or str(error))
         except SirenError as error:
             return Verdict(State.REFUSED, str(error).removeprefix(f"{job.target}: "))
 
-    def record(self, job: Job) -> Record:
-        """Return the record of a job's output."""
-        folder = job.target.parent
+    def record(self, folder: Path) -> Record:
+        """Return the record of a folder."""
         return self.records.setdefault(folder, Record(folder))
 
-    def _of_known(self, job: Job, entry: Entry) -> Verdict:
-        """Judge an output that is as we wrote it: it may be written anew."""
-        if entry.cut_short:
-            return Verdict(State.MAKE, "was cut short")
+    def _of_what_is_there(self, job: Job, target_digest: str) -> Verdict:
         try:
-            is_same = digest(job.source) == entry.source_digest
+            source_digest = digest(job.source)
         except SirenError:
             # It is tried, and fails.
-            is_same = False
-        if not is_same:
-            return Verdict(State.MAKE, "was made of another file")
+            source_digest = ""
+        made = self.record(job.source.parent).find(job.source.name, source_digest)
+        if made and made.source_digest == target_digest and made.source.endswith(".siren"):
+            return Verdict(State.KEPT, "its picture was decoded from it")
+        entry = self.record(job.target.parent).find(job.target.name, target_digest)
+        if entry is None:
+            return self.unknown(job)
+        if entry.source_digest != source_digest:
+            return _of_another_source(job, entry)
+        if entry.cut_short:
+            return Verdict(State.MAKE, "was cut short")
         found = {**self.defaults, **entry.settings}
         if found != dict(self.settings):
             return Verdict(State.MAKE, f"was made with {_differences(found, self.settings)}")
         return Verdict(State.DONE)
+
+
+def _of_another_source(job: Job, entry: Entry) -> Verdict:
+    """Judge an output of ours that is not of this source."""
+    other = Path(os.path.realpath(job.target.parent), entry.source)
+    # In one folder files may change their names; but two trees with one mirror would undo each
+    # other's outputs.
+    if other.exists() and not other.parent.samefile(job.source.parent):
+        name = os.path.normpath(other)
+        return Verdict(State.REFUSED, f"was made of {name}, which is still there; {_FORCE}")
+    return Verdict(State.MAKE, "was made of another file")
+
+
+def source_of(job: Job) -> str:
+    """Return the path of a job's source as seen from its output's folder, links followed."""
+    source = os.path.join(os.path.realpath(job.source.parent), job.source.name)
+    try:
+        return os.path.relpath(source, os.path.realpath(job.target.parent))
+    except ValueError:
+        # On another drive.
+        return source
 
 
 def of_siren(job: Job) -> Verdict:
@@ -113,7 +137,7 @@ def of_siren(job: Job) -> Verdict:
         head = file.read(len(MAGIC))
     if head != MAGIC[: len(head)]:
         return Verdict(State.REFUSED, f"exists already, and is no .siren file; {_FORCE}")
-    if not _is_whole(job.target):
+    if _is_broken(job.target):
         return Verdict(State.MAKE, "is broken")
     if job.target.stat().st_mtime_ns + _SLACK < job.source.stat().st_mtime_ns:
         return Verdict(State.REFUSED, f"exists already, older than its picture; {_FORCE}")
@@ -125,17 +149,20 @@ def of_png(job: Job) -> Verdict:  # noqa: ARG001
     return Verdict(State.REFUSED, f"exists already, and may be an original; {_FORCE}")
 
 
-def _is_whole(path: Path) -> bool:
+def _is_broken(path: Path) -> bool:
+    """Tell whether a file with a `.siren` file's beginning is not whole, as far as we know it."""
     from siren_codec.decoding import read_limited
     from siren_codec.limits import UNBOUNDED
-    from siren_codec.stream import format
+    from siren_codec.stream.format import MAGIC, VERSION, parse
 
-    try:
-        with open(path, "rb") as file:
-            format.parse(read_limited(file), UNBOUNDED)
-    except SirenError:
-        return False
-    return True
+    with open(path, "rb") as file:
+        version = file.read(len(MAGIC) + 1)[len(MAGIC) :]
+        file.seek(0)
+        try:
+            parse(read_limited(file), UNBOUNDED)
+        except SirenError:
+            return version in (b"", bytes([VERSION]))
+    return False
 
 
 def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
