@@ -121,8 +121,11 @@ def read_odd_tiff(file: IO[bytes], size: tuple[int, int], notices: list[str]) ->
 def lost_depth(image: Image.Image) -> bool:
     """Tell whether Pillow makes 8 bits of an image's samples that have more, before it is loaded.
 
-    TIFF, PNG and SGI say so in the raw mode, JPEG 2000 and AVIF in their headers.
+    TIFF, PNG and SGI say so in the raw mode, JPEG 2000 and AVIF in their headers, and HEIC's plugin
+    in the info.
     """
+    if image.format == "HEIF" and image.info.get("bit_depth", 8) > 8:
+        return not image.mode.startswith("I")
     layout = str(getattr(image, "tile", ""))
     if re.search(r"\w;16[BLN]|SGI16|BC6H", layout):
         return not image.mode.startswith("I")

@@ -90,7 +90,7 @@ def _exif(image: Image.Image) -> tuple[int, bytes]:
     orientation = source.get(ExifTags.Base.Orientation, 1)
     if image.format == "TIFF":
         exif = _described(source)
-    elif orientation == 1 and image.info.get("exif", b"").startswith(b"Exif\0\0"):
+    elif orientation == 1 and (image.info.get("exif") or b"").startswith(b"Exif\0\0"):
         return orientation, image.info["exif"]
     elif source:
         exif.load(source.tobytes())

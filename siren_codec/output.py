@@ -9,7 +9,11 @@ from pathlib import Path
 
 from siren_codec.errors import SirenError
 
-__all__ = ["check", "is_special", "write"]
+__all__ = ["check", "is_special", "make_folder", "write"]
+
+_PRIVATE = 0o600
+_PERMISSIONS = 0o777
+"""Of a mode: never the bits that give a file its owner's rights."""
 
 
 def check(path: Path, *, force: bool) -> None:
@@ -35,11 +39,20 @@ def check(path: Path, *, force: bool) -> None:
         raise SirenError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def write(path: Path, data: bytes, *, force: bool) -> None:
+def write(
+    path: Path,
+    data: bytes,
+    *,
+    force: bool,
+    like: os.stat_result | None = None,
+    private: bool = False,
+) -> None:
     """Write a file beside the path and rename it, so that no reader ever meets half of it.
 
-    A device, a pipe or an open file (/dev/fd/3) is written to directly. Raises SirenError; nothing
-    is then left behind.
+    The file has the mode, the group and the modification time of what it is `like`; else the mode
+    of the file that it replaces; else only its owner may read it if it is `private`. Until it has
+    its mode nobody else may. A device, a pipe or an open file (/dev/fd/3) is written to directly.
+    Raises SirenError; nothing is then left behind.
     """
     check(path, force=force)
     if is_special(path):
@@ -51,22 +64,27 @@ def write(path: Path, data: bytes, *, force: bool) -> None:
         except OSError as error:
             raise SirenError(f"{path}: cannot be written: {error.strerror}") from None
         return
-    _write_whole(path, data)
+    _write_whole(path, data, like=like, private=private)
 
 
-def _write_whole(path: Path, data: bytes) -> None:
+def _write_whole(path: Path, data: bytes, *, like: os.stat_result | None, private: bool) -> None:
     target = _target(path)
     # Never the name of one that a killed process left: its id may have come round again.
     temporary = target.with_name(f".siren-{os.getpid()}-{os.urandom(8).hex()}.part")
     began = False
     try:
-        with open(temporary, "xb") as file:
+        replaced = target.stat() if target.exists() else None
+        model = like or replaced
+        opener = _open_private if model or private else None
+        with open(temporary, "xb", opener=opener) as file:
             began = True
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if target.exists():
-            os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
+        if model:
+            _take_over(temporary, model)
+        if like:
+            _date(temporary, like)
         os.replace(temporary, target)
     except OSError as error:
         raise SirenError(f"{path}: cannot be written: {error.strerror}") from None
@@ -74,6 +92,42 @@ def _write_whole(path: Path, data: bytes) -> None:
         if began:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: Path, *, like: os.stat_result | None = None) -> None:
+    """Make a folder if it is not there, with the mode of what it is `like`. Raises OSError."""
+    try:
+        path.mkdir(mode=_PERMISSIONS if like is None else 0o700)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+    else:
+        if like is not None:
+            _take_over(path, like, least=0o700)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, _PRIVATE)
+
+
+def _take_over(path: Path, like: os.stat_result, *, least: int = 0) -> None:
+    """Give a file the group and the permissions of another; where that fails it has fewer."""
+    now = path.stat()
+    # A folder may hand its group down to what is made in it.
+    mode = like.st_mode & _PERMISSIONS | least | now.st_mode & stat.S_ISGID
+    if hasattr(os, "chown") and now.st_gid != like.st_gid:
+        try:
+            os.chown(path, -1, like.st_gid)
+        except OSError:
+            # This other group may do what everybody may.
+            mode &= ~0o070 | (mode & 0o007) << 3
+    with suppress(OSError):
+        os.chmod(path, mode)
+
+
+def _date(path: Path, like: os.stat_result) -> None:
+    with suppress(OSError, OverflowError):
+        os.utime(path, ns=(like.st_atime_ns, like.st_mtime_ns))
 
 
 def _target(path: Path) -> Path:

@@ -17,10 +17,11 @@ from PIL import Image
 
 import siren_codec
 from siren_codec import cli, encoding, image
-from siren_codec.cli import bars, folders, workers
+from siren_codec.cli import bars, folders, records, workers
 from siren_codec.cli.folders import PICTURES, SIRENS, Job
 from siren_codec.cli.interrupt import Interruption
 from siren_codec.cli.jobs import Failure, Product, Result
+from siren_codec.cli.verdicts import Judge, of_siren
 from siren_codec.encoding import Encoded
 from siren_codec.errors import SirenError
 from siren_codec.image import Picture
@@ -38,6 +39,11 @@ class Ran(NamedTuple):
     @property
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def tried(self) -> list[dict[str, Any]]:
+        """The lines of what was made, or failed."""
+        return [line for line in self.lines if not {"passed_over", "kept"} & set(line)]
 
 
 Command = Callable[..., Ran]
@@ -88,7 +94,9 @@ def _size(path: Path) -> tuple[int, int]:
 
 
 def _files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """The files below a folder, without the records."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path.name != records.NAME)
+    return sorted(str(path.relative_to(folder)) for path in found)
 
 
 OUTPUTS = ["a.jpg.siren", "a.png.siren", "b.siren", "sub/deep/c.siren", "sub/no extension.siren"]
@@ -119,7 +127,7 @@ def test_only_what_is_missing_is_made(run: Command, tree: Path, tmp_path: Path) 
     def again(*options: str) -> list[str]:
         result = run("encode", "-r", tree, out, "--json", *options, *TINY)
         assert result.code == 0
-        return sorted(str(Path(line["output"]).relative_to(out)) for line in result.lines)
+        return sorted(str(Path(line["output"]).relative_to(out)) for line in result.tried)
 
     assert again() == OUTPUTS
     assert again() == []
@@ -129,9 +137,10 @@ def test_only_what_is_missing_is_made(run: Command, tree: Path, tmp_path: Path) 
     data[-1] ^= 1
     (out / "a.jpg.siren").write_bytes(data)
     (out / "a.png.siren").write_bytes(b"")
-    now = time.time()
-    os.utime(tree / "sub" / "deep" / "c.tif", (now + 10, now + 10))
-    assert again() == ["a.jpg.siren", "a.png.siren", "b.siren", "sub/deep/c.siren"]
+    # Its date is of the future, and says nothing.
+    os.utime(tree / "sub" / "deep" / "c.tif", (4e9, 4e9))
+    assert again() == ["a.jpg.siren", "a.png.siren", "b.siren"]
+    assert again() == []
     assert again("--force") == OUTPUTS
 
 
@@ -147,7 +156,7 @@ def test_a_failure_is_no_end(run: Command, tree: Path, tmp_path: Path) -> None:
     failed = ["a.png", "b.PNG", "gone.png", "sub/deep/c.tif", "sub/no extension"]
     assert sorted(errors) == [str(tree / name) for name in failed]
     assert errors[str(tree / "a.png")] == "not a picture that Pillow can read"
-    assert [Path(line["output"]).name for line in result.lines if "output" in line] == [
+    assert [Path(line["output"]).name for line in result.tried if "output" in line] == [
         "a.jpg.siren"
     ]
     last = result.err.splitlines()[-6:]
@@ -244,18 +253,18 @@ def test_names(names: list[str], becomes: list[str]) -> None:
 def test_what_is_a_picture(tmp_path: Path) -> None:
     for name, format_ in (("a", "PNG"), ("b.xyz", "JPEG"), ("c.txt", "GIF"), ("d.dat", "WEBP")):
         Image.new("RGB", (2, 2)).save(tmp_path / name, format=format_)
-        assert PICTURES.takes(tmp_path / name)
+        assert not PICTURES.passes_over(tmp_path / name)
     for name in ("a.png", "b.JPeG", "c.TIF", "d.jp2", "e.ppm", "f.avif"):
         (tmp_path / name).write_bytes(b"")
-        assert PICTURES.takes(tmp_path / name), name
+        assert not PICTURES.passes_over(tmp_path / name), name
     for name in ("x.txt", "x.mpg", "x.h5", "x.siren", "x.pdf", "x", "x.py"):
         (tmp_path / name).write_bytes(b"P6 BM and so on")
-        assert not PICTURES.takes(tmp_path / name), name
+        assert PICTURES.passes_over(tmp_path / name), name
     (tmp_path / "folder.png").mkdir()
-    assert not PICTURES.takes(tmp_path / "folder.png")
+    assert PICTURES.passes_over(tmp_path / "folder.png")
     (tmp_path / "y.SIREN").write_bytes(b"")
-    assert SIRENS.takes(tmp_path / "y.SIREN")
-    assert not SIRENS.takes(tmp_path / "a.png")
+    assert not SIRENS.passes_over(tmp_path / "y.SIREN")
+    assert SIRENS.passes_over(tmp_path / "a.png")
 
 
 def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,7 +277,7 @@ def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    found = folders.plan(tmp_path / "in", tmp_path / "out", PICTURES, force=False)
+    found = folders.plan(tmp_path / "in", tmp_path / "out", PICTURES, Judge(of_siren))
     assert found.failures == {tmp_path / "in" / "sub": "Permission denied"}
 
 
@@ -329,7 +338,7 @@ def test_an_interruption_keeps_what_is_under_way(
     ]
     result = run("encode", "-r", tree, out, "--json", *TINY)
     assert result.code == 0
-    assert [Path(line["output"]).name for line in result.lines] == [
+    assert [Path(line["output"]).name for line in result.tried] == [
         *("a.png.siren", "b.siren", "no extension.siren", "c.siren")
     ]
 
@@ -358,7 +367,7 @@ def test_an_unexpected_error_is_a_failure(
     monkeypatch.setattr(image, "load", fail)
     result = run("encode", "-r", tree, tmp_path / "out", "--json", *TINY)
     assert result.code == 1
-    assert {line["error"] for line in result.lines} == {"unexpected ZeroDivisionError: by zero"}
+    assert {line["error"] for line in result.tried} == {"unexpected ZeroDivisionError: by zero"}
 
 
 def test_bars_on_a_terminal(
@@ -377,7 +386,7 @@ def test_bars_on_a_terminal(
     assert quiet.out == ""
     assert "pictures" not in quiet.err
     as_json = run("encode", "-r", tree, tmp_path / "out", "--force", "--json", *TINY)
-    assert len(as_json.lines) == 5
+    assert len(as_json.tried) == 5
     assert "bpp, PSNR" not in as_json.err.split("failed:")[1]
 
 

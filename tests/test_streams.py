@@ -96,7 +96,7 @@ def test_a_folder_is_done_whatever_becomes_of_its_lines(
 ) -> None:
     done = shell(stub, folder, f"{command} {output}")
     assert done.returncode == 0
-    assert len(list((folder / "out").iterdir())) == 3
+    assert len(list((folder / "out").glob("[!.]*"))) == 3
     assert b"3 done\n" in done.stderr
     assert b"Traceback" not in done.stderr
     assert done.stderr.count(NO_SPACE) == (output == FULL)
@@ -175,7 +175,7 @@ def test_a_folder_is_done_whatever_becomes_of_standard_error(
     (folder / "in" / "bad.png").write_bytes(b"no picture")
     done = shell(stub, folder, f"encode -r in out {output}")
     assert done.returncode == 1
-    assert len(list((folder / "out").iterdir())) == 3
+    assert len(list((folder / "out").glob("[!.]*"))) == 3
     assert done.stdout.count(b"\n") == 3
 
 
@@ -225,7 +225,7 @@ def test_names_that_the_terminal_cannot_show(
         (source / f"{name}{suffix}").write_bytes((source / f"0{suffix}").read_bytes())
     done = shell(stub, folder, command, env)
     assert done.returncode == 0
-    assert {path.stem for path in (folder / "out").iterdir()} == {"0", "1", "2", *names}
+    assert {path.stem for path in (folder / "out").glob("[!.]*")} == {"0", "1", "2", *names}
     lines = done.stdout.decode("ascii" if env else "utf-8").splitlines()
     assert len(lines) == 6
     if "--json" in command:

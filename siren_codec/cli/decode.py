@@ -24,9 +24,18 @@ _NOTES = (
     (
         "Folders",
         "With -r the tree of OUTDIR becomes that of DIR: a.siren is a.png. Other files, hidden "
-        "ones and links to folders are passed over, and counted. A PNG that is whole and not "
-        "older than its .siren file is left as it is. Any other is a failure, for it could be an "
-        "original; --force makes all again. Failures are listed at the end.",
+        "ones and links to folders are passed over and counted; -v and --json name them. Each "
+        "folder of OUTDIR has a hidden file, .siren-record.jsonl, which says what its outputs "
+        "were made of and with which options. A PNG of this very .siren file with these options "
+        "is left; one that was made of another or with others is made again. A PNG that is not "
+        "as the record says is a failure, for it could be an original; --force makes all again. "
+        "Failures are listed at the end.",
+    ),
+    (
+        "Mode and date",
+        "OUT has the mode (without set-user-id and the like), the group where possible, and the "
+        "modification time of IN, and folders that are made have the mode of theirs. --no-preserve "
+        "leaves that to the umask and the clock. While it is written a file is its owner's alone.",
     ),
     usage.STREAMS,
 )
@@ -96,6 +105,8 @@ _NOTES = (
 )
 @usage.jobs("Decode N files at a time with -r; the cores are shared.")
 @usage.force
+@usage.no_preserve
+@usage.verbose
 @usage.said
 @usage.the_version
 def decode_command(
@@ -113,6 +124,8 @@ def decode_command(
     recursive: bool,
     jobs: int | None,
     force: bool,
+    no_preserve: bool,
+    verbose: bool,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -140,6 +153,8 @@ def decode_command(
             recipe,
             count=jobs or 1,
             force=force,
+            preserve=not no_preserve,
+            verbose=verbose,
             quiet=quiet,
             as_json=as_json,
         ).run()
@@ -150,12 +165,13 @@ def decode_command(
     format_ = _format(target, extension)
     data = files.read(source)
     files.check_output(source, target, force=force)
+    like = None if no_preserve else files.model(source)
     field = files.parse(source, data, recipe.load)
     product = recipe.to(format_).render(field)
     if not quiet:
         for notice in product.notices:
             bars.say(f"{_NAME}: {files.name(target)}: {notice}", error=True)
-    files.write_output(target, product.data, force=force)
+    files.write_output(target, product.data, force=force, like=like)
     if as_json:
         import json
 

@@ -12,7 +12,7 @@ from siren_codec.cli.batch import Batch
 from siren_codec.cli.folders import PICTURES
 from siren_codec.cli.interrupt import Interruption
 from siren_codec.cli.jobs import Encode
-from siren_codec.cli.usage import BATCH, FIT, PICTURE, SAID, TARGET, option
+from siren_codec.cli.usage import BATCH, FIT, PICTURE, TARGET, option
 from siren_codec.errors import UsageError
 from siren_codec.limits import QUALITIES
 from siren_codec.options import (
@@ -40,11 +40,24 @@ _NOTES = (
         "of a folder would have the same name both keep their own whole, a.png.siren and "
         "a.jpg.siren. A picture is what has an extension of a format that Pillow reads, in upper "
         "or lower case, or what is AVIF, GIF, JPEG, JPEG 2000, PNG, TIFF or WebP by its first "
-        "bytes. Other files, hidden ones and links to folders are passed over, and counted.\n\n"
-        "A .siren file that is whole and not older than its picture is left as it is, whatever "
-        "options it was made with; one that is older or broken is made again; --force makes all "
-        "again. Failures are listed at the end. A file that was cut short by Ctrl-C is dated "
-        "before its picture, so that the next call makes it again.",
+        "bytes; HEIC and JPEG XL where pillow-heif or pillow-jxl-plugin is installed. Other files, "
+        "hidden ones and links to folders are passed over and counted, pictures of a kind that is "
+        "not read each with its kind; -v and --json name them.\n\n"
+        "Each folder of OUTDIR has a hidden file, .siren-record.jsonl, which says what its outputs "
+        "were made of (hashes of both) and with which options. An output of this very picture "
+        "with these options is left. One of another picture, with other options, or cut short by "
+        "Ctrl-C is made again, and that is said first. Dates do not matter, and neither do "
+        "--device, --memory and --max-pixels.\n\n"
+        "A file that is not as the record says is not overwritten: it may have been made in "
+        "another way. It is kept and counted, or a failure if it is older than its picture or no "
+        ".siren file; a .siren file that is broken is made again. --force makes all again. "
+        "Failures are listed at the end.",
+    ),
+    (
+        "Mode and date",
+        "OUT has the mode (without set-user-id and the like), the group where possible, and the "
+        "modification time of IN, and folders that are made have the mode of theirs. --no-preserve "
+        "leaves that to the umask and the clock. While it is written a file is its owner's alone.",
     ),
     (
         "Processes",
@@ -205,7 +218,8 @@ _NOTES = (
     help="Encode on a Ray cluster with -r, -j on each machine: auto, local, HOST:PORT, ray://...",
 )
 @usage.force
-@option(SAID, "-v", "--verbose", is_flag=True, help="Say more on standard error.")
+@usage.no_preserve
+@usage.verbose
 @usage.said
 @usage.the_version
 def encode_command(
@@ -218,6 +232,7 @@ def encode_command(
     strip: bool,
     max_pixels: int,
     force: bool,
+    no_preserve: bool,
     verbose: bool,
     quiet: bool,
     as_json: bool,
@@ -245,6 +260,7 @@ def encode_command(
             count=jobs or 1,
             address=ray,
             force=force,
+            preserve=not no_preserve,
             verbose=verbose,
             quiet=quiet,
             as_json=as_json,
@@ -254,7 +270,8 @@ def encode_command(
     source, target = files.dashed(source, files.INPUT), files.dashed(target, files.OUTPUT)
     _check_name(source, target)
     saved = _checkpoint(source, target, checkpoint)
-    return _encode(source, target, recipe, saved, force, verbose, quiet, as_json)
+    preserve = not no_preserve
+    return _encode(source, target, recipe, saved, force, preserve, verbose, quiet, as_json)
 
 
 def _encode(
@@ -263,6 +280,7 @@ def _encode(
     recipe: Encode,
     checkpoint: Path | None,
     force: bool,
+    preserve: bool,
     verbose: bool,
     quiet: bool,
     as_json: bool,
@@ -271,6 +289,7 @@ def _encode(
     files.check_output(source, target, force=force)
     if checkpoint:
         output.check(checkpoint, force=True)
+    like = files.model(source) if preserve else None
     picture = recipe.load(files.standard_input().read() if source == "-" else Path(source))
     if not quiet:
         for notice in picture.notices:
@@ -283,7 +302,7 @@ def _encode(
                 stop=interruption.stop,
                 checkpoint=checkpoint,
             )
-        files.write_output(target, product.data, force=force)
+        files.write_output(target, product.data, force=force, like=like)
     if verbose:
         bars.say(*product.details.splitlines(), error=True)
     if product.missed:

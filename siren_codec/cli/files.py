@@ -1,6 +1,7 @@
 """The two ends of a command: files, standard input, standard output."""
 
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ __all__ = [
     "are_same",
     "check_output",
     "dashed",
+    "model",
     "name",
     "parse",
     "read",
@@ -102,10 +104,21 @@ def are_same(one: str, other: str) -> bool:
         return os.path.realpath(one) == os.path.realpath(other)
 
 
-def write_output(target: str, data: bytes, *, force: bool) -> None:
+def model(source: str | Path) -> os.stat_result | None:
+    """Return whose mode and modification time an output is to have; None if it is no file."""
+    try:
+        found = os.stat(source)
+    except (OSError, ValueError):
+        return None
+    return found if source != "-" and stat.S_ISREG(found.st_mode) else None
+
+
+def write_output(
+    target: str, data: bytes, *, force: bool, like: os.stat_result | None = None
+) -> None:
     """Write a file, whole or not at all, or standard output."""
     if target != "-":
-        output.write(Path(target), data, force=force)
+        output.write(Path(target), data, force=force, like=like)
         return
     file = standard_output()
     try:

@@ -1,38 +1,45 @@
-"""Folders: which files of a tree are taken, where they go, and what is done already."""
+"""Folders: which files of a tree are taken, where they go, and what is to be done with them."""
 
 import os
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from siren_codec import foreign
+from siren_codec.cli import records
+from siren_codec.cli.verdicts import Job, Judge, State, Verdict, of_png, of_siren
 from siren_codec.errors import SirenError
+from siren_codec.foreign import Foreign
 
-__all__ = ["PICTURES", "SIRENS", "Job", "Kind", "Plan", "plan"]
+__all__ = ["PICTURES", "SIRENS", "Job", "Kind", "PassedOver", "Plan", "plan"]
 
-_UNREADABLE = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}
+_NOT_READ = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}
 """What Pillow can name, but not read by itself."""
 _BY_CONTENT = ("AVIF", "GIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
 """What is known by its first bytes, whatever its name is; other formats could be anything."""
 
 
 @dataclass(frozen=True)
-class Kind:
-    """The files that a command takes from a tree, and what it makes of them."""
+class PassedOver:
+    """A file or folder that is not taken, and why."""
 
-    takes: Callable[[Path], bool]
-    suffix: str
-    is_whole: Callable[[Path], bool]
-    replaces: bool
-    """Whether an older or broken output may be overwritten: only if it can be no original."""
+    path: Path
+    why: str
+    kind: Foreign | None = None
+    """What kind of picture it is, if that is why."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """One file to make of another."""
+class Kind:
+    """The files that a command takes from a tree, and what it makes of them."""
 
-    source: Path
-    target: Path
+    passes_over: Callable[[Path], PassedOver | None]
+    """Why a file is not taken; None if it is."""
+    suffix: str
+    unknown: Callable[[Job], Verdict]
+    """The verdict of an output that is in no record."""
 
 
 @dataclass
@@ -41,14 +48,27 @@ class Plan:
 
     jobs: list[Job] = field(default_factory=list)
     done: int = 0
-    """Outputs that are whole and not older than their inputs."""
-    passed_over: int = 0
-    """Entries that are hidden, no pictures, or links to folders."""
+    """Outputs that are of these very inputs, with these options."""
+    kept: dict[Job, str] = field(default_factory=dict)
+    """What is not made again, though its output may not be of it, and why."""
+    passed_over: list[PassedOver] = field(default_factory=list)
     failures: dict[Path, str] = field(default_factory=dict)
+    """Inputs, and folders, of which nothing can be made."""
+
+    def add(self, job: Job, verdict: Verdict) -> None:
+        """Put a job where its verdict says."""
+        if verdict.state is State.MAKE:
+            self.jobs.append(replace(job, why=verdict.why))
+        elif verdict.state is State.DONE:
+            self.done += 1
+        elif verdict.state is State.KEPT:
+            self.kept[job] = verdict.why
+        else:
+            self.failures[job.source] = f"{job.target}: {verdict.why}"
 
 
-def plan(source: Path, target: Path, kind: Kind, *, force: bool) -> Plan:
-    """Return what is to be done to mirror a tree; `force` does again what is done.
+def plan(source: Path, target: Path, kind: Kind, judge: Judge) -> Plan:
+    """Return what is to be done to mirror a tree.
 
     Links to folders are not followed, and a target inside the source is left out. Raises
     SirenError if there is no such folder.
@@ -58,125 +78,125 @@ def plan(source: Path, target: Path, kind: Kind, *, force: bool) -> Plan:
     if target.exists() and not target.is_dir():
         raise SirenError(f"{target}: expected a folder")
     found = Plan()
-    for folder, names in _walk(source, target, found):
+    for folder, folders, names in _walk(source, target, found):
         into = target / folder.relative_to(source)
-        taken = [name for name in names if kind.takes(folder / name)]
-        found.passed_over += len(names) - len(taken)
-        for name, becomes in zip(taken, _names(taken, kind.suffix), strict=True):
-            job = Job(folder / name, into / becomes)
-            if not force and _is_done(job, kind):
-                found.done += 1
+        taken = []
+        for name in names:
+            reason = kind.passes_over(folder / name)
+            if reason is None:
+                taken.append(name)
             else:
-                found.jobs.append(job)
+                found.passed_over.append(reason)
+        for name, becomes in zip(taken, _names(taken, kind.suffix, folders), strict=True):
+            job = Job(folder / name, into / becomes)
+            found.add(job, judge.verdict(job))
     return found
 
 
-def _walk(source: Path, target: Path, found: Plan) -> Iterator[tuple[Path, list[str]]]:
-    """Yield each folder and its files, sorted, without what is hidden."""
+def _walk(source: Path, target: Path, found: Plan) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each folder with the folders and files in it, sorted, without what is hidden."""
 
     def fail(error: OSError) -> None:
         found.failures[Path(error.filename)] = error.strerror or str(error)
+
+    def pass_over(folder: str, name: str, why: str) -> None:
+        if name != records.NAME:
+            found.passed_over.append(PassedOver(Path(folder, name), why))
 
     out = os.path.realpath(target)
     for folder, folders, names in os.walk(source, onerror=fail):
         kept = []
         for name in sorted(folders):
             path = os.path.join(folder, name)
-            if name.startswith(".") or os.path.islink(path):
-                found.passed_over += 1
+            if name.startswith("."):
+                pass_over(folder, name, "hidden")
+            elif os.path.islink(path):
+                pass_over(folder, name, "a link to a folder")
             elif os.path.realpath(path) != out:
                 kept.append(name)
         folders[:] = kept
-        seen = [name for name in sorted(names) if not name.startswith(".")]
-        found.passed_over += len(names) - len(seen)
-        yield Path(folder), seen
+        for name in sorted(names):
+            if name.startswith("."):
+                pass_over(folder, name, "hidden")
+        yield Path(folder), kept, [name for name in sorted(names) if not name.startswith(".")]
 
 
-def _names(names: Sequence[str], suffix: str) -> list[str]:
+def _names(names: Sequence[str], suffix: str, folders: Sequence[str] = ()) -> list[str]:
     """Return what files of one folder become: a.png is a.siren.
 
-    Where two would become the same (upper and lower case count as the same, as they do on some
-    disks), each keeps its whole name: a.png.siren and a.jpg.siren.
+    Where two would become the same, or what a folder beside them is called, each keeps its whole
+    name: a.png.siren and a.jpg.siren. Upper and lower case count as the same, and so do letters
+    with an accent and letters and accents: on some disks they are.
     """
     becomes = {name: Path(name).stem + suffix for name in names}
+    reserved = {_alike(folder) for folder in folders}
     while True:
         seen: dict[str, list[str]] = {}
         for name, new in becomes.items():
-            seen.setdefault(new.casefold(), []).append(name)
-        clashes = [name for group in seen.values() if len(group) > 1 for name in group]
+            seen.setdefault(_alike(new), []).append(name)
+        clashes = [
+            name
+            for new, group in seen.items()
+            for name in group
+            if len(group) > 1 or new in reserved
+        ]
         if all(becomes[name] == name + suffix for name in clashes):
             return list(becomes.values())
         becomes |= {name: name + suffix for name in clashes}
 
 
-def _is_done(job: Job, kind: Kind) -> bool:
-    try:
-        if job.target.stat().st_mtime_ns < job.source.stat().st_mtime_ns:
-            return False
-        return job.target.is_file() and kind.is_whole(job.target)
-    except OSError:
-        return False
+def _alike(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _is_picture(path: Path) -> bool:
+def _no_picture(path: Path) -> PassedOver | None:
     """Tell a picture by an extension that Pillow knows, or else by the content."""
     from PIL import Image
 
-    # A link to nothing is taken, so that it is among the failures; pipes must not be opened.
-    if not path.is_file() and not (path.is_symlink() and not path.exists()):
-        return False
+    if not _is_ordinary(path):
+        return PassedOver(path, "no ordinary file")
     extension = path.suffix.lower()
     if extension == ".siren":
-        return False
+        return PassedOver(path, "a .siren file")
     format_ = Image.registered_extensions().get(extension)
-    if format_ in Image.OPEN and format_ not in _UNREADABLE:
-        return True
+    if format_ in Image.OPEN and format_ not in _NOT_READ:
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             Image.open(path, formats=_BY_CONTENT).close()
     except Image.DecompressionBombError:
-        return True
-    except Exception:
+        return None
+    except Exception as error:
         # Pillow raises nearly anything for what is no picture.
-        return False
-    return True
+        return _not_readable(path, error)
+    return None
 
 
-def _is_siren(path: Path) -> bool:
-    regular = path.is_file() or (path.is_symlink() and not path.exists())
-    return path.suffix.lower() == ".siren" and regular
+def _not_readable(path: Path, error: Exception) -> PassedOver | None:
+    """Say why Pillow did not open a file; None if it would with what can be imported."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return PassedOver(path, f"cannot be read: {error.strerror}")
+    kind = foreign.kind_of(path)
+    if kind is None:
+        return PassedOver(path, "no picture")
+    if foreign.is_readable(kind):
+        return None
+    return PassedOver(path, f"{kind.name} picture, {kind.advice}", kind)
 
 
-def _is_whole_siren(path: Path) -> bool:
-    from siren_codec.decoding import read_limited
-    from siren_codec.limits import UNBOUNDED
-    from siren_codec.stream import format
-
-    try:
-        with open(path, "rb") as file:
-            format.parse(read_limited(file), UNBOUNDED)
-    except SirenError:
-        return False
-    return True
+def _no_siren(path: Path) -> PassedOver | None:
+    if not _is_ordinary(path):
+        return PassedOver(path, "no ordinary file")
+    return None if path.suffix.lower() == ".siren" else PassedOver(path, "no .siren file")
 
 
-def _is_whole_png(path: Path) -> bool:
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=["PNG"]) as image:
-                image.verify()
-    except Image.DecompressionBombError:
-        return True
-    except Exception:
-        return False
-    return True
+def _is_ordinary(path: Path) -> bool:
+    """Tell what can be opened; a link to nothing is taken, so that it is among the failures."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
-PICTURES = Kind(_is_picture, ".siren", _is_whole_siren, replaces=True)
+PICTURES = Kind(_no_picture, ".siren", of_siren)
 """What siren-encode takes from a folder."""
-SIRENS = Kind(_is_siren, ".png", _is_whole_png, replaces=False)
+SIRENS = Kind(_no_siren, ".png", of_png)
 """What siren-decode takes from a folder."""

@@ -7,11 +7,12 @@ Nothing heavy is imported before one is called.
 import math
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from siren_codec.cli.folders import Job
+from siren_codec.cli.records import digest
+from siren_codec.cli.verdicts import Job
 from siren_codec.errors import SirenError
 from siren_codec.limits import DEFAULT_LIMITS, Limits
 from siren_codec.options import Options
@@ -42,6 +43,8 @@ class Product:
     """The sentence about a target that was missed."""
     interrupted: bool = False
     """Whether the fit was stopped before its end."""
+    source_digest: str = ""
+    """Of the bytes that it was made of."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,10 @@ class Recipe(Protocol):
         stop: Callable[[], bool] | None = None,
     ) -> Product | None:
         """Return the product; None if `stop` said so before the work began."""
+
+
+_OF_THE_MACHINE = ("device", "memory")
+"""Options that say where and how a fit runs, and not what it is to make."""
 
 
 def attempt(recipe: Recipe, source: Path | bytes, **watch: Any) -> Result:
@@ -119,16 +126,33 @@ class Encode:
         stop: Callable[[], bool] | None = None,
     ) -> Product | None:
         """Return the product; None if `stop` said so before the fit. Raises SirenError."""
+        found = digest(source)
         picture = self.load(source)
+        if isinstance(source, Path) and digest(source) != found:
+            raise SirenError(f"{source}: changed while it was read")
         if stop and stop():
             return None
-        return self.encode(picture, progress=progress, stop=stop)
+        product = self.encode(picture, progress=progress, stop=stop)
+        return replace(product, source_digest=found)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the options that decide the result, but for the machine's, as JSON has them."""
+        chosen = {**asdict(self.options), "strip": self.strip}
+        return {name: value for name, value in chosen.items() if name not in _OF_THE_MACHINE}
 
     def load(self, source: Path | bytes) -> "Picture":
         """Read a picture. Raises SirenError."""
-        from siren_codec import image
+        from siren_codec import foreign, image
 
-        picture = image.load(source, max_pixels=self.max_pixels)
+        kind = foreign.kind_of(source)
+        if kind:
+            foreign.import_plugin(kind)
+        try:
+            picture = image.load(source, max_pixels=self.max_pixels)
+        except SirenError as error:
+            if kind and not foreign.is_readable(kind):
+                raise type(error)(f"{error}: {kind.name} picture, {kind.advice}") from None
+            raise
         return image.strip(picture) if self.strip else picture
 
     def encode(
@@ -234,7 +258,21 @@ class Decode:
         """Return the product; None if `stop` said so. Raises SirenError."""
         if stop and stop():
             return None
-        return self.render(self.load(source))
+        from siren_codec import decoding
+
+        data = decoding.read_bytes(source, self.limits)
+        return replace(self.render(self.load(data)), source_digest=digest(data))
+
+    def settings(self) -> dict[str, Any]:
+        """Return the options that decide the result, as JSON has them."""
+        return {
+            "format": self.format,
+            "size": self.size and list(self.size),
+            "scale": self.scale,
+            "crop": self.crop and list(self.crop),
+            "show": self.show,
+            "partial": self.partial,
+        }
 
     def load(self, source: Path | bytes) -> "Field":
         """Read a `.siren` file, as far as the picture shows it. Raises SirenError."""

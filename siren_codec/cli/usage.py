@@ -30,9 +30,11 @@ __all__ = [
     "jobs",
     "max_pixels",
     "max_work",
+    "no_preserve",
     "option",
     "said",
     "the_version",
+    "verbose",
 ]
 
 TARGET = "Target and quality"
@@ -234,6 +236,13 @@ force = option(
     is_flag=True,
     help="Overwrite OUT if it exists; with -r make everything again.",
 )
+no_preserve = option(
+    BATCH,
+    "--no-preserve",
+    is_flag=True,
+    help="Do not give OUT the mode and the modification time of IN.",
+)
+verbose = option(SAID, "-v", "--verbose", is_flag=True, help="Say more on standard error.")
 max_pixels = option(
     PICTURE,
     "--max-pixels",

@@ -41,7 +41,8 @@ class Checkpoint:
         text = json.dumps({"maker": _MAKER, "belongs": self.belongs, "facts": dict(facts)})
         file = io.BytesIO()
         np.savez(file, allow_pickle=False, **{_FACTS: np.array(text)}, **arrays)
-        output.write(self.path, file.getvalue(), force=True)
+        # It shows the picture, which may be for nobody else to see.
+        output.write(self.path, file.getvalue(), force=True, private=True)
         self._next = time.monotonic() + _SECONDS
 
     def load(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]] | None:
