@@ -20,9 +20,9 @@ from PIL import Image, ImageFile
 from siren_codec.decoding import read_limited, read_shown
 from siren_codec.encoding import encode
 from siren_codec.errors import LimitError, SirenError, UsageError
-from siren_codec.image import MODES
 from siren_codec.limits import UNBOUNDED, Limits
 from siren_codec.options import Options
+from siren_codec.picture import MODES
 from siren_codec.stream.format import MAGIC, Section, parse
 
 __all__ = ["SirenImageFile", "register_pillow"]

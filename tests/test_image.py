@@ -22,9 +22,17 @@ from conftest import with_checksums
 from PIL import Image, ImageCms, features
 from PIL.PngImagePlugin import PngInfo
 
-from siren_codec import deep
 from siren_codec.errors import LimitError, PictureError, SirenError, UsageError
-from siren_codec.image import OUTPUT_FORMATS, Picture, from_array, from_pil, load, save_bytes, strip
+from siren_codec.picture import (
+    OUTPUT_FORMATS,
+    Picture,
+    deep,
+    from_array,
+    from_pil,
+    load,
+    save_bytes,
+    strip,
+)
 
 Pixels = npt.NDArray[Any]
 
@@ -224,7 +232,7 @@ def test_a_pillow_image_keeps_16_bits_until_it_is_loaded(
 
 
 def test_what_few_pictures_need_is_imported_for_those() -> None:
-    code = "import sys, siren_codec.image; print({'tifffile', 'torch'} & set(sys.modules))"
+    code = "import sys, siren_codec.picture; print({'tifffile', 'torch'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"
 

@@ -159,14 +159,14 @@ def _default_target(source: str) -> str:
 
 
 def _format(target: str) -> str:
-    from siren_codec import image
+    from siren_codec.picture import OUTPUT_FORMATS
 
     if target == "-":
         return "PNG"
     extension = Path(target).suffix.lower()
-    if extension not in image.OUTPUT_FORMATS:
+    if extension not in OUTPUT_FORMATS:
         raise UsageError(
-            f"{target}: expected an extension of {', '.join(image.OUTPUT_FORMATS)}, "
+            f"{target}: expected an extension of {', '.join(OUTPUT_FORMATS)}, "
             f"found {extension or 'none'}"
         )
-    return image.OUTPUT_FORMATS[extension]
+    return OUTPUT_FORMATS[extension]

@@ -1,4 +1,4 @@
-"""Picture files <-> Picture: pixels with their depth, and the metadata that goes with them."""
+"""Picture files -> Picture."""
 
 import io
 import math
@@ -6,43 +6,17 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
-from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from siren_codec import deep, metadata
-from siren_codec.errors import LimitError, PictureError, UsageError
+from siren_codec.errors import LimitError, PictureError
+from siren_codec.picture import deep, metadata
+from siren_codec.picture.picture import MODES, Picture, Pixels, check_size
 
-__all__ = [
-    "MODES",
-    "OUTPUT_FORMATS",
-    "Picture",
-    "from_array",
-    "from_pil",
-    "load",
-    "save_bytes",
-    "strip",
-]
-
-Pixels = npt.NDArray[Any]
-
-MODES = ("L", "LA", "RGB", "RGBA")
-"""What Pillow calls pictures of 1, 2, 3 and 4 channels."""
-OUTPUT_FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-}
-"""What `siren-decode` writes, by the file's extension."""
-
-_LARGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
+__all__ = ["from_pil", "load"]
 
 _CONVERTED = {
     "1": "L",
@@ -58,19 +32,6 @@ _CONVERTED = {
 }
 
 _DRAWINGS = ("EPS", "WMF")
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """Pixels (height, width, channels) of uint8 or uint16, and what came with them.
-
-    1, 2, 3 or 4 channels are L, LA, RGB and RGBA. `metadata` maps "icc", "exif" and "xmp" to raw
-    bytes. `notices` says in words what was converted on the way in.
-    """
-
-    pixels: Pixels
-    metadata: Mapping[str, bytes] = field(default_factory=dict)
-    notices: tuple[str, ...] = ()
 
 
 def load(source: str | os.PathLike[str] | bytes, *, max_pixels: int) -> Picture:
@@ -98,7 +59,7 @@ def from_pil(image: Image.Image, *, max_pixels: int) -> Picture:
     Colours of 16 bits a sample are kept if the image was opened and not loaded; Pillow itself loads
     8. Raises PictureError or LimitError.
     """
-    _check_size(image.width, image.height, max_pixels)
+    check_size(image.width, image.height, max_pixels)
     with _pillow_errors():
         _check_kind(image)
         mode, notices = image.mode, _what_pillow_drops(image)
@@ -115,111 +76,6 @@ def from_pil(image: Image.Image, *, max_pixels: int) -> Picture:
         if mode in ("CMYK", "LAB") and found.pop("icc", b""):
             notices.append(f"dropped the {mode} colour profile")
         return Picture(np.ascontiguousarray(pixels), found, tuple(notices))
-
-
-def strip(picture: Picture) -> Picture:
-    """Return a picture without its metadata.
-
-    Nothing of it is needed to see the picture upright: the orientation was applied to the pixels.
-    Its colours are those of the profile that goes, and are taken for sRGB from then on.
-    """
-    return replace(picture, metadata={})
-
-
-def from_array(array: npt.ArrayLike, *, max_pixels: int) -> Picture:
-    """Return the Picture of a (height, width) or (height, width, 1..4) uint8 or uint16 array."""
-    try:
-        pixels = np.asarray(array)
-    except ValueError as error:
-        raise UsageError(f"pixels: expected an array: {error}") from None
-    if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
-        raise UsageError(f"pixels: expected uint8 or uint16, found {pixels.dtype}")
-    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 2, 3, 4)):
-        raise UsageError(
-            f"pixels: expected (height, width) or (height, width, 1..4), found {pixels.shape}"
-        )
-    _check_size(pixels.shape[1], pixels.shape[0], max_pixels)
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
-    return Picture(np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")))
-
-
-def save_bytes(picture: Picture, format_: str) -> tuple[bytes, tuple[str, ...]]:
-    """Return a picture file of a Pillow format, and notices of what the format could not hold.
-
-    Raises PictureError where it cannot hold the pixels themselves.
-    """
-    height, width, _ = picture.pixels.shape
-    if max(width, height) > _LARGEST_SIDE.get(format_, width + height):
-        raise PictureError(
-            f"{width}x{height}: expected at most {_LARGEST_SIDE[format_]} pixels a side "
-            f"in {format_}"
-        )
-    pixels, notices = _storable(picture.pixels, format_)
-    kept = {}
-    for name, payload in picture.metadata.items():
-        # Metadata comes from a file and is not to be trusted: each is tried on a single pixel.
-        try:
-            _written(pixels[:1, :1], format_, {name: payload})
-        except PictureError as error:
-            notices.append(f"dropped the {name.upper()}: {error}")
-        else:
-            kept[name] = payload
-    return _written(pixels, format_, kept), tuple(notices)
-
-
-def _storable(pixels: Pixels, format_: str) -> tuple[Pixels, list[str]]:
-    """Return what a format can hold of pixels, and notices of the rest."""
-    notices = []
-    if pixels.dtype == np.uint16 and format_ not in ("PNG", "TIFF"):
-        notices.append(f"converted 16-bit samples to the 8 bits that this {format_} writer keeps")
-        pixels = np.rint(pixels / 257).astype(np.uint8)
-    if pixels.shape[2] in (2, 4) and format_ in ("JPEG", "BMP"):
-        notices.append(f"dropped the alpha channel, which {format_} cannot hold")
-        pixels = pixels[:, :, :-1]
-    return pixels, notices
-
-
-def _written(pixels: Pixels, format_: str, payloads: Mapping[str, bytes]) -> bytes:
-    if format_ == "BMP" and payloads:
-        raise PictureError("BMP cannot hold it")
-    try:
-        if pixels.dtype == np.uint16 and pixels.shape[2] > 1:
-            write = {"PNG": deep.write_png, "TIFF": deep.write_tiff}[format_]
-            sample = np.zeros((1, 1, pixels.shape[2]), np.uint8)
-            return write(pixels, _written_by_pillow(sample, format_, payloads))
-        return _written_by_pillow(pixels, format_, payloads)
-    except Exception as error:
-        # Pillow raises anything for what it cannot write.
-        raise PictureError(f"{format_} cannot hold it: {error}") from None
-
-
-def _written_by_pillow(pixels: Pixels, format_: str, payloads: Mapping[str, bytes]) -> bytes:
-    options: dict[str, Any] = {"quality": 95} if format_ in ("JPEG", "WEBP") else {}
-    if format_ == "PNG":
-        options["compress_type"] = deep.PNG_STRATEGY
-    if format_ == "TIFF":
-        options["exif"] = metadata.tiff_tags(payloads)
-    elif "exif" in payloads:
-        options["exif"] = payloads["exif"]
-    if "icc" in payloads:
-        options["icc_profile"] = payloads["icc"]
-    if "xmp" in payloads and format_ == "PNG":
-        options["pnginfo"] = PngImagePlugin.PngInfo()
-        options["pnginfo"].add_itxt("XML:com.adobe.xmp", payloads["xmp"].decode())
-    elif "xmp" in payloads and format_ != "TIFF":
-        options["xmp"] = payloads["xmp"]
-    pixels = np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    out = _Named(f"picture.{format_.lower()}")
-    Image.fromarray(pixels).save(out, **options)
-    return out.getvalue()
-
-
-class _Named(io.BytesIO):
-    """A file in memory whose name says its format: told by `format=`, Pillow imports four more."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
 
 
 @contextmanager
@@ -287,13 +143,6 @@ def _check_png(file: IO[bytes]) -> None:
             image.verify()
 
 
-def _check_size(width: int, height: int, max_pixels: int) -> None:
-    if width < 1 or height < 1:
-        raise PictureError(f"expected at least 1x1 pixels, found {width}x{height}")
-    if width * height > max_pixels:
-        raise LimitError(f"{width}x{height}: expected at most {max_pixels} pixels")
-
-
 def _from_odd_tiff(file: IO[bytes], max_pixels: int) -> Picture:
     """Return the Picture of a TIFF of 16 bits that Pillow cannot open."""
     tags, notices = Image.Exif(), list[str]()
@@ -303,7 +152,7 @@ def _from_odd_tiff(file: IO[bytes], max_pixels: int) -> Picture:
         size = int(tags[ExifTags.Base.ImageWidth]), int(tags[ExifTags.Base.ImageLength])
     except Exception:
         raise UnidentifiedImageError from None
-    _check_size(*size, max_pixels)
+    check_size(*size, max_pixels)
     pixels = deep.read_odd_tiff(file, size, notices)
     found, orientation = metadata.of_tags(tags, notices)
     pixels = np.ascontiguousarray(deep.turned(pixels, orientation))
