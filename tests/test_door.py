@@ -115,7 +115,8 @@ def test_damaged_pictures_are_loaded_or_refused(name: str) -> None:
         assert outcome != "failed", (message, data.hex())
         outcomes[outcome] += 1
     assert outcomes["refused"] > 40
-    assert outcomes["loaded"] > 0
+    # Of this one each byte is checked.
+    assert outcomes["loaded"] > 0 or name == "png_16"
 
 
 HUGE, LARGE = 60_000, 1000

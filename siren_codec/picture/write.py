@@ -1,14 +1,14 @@
 """Picture -> picture files."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from siren_codec.errors import PictureError
-from siren_codec.picture import deep, metadata
+from siren_codec.picture import png, tiff
 from siren_codec.picture.picture import Picture, Pixels
 
 __all__ = ["OUTPUT_FORMATS", "save_bytes"]
@@ -64,38 +64,32 @@ def _storable(pixels: Pixels, format_: str) -> tuple[Pixels, list[str]]:
 
 
 def _written(pixels: Pixels, format_: str, payloads: Mapping[str, bytes]) -> bytes:
-    if format_ == "BMP" and payloads:
-        raise PictureError("BMP cannot hold it")
     try:
-        if pixels.dtype == np.uint16 and pixels.shape[2] > 1:
-            write = {"PNG": deep.write_png, "TIFF": deep.write_tiff}[format_]
-            sample = np.zeros((1, 1, pixels.shape[2]), np.uint8)
-            return write(pixels, _written_by_pillow(sample, format_, payloads))
-        return _written_by_pillow(pixels, format_, payloads)
+        return _WRITERS.get(format_, _by_pillow(format_))(pixels, payloads)
     except Exception as error:
         # Pillow raises anything for what it cannot write.
-        raise PictureError(f"{format_} cannot hold it: {error}") from None
+        reason = f": {error}" if str(error) else ""
+        raise PictureError(f"{format_} cannot hold it{reason}") from None
 
 
-def _written_by_pillow(pixels: Pixels, format_: str, payloads: Mapping[str, bytes]) -> bytes:
-    options: dict[str, Any] = {"quality": 95} if format_ in ("JPEG", "WEBP") else {}
-    if format_ == "PNG":
-        options["compress_type"] = deep.PNG_STRATEGY
-    if format_ == "TIFF":
-        options["exif"] = metadata.tiff_tags(payloads)
-    elif "exif" in payloads:
-        options["exif"] = payloads["exif"]
-    if "icc" in payloads:
-        options["icc_profile"] = payloads["icc"]
-    if "xmp" in payloads and format_ == "PNG":
-        options["pnginfo"] = PngImagePlugin.PngInfo()
-        options["pnginfo"].add_itxt("XML:com.adobe.xmp", payloads["xmp"].decode())
-    elif "xmp" in payloads and format_ != "TIFF":
-        options["xmp"] = payloads["xmp"]
-    pixels = np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    out = _Named(f"picture.{format_.lower()}")
-    Image.fromarray(pixels).save(out, **options)
-    return out.getvalue()
+_WRITERS = {"PNG": png.write, "TIFF": tiff.write}
+
+
+def _by_pillow(format_: str) -> Callable[[Pixels, Mapping[str, bytes]], bytes]:
+    """Return a function that writes 8 bits by Pillow."""
+
+    def write(pixels: Pixels, payloads: Mapping[str, bytes]) -> bytes:
+        if format_ == "BMP" and payloads:
+            raise PictureError
+        options: dict[str, Any] = {} if format_ == "BMP" else {"quality": 95}
+        names = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
+        options |= {names[name]: payload for name, payload in payloads.items()}
+        squeezed = np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        out = _Named(f"picture.{format_.lower()}")
+        Image.fromarray(squeezed).save(out, **options)
+        return out.getvalue()
+
+    return write
 
 
 class _Named(io.BytesIO):
