@@ -14,7 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from siren_codec.errors import LimitError, PictureError
-from siren_codec.picture import avif, fits, jpeg2000, pillow, png, pnm, tiff
+from siren_codec.picture import avif, fits, jpeg, jpeg2000, pillow, png, pnm, tiff
 from siren_codec.picture.picture import MODES, Picture, check_size
 from siren_codec.picture.samples import turned
 
@@ -33,7 +33,8 @@ def load(source: str | os.PathLike[str] | bytes, *, max_pixels: int) -> Picture:
     name = "standard input" if isinstance(source, bytes) else os.fspath(source)
     try:
         with pillow.errors(), _opened(source) as file:
-            return _own(file, max_pixels) or pillow.read(file, max_pixels)
+            picture = _own(file, max_pixels) or pillow.read(file, max_pixels)
+            return _with_notices(picture, _jpeg_fault(file))
     except (LimitError, PictureError) as error:
         raise type(error)(f"{name}: {error}") from None
 
@@ -50,11 +51,12 @@ def from_pil(image: Image.Image, *, max_pixels: int) -> Picture:
         of_file = _of_its_file(image, max_pixels)
         if of_file is not None and _same(image, of_file):
             return of_file
-        picture = pillow.of_image(image, max_pixels)
+        fault = _fault_of_image(image)
+        picture = _with_notices(pillow.of_image(image, max_pixels), fault)
     deep = of_file.pixels.dtype == np.uint16 if of_file else _may_be_deep(image)
     if picture.pixels.dtype == np.uint8 and deep:
         notice = f"kept the 8 bits a sample of this {image.format} that Pillow had loaded"
-        return replace(picture, notices=(*picture.notices, notice))
+        return _with_notices(picture, notice)
     return picture
 
 
@@ -89,6 +91,32 @@ def _opened(source: str | os.PathLike[str] | bytes) -> Iterator[IO[bytes]]:
             raise PictureError("expected a picture, found an empty file")
         seekable.seek(0)
         yield seekable
+
+
+def _with_notices(picture: Picture, notice: str) -> Picture:
+    return replace(picture, notices=(*picture.notices, notice)) if notice else picture
+
+
+def _jpeg_fault(file: IO[bytes]) -> str:
+    """Return a notice if pixels of a JPEG are missing, which libjpeg fills up in silence."""
+    file.seek(0)
+    if not jpeg.is_jpeg(file.read(_HEAD)):
+        return ""
+    file.seek(0)
+    fault = jpeg.fault(file.read())
+    return f"pixels of this JPEG are missing or damaged: {fault}" if fault else ""
+
+
+def _fault_of_image(image: Image.Image) -> str:
+    if image.format not in ("JPEG", "MPO"):
+        return ""
+    with _file_of(image) as file:
+        if file is None:
+            return ""
+        at = file.tell()
+        fault = _jpeg_fault(file)
+        file.seek(at)
+    return fault
 
 
 def _of_its_file(image: Image.Image, max_pixels: int) -> Picture | None:
