@@ -26,7 +26,7 @@ from siren_codec.bench import commands
 from siren_codec.bench.environment import code_key
 from siren_codec.bench.measure import MOST_PSNR, fidelity
 from siren_codec.errors import SirenError
-from siren_codec.image import load
+from siren_codec.picture import load
 from siren_codec.stream import DEFAULT_LIMITS
 
 __all__ = [

@@ -29,13 +29,13 @@ from benchmarks import memory, steps
 from benchmarks.commands import origin, table
 from benchmarks.environment import describe
 from benchmarks.timing import Actions, Row, in_turn
-from siren_codec import image, stream
+from siren_codec import stream
 from siren_codec.bench.environment import ROOT
 from siren_codec.decoding import decode
 from siren_codec.encoding import encode
 from siren_codec.field import Field
 from siren_codec.fit import sampler
-from siren_codec.image import Picture
+from siren_codec.picture import Picture, load, save_bytes
 from siren_codec.stream import format, latents, prior, weights
 
 __all__ = ["LARGEST_FIT", "SIZES", "draw", "markdown", "measure", "of_size", "run", "sample"]
@@ -60,7 +60,7 @@ _REST = 0.5
 
 def sample(sizes: Sequence[int], steps: int, device: str) -> bytes:
     """Return the file of the astronaut's picture, or of a part no larger than what is asked for."""
-    picture = image.load(ROOT / "samples" / "astronaut.png", max_pixels=1 << 20)
+    picture = load(ROOT / "samples" / "astronaut.png", max_pixels=1 << 20)
     side = min(_BASE, max(sizes))
     return encode(picture.pixels[:side, :side], steps=steps, device=device)
 
@@ -140,7 +140,7 @@ def _decoding(data: bytes, field: Field, rendered: npt.NDArray[Any]) -> Actions:
         "read": read,
         "grids": lambda: latents.unpack(layers, *shape),
         "render": field.render,
-        "write PNG": lambda: image.save_bytes(picture, "PNG"),
+        "write PNG": lambda: save_bytes(picture, "PNG"),
     }
     return {"decode": lambda: decode(data), **stages}
 

@@ -27,15 +27,15 @@ from benchmarks import scaling, steps
 from benchmarks.commands import Numbers
 from benchmarks.environment import RESULTS, describe
 from benchmarks.timing import Actions, Row, all_timed, in_turn
-from siren_codec import image, stream
+from siren_codec import stream
 from siren_codec.bench import commands
 from siren_codec.bench.environment import ROOT
 from siren_codec.decoding import open_field
 from siren_codec.encoding import encode
 from siren_codec.field import Architecture
 from siren_codec.fit import architecture_for, choose_device, quality_lambda, sampler
-from siren_codec.image import Picture
 from siren_codec.options import DEFAULT_QUALITY, DEVICES, EFFORTS, MODELS, Options
+from siren_codec.picture import Picture, save_bytes
 from siren_codec.stream import format, latents
 
 __all__ = ["main"]
@@ -124,7 +124,7 @@ def decode_rows(name: str, data: bytes, runs: int, device: str) -> list[Row]:
             "read": lambda: stream.read(data),
             **unpacking(data),
             "render": field.render,
-            "write PNG": lambda: image.save_bytes(Picture(rendered), "PNG"),
+            "write PNG": lambda: save_bytes(Picture(rendered), "PNG"),
             "render --scale 0.5": lambda: field.render(scale=0.5),
         }
         if device == "cuda":

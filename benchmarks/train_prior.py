@@ -41,8 +41,8 @@ from siren_codec.fit.rate import quality_lambda, to_signed, to_unit
 from siren_codec.fit.samples import averaged, samples_of
 from siren_codec.fit.state import State
 from siren_codec.fit.step import Step
-from siren_codec.image import Picture
 from siren_codec.options import MODELS, Options
+from siren_codec.picture import Picture
 from siren_codec.stream import prior
 from siren_codec.stream.prior import SPREAD_OF_ONE
 

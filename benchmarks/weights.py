@@ -25,8 +25,8 @@ from benchmarks.environment import RESULTS, describe
 from siren_codec import metrics
 from siren_codec.encoding import encode_picture
 from siren_codec.fit import choose_device, fit, plan_for
-from siren_codec.image import Picture, load
 from siren_codec.options import EFFORTS, HIDDEN_FEATURES, HIDDEN_LAYERS, Options
+from siren_codec.picture import Picture, load
 from siren_codec.stream import DEFAULT_LIMITS
 from siren_codec.summary import info
 

@@ -10,8 +10,8 @@ from siren_codec import stream
 from siren_codec.errors import LimitError, SirenError
 from siren_codec.field import Field, evaluate
 from siren_codec.field.evaluate import Sampler
-from siren_codec.image import Picture
 from siren_codec.limits import DEFAULT_LIMITS, Limits
+from siren_codec.picture import Picture
 from siren_codec.stream import format
 
 __all__ = [

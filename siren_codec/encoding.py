@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from siren_codec import image, metrics, stream
-from siren_codec.image import Picture
+from siren_codec import metrics, stream
 from siren_codec.limits import DEFAULT_LIMITS, UNBOUNDED
 from siren_codec.options import Options
+from siren_codec.picture import Picture, from_array, from_pil
 from siren_codec.stream import format
 from siren_codec.stream import prior as priors
 
@@ -60,9 +60,9 @@ def encode(
 
     chosen = Options(**options)
     if isinstance(picture, Image):
-        source = image.from_pil(picture, max_pixels=max_pixels)
+        source = from_pil(picture, max_pixels=max_pixels)
     else:
-        source = image.from_array(picture, max_pixels=max_pixels)
+        source = from_array(picture, max_pixels=max_pixels)
     for notice in source.notices:
         warnings.warn(notice, stacklevel=2)
     return encode_picture(source, chosen, progress=progress).data

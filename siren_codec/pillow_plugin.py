@@ -27,11 +27,11 @@ from PIL import ExifTags, Image, ImageFile
 
 from siren_codec import encoding, output
 from siren_codec.decoding import read_limited, read_shown
-from siren_codec.deep import turned
 from siren_codec.errors import LimitError, SirenError, UsageError
-from siren_codec.image import MODES, Picture, from_pil
 from siren_codec.limits import UNBOUNDED, Limits
 from siren_codec.options import Options
+from siren_codec.picture import MODES, Picture, from_pil
+from siren_codec.picture.samples import turned
 from siren_codec.stream.format import MAGIC, Section, parse
 
 __all__ = ["SirenImageFile", "register_pillow"]

@@ -9,8 +9,8 @@ import numpy as np
 from siren_codec import metrics, stream
 from siren_codec.decoding import Source, read_bytes
 from siren_codec.field import Architecture, Field, QuantisedTensor
-from siren_codec.image import MODES
 from siren_codec.limits import DEFAULT_LIMITS, Limits
+from siren_codec.picture import MODES
 from siren_codec.stream import format, latents, weights
 from siren_codec.stream import prior as priors
 from siren_codec.stream.tables import MAX_MAGNITUDE

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from siren_codec import image
+from siren_codec import picture as pictures
 from siren_codec.errors import SirenError
 from siren_codec.limits import DEFAULT_LIMITS
 
@@ -24,7 +24,7 @@ def knock(source: Path | bytes, max_pixels: int = DEFAULT_LIMITS.pixels) -> tupl
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:
-            picture = image.load(source, max_pixels=max_pixels)
+            picture = pictures.load(source, max_pixels=max_pixels)
         except SirenError as error:
             outcome, message = "refused", str(error)
             if len(message.splitlines()) != 1:

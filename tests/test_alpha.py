@@ -14,8 +14,8 @@ from siren_codec import stream
 from siren_codec.encoding import encode_picture
 from siren_codec.errors import FormatError, SirenError, UsageError
 from siren_codec.fit.samples import filled, weights_of
-from siren_codec.image import Picture
 from siren_codec.options import Options
+from siren_codec.picture import Picture
 from siren_codec.stream import alpha
 from siren_codec.stream.alpha import Form
 from siren_codec.stream.frame import compress

@@ -21,8 +21,8 @@ from siren_codec.fit.model import Model
 from siren_codec.fit.quantise import choose_exponents
 from siren_codec.fit.rate import quality_lambda
 from siren_codec.fit.samples import averaged, samples_of
-from siren_codec.image import Picture
 from siren_codec.options import Options
+from siren_codec.picture import Picture
 from siren_codec.stream import prior
 
 FEATURES = (1, 1, 3, 3, 3, 3, 3)

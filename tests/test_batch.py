@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 import siren_codec
-from siren_codec import cli, encoding, image
+from siren_codec import cli, encoding
+from siren_codec import picture as pictures
 from siren_codec.cli import bars, folders, records, workers
 from siren_codec.cli.folders import PICTURES, SIRENS, Job
 from siren_codec.cli.interrupt import Interruption
@@ -24,8 +25,8 @@ from siren_codec.cli.jobs import Failure, Product, Result
 from siren_codec.cli.verdicts import Judge, of_siren
 from siren_codec.encoding import Encoded
 from siren_codec.errors import SirenError
-from siren_codec.image import Picture
 from siren_codec.options import Options
+from siren_codec.picture import Picture
 
 TINY = ["--model", "coordinate", "--hidden-layers", "2", "--hidden-features", "8", "--steps", "10"]
 TINY += ["--device", "cpu"]
@@ -364,7 +365,7 @@ def test_an_unexpected_error_is_a_failure(
     def fail(*_: object, **__: object) -> NoReturn:
         raise ZeroDivisionError("by\nzero")
 
-    monkeypatch.setattr(image, "load", fail)
+    monkeypatch.setattr(pictures, "load", fail)
     result = run("encode", "-r", tree, tmp_path / "out", "--json", *TINY)
     assert result.code == 1
     assert {line["error"] for line in result.tried} == {"unexpected ZeroDivisionError: by zero"}

@@ -25,8 +25,8 @@ from siren_codec.cli import bars, decode, usage
 from siren_codec.cli.interrupt import Interruption
 from siren_codec.encoding import Encoded
 from siren_codec.fit import Progress
-from siren_codec.image import OUTPUT_FORMATS, Picture
 from siren_codec.options import TARGETS, Options
+from siren_codec.picture import OUTPUT_FORMATS, Picture
 
 GRID = ["--hidden-layers", "2", "--hidden-features", "8", "--steps", "10", "--device", "cpu"]
 TINY = [*GRID, "--model", "coordinate"]

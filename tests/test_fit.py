@@ -28,8 +28,8 @@ from siren_codec.fit import (
 from siren_codec.fit.engine import choice
 from siren_codec.fit.engine.by_kernels import KernelEngine
 from siren_codec.fit.optimiser import SOAP
-from siren_codec.image import Picture
 from siren_codec.options import Options
+from siren_codec.picture import Picture
 from siren_codec.stream.latents import cost as latents_cost
 from siren_codec.stream.latents import is_exact
 

@@ -362,16 +362,16 @@ def test_a_picture_that_goes_meanwhile(
 def test_a_picture_that_changes_while_it_is_read(
     encode: Command, ends: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from siren_codec import image
+    from siren_codec import picture as pictures
 
-    real = image.load
+    real = pictures.load
 
     def load(source: Any, **options: Any) -> Any:
         picture = real(source, **options)
         _draw(ends[0] / "a.png", 200)
         return picture
 
-    monkeypatch.setattr(image, "load", load)
+    monkeypatch.setattr(pictures, "load", load)
     result = encode()
     assert result.code == 1
     assert "a.png: changed while it was read" in result.err

@@ -23,7 +23,7 @@ from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, UnidentifiedImag
 import siren_codec
 from siren_codec import pillow_plugin, stream
 from siren_codec.field import Field
-from siren_codec.image import Picture, save_bytes
+from siren_codec.picture import Picture, save_bytes
 
 Pixels = npt.NDArray[Any]
 

@@ -9,8 +9,8 @@ import pytest
 
 from siren_codec.field import PriorName
 from siren_codec.fit import Plan, architecture_for, plan_for, prior_for
-from siren_codec.image import Picture
 from siren_codec.options import Options
+from siren_codec.picture import Picture
 from siren_codec.stream import format
 
 Pixels = npt.NDArray[np.uint8]

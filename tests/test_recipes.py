@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siren_codec import cli, image
-from siren_codec.image import Picture
+from siren_codec import cli
+from siren_codec.picture import Picture, save_bytes
 
 PAGE = (Path(__file__).parent.parent / "docs" / "RECIPES.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"## ([^\n]+)\n(?:(?!\n## ).)*?```(sh|python)\n(.*?)```", PAGE, re.DOTALL)
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     photo.resize((40, 30)).save(here / "photos" / "a.jpg")
     photo.resize((30, 40)).save(here / "photos" / "trip" / "b.png")
     deep = Picture((small[::2, ::2] * 257).astype(np.uint16))
-    (here / "deep.png").write_bytes(image.save_bytes(deep, "PNG")[0])
+    (here / "deep.png").write_bytes(save_bytes(deep, "PNG")[0])
     logo = photo.resize((48, 36)).convert("RGBA")
     logo.putalpha(Image.radial_gradient("L").resize((48, 36)).point(lambda v: 255 * (v < 128)))
     logo.save(here / "logo.png")

@@ -5,8 +5,8 @@ import pytest
 
 from siren_codec.fit import Schedule, architecture_for
 from siren_codec.fit.rate import quality_lambda
-from siren_codec.image import Picture
 from siren_codec.options import Options
+from siren_codec.picture import Picture
 
 
 def _preset(

@@ -13,8 +13,8 @@ from siren_codec.errors import FitError, LimitError
 from siren_codec.fit import checkpoint as checkpoints
 from siren_codec.fit.checkpoint import Checkpoint
 from siren_codec.fit.target import Steering, Target, first_quality
-from siren_codec.image import Picture
 from siren_codec.options import Options
+from siren_codec.picture import Picture
 
 Pixels = npt.NDArray[np.uint8]
 

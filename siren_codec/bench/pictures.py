@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from siren_codec import image
+from siren_codec import picture as pictures
 from siren_codec.errors import PictureError, UsageError
 from siren_codec.stream import DEFAULT_LIMITS
 
@@ -50,7 +50,7 @@ def load(paths: Sequence[Path]) -> list[Original]:
     """Read RGB pictures of 8 bits, each name once. Raises SirenError."""
     found = []
     for path in paths:
-        pixels = image.load(path, max_pixels=DEFAULT_LIMITS.pixels).pixels
+        pixels = pictures.load(path, max_pixels=DEFAULT_LIMITS.pixels).pixels
         if pixels.dtype != np.uint8 or pixels.shape[2] != 3:
             depth = 8 * pixels.dtype.itemsize
             raise PictureError(

@@ -199,18 +199,18 @@ def _target(source: str, target: str | None, extension: str | None) -> str:
 
 def _format(target: str, extension: str | None) -> str:
     """Return the format that --format or a name's extension say, which must be the same."""
-    from siren_codec import image
+    from siren_codec.picture import OUTPUT_FORMATS
 
-    wanted = image.OUTPUT_FORMATS.get(f".{extension}")
+    wanted = OUTPUT_FORMATS.get(f".{extension}")
     named = Path(target).suffix.lower()
-    found = image.OUTPUT_FORMATS.get(named)
+    found = OUTPUT_FORMATS.get(named)
     if wanted and found and wanted != found:
         raise UsageError(f"{target}: expected an extension of {wanted}, found {named}")
     if format_ := wanted or found:
         return format_
     if target == "-" or output.is_special(Path(target)):
-        return image.OUTPUT_FORMATS[f".{_EXTENSIONS[0]}"]
+        return OUTPUT_FORMATS[f".{_EXTENSIONS[0]}"]
     raise UsageError(
-        f"{target}: expected an extension of {', '.join(image.OUTPUT_FORMATS)}, or --format, "
+        f"{target}: expected an extension of {', '.join(OUTPUT_FORMATS)}, or --format, "
         f"found {named or 'none'}"
     )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from siren_codec.encoding import Encoded
     from siren_codec.field import Field
     from siren_codec.fit import ProgressCallback
-    from siren_codec.image import Picture
+    from siren_codec.picture import Picture
 
 __all__ = ["Decode", "Encode", "Failure", "Product", "Recipe", "Result", "Results", "attempt"]
 
@@ -142,18 +142,19 @@ class Encode:
 
     def load(self, source: Path | bytes) -> "Picture":
         """Read a picture. Raises SirenError."""
-        from siren_codec import foreign, image
+        from siren_codec import foreign
+        from siren_codec.picture import load, strip
 
         kind = foreign.kind_of(source)
         if kind:
             foreign.import_plugin(kind)
         try:
-            picture = image.load(source, max_pixels=self.max_pixels)
+            picture = load(source, max_pixels=self.max_pixels)
         except SirenError as error:
             if kind and not foreign.is_readable(kind):
                 raise type(error)(f"{error}: {kind.name} picture, {kind.advice}") from None
             raise
-        return image.strip(picture) if self.strip else picture
+        return strip(picture) if self.strip else picture
 
     def encode(
         self,
@@ -292,7 +293,8 @@ class Decode:
 
     def render(self, field: "Field") -> Product:
         """Make a picture file of a Field. Raises SirenError."""
-        from siren_codec import decoding, image
+        from siren_codec import decoding
+        from siren_codec.picture import save_bytes
 
         began = time.perf_counter()
         picture = decoding.render_picture(
@@ -304,7 +306,7 @@ class Decode:
             device=self.device,
             limits=self.limits,
         )
-        data, notices = image.save_bytes(picture, self.format)
+        data, notices = save_bytes(picture, self.format)
         if not field.whole:
             notices = (_what_is_missing(field), *notices)
         height, width, _ = picture.pixels.shape

@@ -11,8 +11,8 @@ from siren_codec.field import Architecture, PriorName
 from siren_codec.fit.rate import quality_lambda
 from siren_codec.fit.schedule import Schedule
 from siren_codec.fit.target import Target, first_cost, first_quality, target_for
-from siren_codec.image import Picture
 from siren_codec.options import DEFAULT_QUALITY, Options
+from siren_codec.picture import Picture
 from siren_codec.stream import alpha as alphas
 from siren_codec.stream import prior as priors
 

@@ -1,0 +1,69 @@
+"""AVIF: its metadata by Pillow, which keeps 8 bits, its samples by libavif (imagecodecs)."""
+
+import io
+import re
+import struct
+from dataclasses import replace
+
+import numpy as np
+
+from siren_codec.errors import PictureError
+from siren_codec.picture import colours, pillow
+from siren_codec.picture.metadata import Metadata, upright
+from siren_codec.picture.picture import Picture, check_size
+from siren_codec.picture.samples import Samples, whole_range
+
+__all__ = ["is_avif", "read"]
+
+_AS_SRGB = [(primaries, transfer) for primaries in (1, 2) for transfer in (2, 13)]
+_BRANDS = (b"avif", b"avis")
+
+
+def is_avif(head: bytes) -> bool:
+    """Tell whether a file that begins so is AVIF."""
+    return head[4:8] == b"ftyp" and head[8:12] in _BRANDS
+
+
+def read(data: bytes, max_pixels: int) -> Picture:
+    """Return the Picture of an AVIF file. Raises PictureError or LimitError."""
+    import imagecodecs
+
+    with pillow.opened(io.BytesIO(data), max_pixels) as image:
+        check_size(image.width, image.height, max_pixels)
+        size, frames = (image.height, image.width), pillow.frames(image)
+        metadata = pillow.metadata(image)
+    try:
+        values = imagecodecs.avif_decode(data, index=0)
+    except Exception as error:
+        raise PictureError(f"broken picture: {error}") from None
+    values = values[:, :, None] if values.ndim == 2 else values
+    if values.shape[:2] != size:
+        raise PictureError(f"broken picture: expected {size}, found {values.shape[:2]}")
+    pixels, notices = whole_range(values, _bits(data) if values.dtype == np.uint16 else 8)
+    if not metadata.icc:
+        metadata = _with_colours(metadata, data, grey=values.shape[2] < 3)
+    return upright(Samples(pixels, frames + notices), metadata)
+
+
+def _bits(data: bytes) -> int:
+    """Return the bits of a sample, 10 or 12, that an AV1 configuration names."""
+    box = re.search(rb"av1C..(.)", data, re.DOTALL)
+    return 12 if box and box[1][0] & 0x20 else 10
+
+
+def _with_colours(metadata: Metadata, data: bytes, *, grey: bool) -> Metadata:
+    """Return metadata with an ICC profile of the CICP numbers, or a notice."""
+    found = re.search(rb"colrnclx(.{7})", data, re.DOTALL)
+    if not found:
+        return metadata
+    primaries, transfer = struct.unpack(">HH", found[1][:4])
+    if (primaries, transfer) in _AS_SRGB:
+        return metadata
+    profile = None
+    if max(primaries, transfer) < 256:
+        profile = colours.profile_of_cicp(bytes([primaries, transfer, 0, 1]), grey=grey)
+    if profile is None:
+        return metadata.without_profile(
+            f"dropped the CICP {primaries}/{transfer}, which is not known here"
+        )
+    return replace(metadata, icc=profile)

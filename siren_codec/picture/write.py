@@ -1,0 +1,100 @@
+"""Picture -> picture files."""
+
+import io
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from siren_codec.errors import PictureError
+from siren_codec.picture import png, tiff
+from siren_codec.picture.picture import Picture, Pixels
+
+__all__ = ["OUTPUT_FORMATS", "save_bytes"]
+
+OUTPUT_FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+}
+"""What `siren-decode` writes, by the file's extension."""
+
+_LARGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
+
+
+def save_bytes(picture: Picture, format_: str) -> tuple[bytes, tuple[str, ...]]:
+    """Return a picture file of a Pillow format, and notices of what the format could not hold.
+
+    Raises PictureError where it cannot hold the pixels themselves.
+    """
+    height, width, _ = picture.pixels.shape
+    if max(width, height) > _LARGEST_SIDE.get(format_, width + height):
+        raise PictureError(
+            f"{width}x{height}: expected at most {_LARGEST_SIDE[format_]} pixels a side "
+            f"in {format_}"
+        )
+    pixels, notices = _storable(picture.pixels, format_)
+    kept = {}
+    for name, payload in picture.metadata.items():
+        # Metadata comes from a file and is not to be trusted: each is tried on a single pixel.
+        try:
+            _written(pixels[:1, :1], format_, {name: payload})
+        except PictureError as error:
+            notices.append(f"dropped the {name.upper()}: {error}")
+        else:
+            kept[name] = payload
+    return _written(pixels, format_, kept), tuple(notices)
+
+
+def _storable(pixels: Pixels, format_: str) -> tuple[Pixels, list[str]]:
+    """Return what a format can hold of pixels, and notices of the rest."""
+    notices = []
+    if pixels.dtype == np.uint16 and format_ not in ("PNG", "TIFF"):
+        notices.append(f"converted 16-bit samples to the 8 bits that this {format_} writer keeps")
+        pixels = np.rint(pixels / 257).astype(np.uint8)
+    if pixels.shape[2] in (2, 4) and format_ in ("JPEG", "BMP"):
+        notices.append(f"dropped the alpha channel, which {format_} cannot hold")
+        pixels = pixels[:, :, :-1]
+    return pixels, notices
+
+
+def _written(pixels: Pixels, format_: str, payloads: Mapping[str, bytes]) -> bytes:
+    try:
+        return _WRITERS.get(format_, _by_pillow(format_))(pixels, payloads)
+    except Exception as error:
+        # Pillow raises anything for what it cannot write.
+        reason = f": {error}" if str(error) else ""
+        raise PictureError(f"{format_} cannot hold it{reason}") from None
+
+
+_WRITERS = {"PNG": png.write, "TIFF": tiff.write}
+
+
+def _by_pillow(format_: str) -> Callable[[Pixels, Mapping[str, bytes]], bytes]:
+    """Return a function that writes 8 bits by Pillow."""
+
+    def write(pixels: Pixels, payloads: Mapping[str, bytes]) -> bytes:
+        if format_ == "BMP" and payloads:
+            raise PictureError
+        options: dict[str, Any] = {} if format_ == "BMP" else {"quality": 95}
+        names = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
+        options |= {names[name]: payload for name, payload in payloads.items()}
+        squeezed = np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        out = _Named(f"picture.{format_.lower()}")
+        Image.fromarray(squeezed).save(out, **options)
+        return out.getvalue()
+
+    return write
+
+
+class _Named(io.BytesIO):
+    """A file in memory whose name says its format: told by `format=`, Pillow imports four more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name

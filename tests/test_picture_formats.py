@@ -1,0 +1,115 @@
+"""Other formats, and what Pillow drops of them."""
+
+import base64
+import struct
+
+import numpy as np
+import pytest
+from pictures import LOSSLESS, encoded, noise, read, refused
+from PIL import Image, features
+
+from siren_codec.errors import PictureError
+from siren_codec.picture import (
+    from_pil,
+)
+
+AVIF_OF_10_BITS = """
+AAAAHGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZgAAAOltZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAA
+AAAAAAAAAAAAAA5waXRtAAAAAAABAAAAHmlsb2MAAAAARAAAAQABAAAAAQAAAQ0AAAASAAAAKGlpbmYAAAAAAAEA
+AAAaaW5mZQIAAAAAAQAAYXYwMUNvbG9yAAAAAGhpcHJwAAAASWlwY28AAAAUaXNwZQAAAAAAAAACAAAAAgAAAA5w
+aXhpAAAAAAEKAAAADGF2MUOBAFwAAAAAE2NvbHJuY2x4AAIAAgACgAAAABdpcG1hAAAAAAAAAAEAAQQBAoMEAAAA
+Gm1kYXQSAAoEGAA+dTIIEAAAGN6g9tw=
+"""
+"""2x2 grey, all 700 of 1023; by libavif."""
+
+
+LOST = ("converted samples of more than 8 bits to 8",)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+def test_an_avif_of_10_bits_keeps_all() -> None:
+    picture = read(base64.b64decode(AVIF_OF_10_BITS))
+    assert picture.notices == ("scaled samples of 10 bits to 16",)
+    assert picture.pixels.ravel().tolist() == [round(700 / 1023 * 65535)] * 4
+    assert read(encoded(Image.new("RGB", (8, 8)), "AVIF")).notices == ()
+
+
+@pytest.mark.skipif(not features.check("jpg_2000"), reason="this Pillow has no JPEG 2000")
+def test_a_jpeg_2000_of_pillow_s() -> None:
+    grey = noise((16, 16), np.uint16)
+    picture = read(encoded(Image.fromarray(grey), "JPEG2000"))
+    assert picture.notices == ()
+    np.testing.assert_array_equal(picture.pixels[:, :, 0], grey)
+    colours = noise((16, 16, 3))
+    picture = read(encoded(Image.fromarray(colours), "JPEG2000"))
+    assert picture.notices == ()
+    np.testing.assert_array_equal(picture.pixels, colours)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_an_sgi_of_16_bits_loses_8_with_a_notice(mode: str) -> None:
+    assert read(encoded(Image.new(mode, (4, 3)), "SGI", bpc=2)).notices == LOST
+    assert read(encoded(Image.new(mode, (4, 3)), "SGI")).notices == ()
+
+
+def test_floating_point_colours_for_a_graphics_card_say_what_is_lost() -> None:
+    # A DDS of one block of BC6H: size, flags, height, width, ..., "DX10", ..., format 95.
+    head = struct.pack("<4s4I", b"DDS ", 124, 0x1007, 4, 4) + bytes(56)
+    head += struct.pack("<II4s", 32, 4, b"DX10") + bytes(20) + struct.pack("<I", 0x1000) + bytes(16)
+    head += struct.pack("<5I", 95, 3, 0, 1, 0)
+    assert read(head + bytes(16)).notices == LOST
+
+
+def test_of_an_icon_the_largest_size_is_kept() -> None:
+    data = encoded(Image.new("RGB", (48, 48)), "ICO", sizes=[(16, 16), (48, 48)])
+    picture = read(data)
+    assert picture.notices == ("kept the largest of 2 sizes",)
+    assert picture.pixels.shape[:2] == (48, 48)
+
+
+def test_of_layers_what_they_make_together_is_kept() -> None:
+    class Layered(Image.Image):
+        n_frames = 3
+        format = "PSD"
+
+    image = Layered()
+    image.im, image._mode, image._size = Image.new("L", (2, 2)).im, "L", (2, 2)
+    assert from_pil(image, max_pixels=4).notices == ("kept the merged picture of 3 layers",)
+
+
+def test_a_drawing_is_refused_and_not_run() -> None:
+    data = encoded(Image.new("RGB", (4, 3)), "EPS")
+    assert refused(data).endswith("expected pixels, found a drawing (EPS)")
+    # Only Windows opens the other kind.
+    image = Image.new("RGB", (4, 3))
+    image.format = "WMF"
+    with pytest.raises(PictureError, match=r"expected pixels, found a drawing \(WMF\)"):
+        from_pil(image, max_pixels=12)
+
+
+def test_a_bmp_of_16_bits_a_pixel_loses_nothing() -> None:
+    masks = struct.pack("<III", 0xF800, 0x07E0, 0x001F)
+    info = struct.pack("<IiiHHIIiiII", 40, 2, 2, 1, 16, 3, 8, 0, 0, 0, 0) + masks
+    data = b"BM" + struct.pack("<IHHI", 14 + len(info) + 8, 0, 0, 14 + len(info)) + info + bytes(8)
+    assert read(data).pixels.shape == (2, 2, 3)
+    assert read(data).notices == ()
+
+
+def test_only_the_first_frame_is_kept() -> None:
+    frames = [Image.new("L", (4, 3), grey) for grey in (10, 200, 90)]
+    picture = read(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert "kept the first of 3 frames" in picture.notices
+    assert (picture.pixels[:, :, 0] == 10).all()
+
+
+@pytest.mark.parametrize("format_", LOSSLESS)
+def test_a_plain_file_of_every_format_is_read_exactly(format_: str) -> None:
+    pixels = noise((9, 11, 3))
+    picture = read(encoded(Image.fromarray(pixels), format_, **LOSSLESS[format_]))
+    np.testing.assert_array_equal(picture.pixels, pixels)
+    assert dict(picture.metadata) == {}
+
+
+@pytest.mark.parametrize("format_", [*LOSSLESS, "JPEG"])
+def test_a_plain_file_gives_no_notice(format_: str) -> None:
+    assert read(encoded(Image.fromarray(noise((9, 11, 3))), format_)).notices == ()
