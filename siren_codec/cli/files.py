@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -26,6 +26,7 @@ __all__ = [
 
 T = TypeVar("T")
 
+_ENDS_OF_FOLDERS = tuple(filter(None, (os.sep, os.altsep)))
 INPUT = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 OUTPUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 """What systems call standard input and output; to open it anew would begin a file again."""
@@ -89,6 +90,8 @@ def check_output(source: str, target: str, *, force: bool) -> None:
     if target == "-":
         standard_output()
         return
+    if target.endswith(_ENDS_OF_FOLDERS):
+        raise SirenError(f"{target}: expected the name of a file, found that of a folder")
     if source != "-" and are_same(source, target):
         raise SirenError(f"{target}: is the input itself")
     output.check(Path(target), force=force)
@@ -98,8 +101,10 @@ def are_same(one: str, other: str) -> bool:
     """Tell whether two names are those of one file, that may not be there yet."""
     try:
         return os.path.samefile(one, other) and not output.is_special(Path(one))
-    except OSError:
-        return os.path.realpath(one) == os.path.realpath(other)
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            return os.path.realpath(one) == os.path.realpath(other)
+        return False
 
 
 def write_output(target: str, data: bytes, *, force: bool) -> None:
