@@ -200,7 +200,15 @@ def test_standard_input_is_closed(stub: Path, folder: Path) -> None:
     for command in ("encode - a.siren", "decode /dev/stdin a.png"):
         done = shell(stub, folder, f"{command} <&-")
         assert done.returncode == 1
-        assert done.stderr.endswith(b": standard input is closed\n")
+        assert done.stderr.endswith(b": standard input: it is closed\n")
+        assert done.stderr.count(b"\n") == 1
+
+
+def test_standard_input_that_cannot_be_read(stub: Path, folder: Path) -> None:
+    for command in ("encode - a.siren", "decode - a.png"):
+        done = shell(stub, folder, f"{command} 0>unreadable")
+        assert done.returncode == 1
+        assert done.stderr.endswith(b": standard input: Bad file descriptor\n")
         assert done.stderr.count(b"\n") == 1
 
 

@@ -271,7 +271,7 @@ def _encode(
     files.check_output(source, target, force=force)
     if checkpoint:
         output.check(checkpoint, force=True)
-    picture = recipe.load(files.standard_input().read() if source == "-" else Path(source))
+    picture = recipe.load(files.read_standard_input() if source == "-" else Path(source))
     if not quiet:
         for notice in picture.notices:
             bars.say(f"{_NAME}: {files.name(source)}: {notice}", error=True)

@@ -20,7 +20,7 @@ __all__ = [
     "name",
     "parse",
     "read",
-    "standard_input",
+    "read_standard_input",
     "write_output",
 ]
 
@@ -43,9 +43,9 @@ def name(path: str) -> str:
 
 
 def standard_input() -> BinaryIO:
-    """Return standard input's bytes. Raises SirenError."""
+    """Return where standard input's bytes come from. Raises SirenError, without its name."""
     if sys.stdin is None:
-        raise SirenError("standard input is closed")
+        raise SirenError("it is closed")
     return sys.stdin.buffer
 
 
@@ -54,6 +54,12 @@ def standard_output() -> BinaryIO:
     if sys.stdout is None:
         raise SirenError("standard output is closed")
     return sys.stdout.buffer
+
+
+def read_standard_input() -> bytes:
+    """Return all of standard input's bytes. Raises SirenError."""
+    with _named("-"):
+        return standard_input().read()
 
 
 def read(source: str) -> bytes:
