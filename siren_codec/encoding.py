@@ -60,12 +60,21 @@ def encode(
 
     chosen = Options(**options)
     if isinstance(picture, Image):
-        source = from_pil(picture, max_pixels=max_pixels)
+        source = _of_pil(picture, max_pixels)
     else:
         source = from_array(picture, max_pixels=max_pixels)
     for notice in source.notices:
         warnings.warn(notice, stacklevel=2)
     return encode_picture(source, chosen, progress=progress).data
+
+
+def _of_pil(opened: "Image", max_pixels: int) -> Picture:
+    """Return the Picture of a Pillow image; only the plugin knows all that a `.siren` file has."""
+    if "siren_depth" not in opened.info:
+        return from_pil(opened, max_pixels=max_pixels)
+    from siren_codec.pillow_plugin import picture_of
+
+    return picture_of(opened, max_pixels=max_pixels)
 
 
 def encode_picture(

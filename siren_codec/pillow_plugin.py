@@ -16,7 +16,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import wraps
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
@@ -30,11 +30,11 @@ from siren_codec.decoding import read_limited, read_shown
 from siren_codec.errors import LimitError, SirenError, UsageError
 from siren_codec.limits import UNBOUNDED, Limits
 from siren_codec.options import Options
-from siren_codec.picture import MODES, Picture, from_pil
+from siren_codec.picture import MODES, Picture, from_array, from_pil
 from siren_codec.picture.samples import turned
 from siren_codec.stream.format import MAGIC, Section, parse
 
-__all__ = ["SirenImageFile", "register_pillow"]
+__all__ = ["SirenImageFile", "picture_of", "register_pillow"]
 
 _INFO = {Section.ICC: "icc_profile", Section.EXIF: "exif", Section.XMP: "xmp"}
 """What Pillow calls the metadata, in `Image.info` and as options of `save`."""
@@ -112,12 +112,11 @@ class SirenImageFile(ImageFile.ImageFile):
     def load_seek(self, pos: int) -> None:
         """Do nothing; that this is here keeps Pillow from mapping the file as if it were raw."""
 
-    def _unloaded_picture(self) -> Picture | None:
-        """Return the picture with all its bits, at the size that is wanted; None once loaded."""
-        if not self.tile:
-            return None
+    def whole_picture(self, max_pixels: int) -> Picture:
+        """Return the picture with all its bits, of the size that is wanted; it is not loaded."""
         metadata = {id_.name.lower(): self.info.get(name, b"") for id_, name in _INFO.items()}
-        return Picture(np.atleast_3d(self._pixels()), {k: v for k, v in metadata.items() if v})
+        found = {name: payload for name, payload in metadata.items() if payload}
+        return replace(from_array(self._pixels(), max_pixels=max_pixels), metadata=found)
 
     def _decode(self) -> bytes:
         """Return the samples as Pillow's raw decoder wants them."""
@@ -244,17 +243,27 @@ def _encoded(image: Image.Image, options: Mapping[str, Any]) -> bytes:
         raise OSError(str(error)) from error
 
 
+def picture_of(image: Image.Image, *, max_pixels: int) -> Picture:
+    """Return `from_pil`'s Picture, but of an opened `.siren` file with all its bits.
+
+    A notice says so where they are gone: Pillow has loaded it, or it is made of one.
+    """
+    if isinstance(image, SirenImageFile) and image.tile:
+        return image.whole_picture(max_pixels)
+    picture = from_pil(image, max_pixels=max_pixels)
+    if image.info.get("siren_depth") != 16 or picture.pixels.dtype == np.uint16:
+        return picture
+    notice = "kept the 8 bits a sample of this SIREN that Pillow had loaded"
+    return replace(picture, notices=(*picture.notices, notice))
+
+
 def _picture(image: Image.Image, given: Mapping[str, Any]) -> Picture:
     """Return the picture of an image, upright, with the metadata that `save` was given.
 
     As in Pillow's own plugins the image's colour profile goes with it by itself, EXIF and XMP only
     if they are given; None leaves out any.
     """
-    of_file = image._unloaded_picture() if isinstance(image, SirenImageFile) else None
-    picture = of_file or from_pil(image, max_pixels=UNBOUNDED.pixels)
-    notices = list(picture.notices)
-    if image.info.get("siren_depth") == 16 and picture.pixels.dtype == np.uint8:
-        notices.append("kept the 8 bits a sample of this SIREN that Pillow had loaded")
+    picture = picture_of(image, max_pixels=UNBOUNDED.pixels)
     labels = Image.new("L", (1, 1))
     labels.info = {name: value for name, value in given.items() if value is not None}
     if isinstance(exif := given.get("exif"), Image.Exif):
@@ -262,19 +271,20 @@ def _picture(image: Image.Image, given: Mapping[str, Any]) -> Picture:
     found = from_pil(labels, max_pixels=1)
     kept = {} if "icc_profile" in given else {"icc": picture.metadata.get("icc", b"")}
     metadata = {name: value for name, value in {**kept, **found.metadata}.items() if value}
-    own = _orientation(image) if _APPLIED in notices else 1
+    own = _orientation(image) if _APPLIED in picture.notices else 1
     pixels = _turned_anew(picture.pixels, own, _orientation(labels) if exif else own)
-    return Picture(pixels, metadata, tuple(dict.fromkeys([*notices, *found.notices])))
+    return Picture(pixels, metadata, tuple(dict.fromkeys(picture.notices + found.notices)))
 
 
 def _orientation(image: Image.Image) -> int:
     """Return the orientation that an image's file says, even if the image has been turned."""
-    if image.format == "TIFF":
-        return int(image.tag_v2.get(_ORIENTATION, 1))  # type: ignore[attr-defined]
     exif = Image.Exif()
-    with suppress(Exception):
+    with suppress(Exception):  # Pillow raises nearly anything for what is broken.
+        if image.format == "TIFF":
+            return int(image.tag_v2.get(_ORIENTATION, 1))  # type: ignore[attr-defined]
         exif.load(image.info.get("exif", b""))
-    return int(exif.get(_ORIENTATION) or image.getexif().get(_ORIENTATION, 1))
+        return int(exif.get(_ORIENTATION) or image.getexif().get(_ORIENTATION, 1))
+    return 1
 
 
 def _turned_anew(pixels: npt.NDArray[Any], own: int, given: int) -> npt.NDArray[Any]:

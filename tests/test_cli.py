@@ -21,7 +21,7 @@ from PIL import Image, ImageCms
 
 import siren_codec
 from siren_codec import cli, encoding, stream
-from siren_codec.cli import bars, decode, usage
+from siren_codec.cli import bars, decode, streams, usage
 from siren_codec.cli.interrupt import Interruption
 from siren_codec.encoding import Encoded
 from siren_codec.fit import Progress
@@ -465,6 +465,50 @@ def test_a_checkpoint_is_neither_input_nor_output(
         assert _is_one_line(result.err)
     assert png.read_bytes() == before
     assert out.exists() == there
+
+
+@pytest.mark.usefixtures("no_fit")
+def test_the_name_of_a_folder_is_no_file_s(
+    run: Command, png: Path, siren: Path, tmp_path: Path
+) -> None:
+    before = set(tmp_path.iterdir())
+    for arguments in (["encode", png, f"{tmp_path}/new/"], ["decode", siren, f"{tmp_path}/a.png/"]):
+        result = run(*arguments)
+        assert result.code == 1
+        assert "expected the name of a file, found that of a folder" in result.err
+        assert _is_one_line(result.err)
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_folder_that_is_gone(
+    run: Command, png: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    result = run("encode", png, "out.siren")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == "siren-encode: out.siren: cannot be written: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (MemoryError(), 1, "out of memory"),
+        (FileNotFoundError(2, "No such file", "a/b"), 1, "a/b: No such file"),
+        (OSError(28, "No space left"), 1, "cannot write the output: No space left"),
+    ],
+)
+def test_what_goes_wrong_while_a_command_is_loaded(
+    run: Command, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, said: str
+) -> None:
+    def fail(_: str) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(cli, "import_module", fail)
+    monkeypatch.setattr(streams, "forget", lambda _: None)
+    assert run("info", "a.siren") == (code, "", f"siren-info: {said}\n")
 
 
 # What a picture is written to, whose name says nothing

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -499,7 +500,7 @@ def test_a_given_orientation_is_applied() -> None:
     with pytest.warns(UserWarning, match="^applied the EXIF orientation to the pixels$"):
         image = opened(saved(noise("RGB"), exif=tags(6)))
     assert image.size == (12, 20)
-    assert dict(image.getexif()) == {ExifTags.Base.Make: "maker"}
+    assert dict(image.getexif()) == {ExifTags.Base.Make: "maker", ExifTags.Base.Orientation: 1}
 
 
 def test_broken_exif_is_dropped_with_a_warning() -> None:
@@ -670,6 +671,8 @@ def test_16_bits_of_a_siren_are_kept() -> None:
     data = stream.write(field)
     wanted = siren_codec.encode(field.render(), **TINY)
     again = saved(opened(data))
+    assert siren_codec.encode(opened(data), **TINY) == siren_codec.encode(opened(data), **TINY)
+    assert siren_codec.info(siren_codec.encode(opened(data), **TINY))["depth"] == 16
     assert siren_codec.info(again)["depth"] == 16
     np.testing.assert_array_equal(siren_codec.decode(again), siren_codec.decode(wanted))
     assert opened(again).info["icc_profile"] == ICC
@@ -685,12 +688,14 @@ def test_16_bits_that_are_gone_are_said() -> None:
     for image in (loaded, loaded.copy()):
         with pytest.warns(UserWarning, match="^kept the 8 bits a sample of this SIREN"):
             assert siren_codec.info(saved(image))["depth"] == 8
+        with pytest.warns(UserWarning, match="^kept the 8 bits a sample of this SIREN"):
+            siren_codec.encode(image, **TINY)
 
 
-def lying(orientation: int) -> ImageFile.ImageFile:
-    """Return an opened PNG that is to be turned."""
+def lying(orientation: int, format_: str = "PNG") -> ImageFile.ImageFile:
+    """Return an opened picture that is to be turned."""
     out = io.BytesIO()
-    noise("RGB").save(out, "PNG", exif=tags(orientation))
+    noise("RGB").save(out, format_, exif=tags(orientation))
     return opened(out.getvalue())
 
 
@@ -716,6 +721,22 @@ def test_a_picture_is_saved_upright(own: int, given: int | None, counts: int) ->
     wanted = siren_codec.encode(np.asarray(upright), **TINY)
     np.testing.assert_array_equal(siren_codec.decode(found), siren_codec.decode(wanted))
     assert opened(found).getexif().get(ExifTags.Base.Orientation, 1) == 1
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_tiff_that_lies_is_turned_once(loaded: bool) -> None:
+    for given in (False, True):
+        image = lying(6, "TIFF")
+        if loaded:
+            image.load()
+        options: dict[str, Any] = {"exif": image.getexif()} if given else {}
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            found = saved(image, **options)
+        applied = "applied the EXIF orientation to the pixels"
+        assert loaded or applied in [str(each.message) for each in said]
+        wanted = siren_codec.encode(np.asarray(ImageOps.exif_transpose(lying(6))), **TINY)
+        np.testing.assert_array_equal(siren_codec.decode(found), siren_codec.decode(wanted))
 
 
 # Other libraries

@@ -1,5 +1,6 @@
 """Commands whose standard streams are closed, full, unread or of few letters."""
 
+import io
 import json
 import os
 import shlex
@@ -14,6 +15,7 @@ from PIL import Image
 
 from siren_codec import cli, stream
 from siren_codec.cli import bars, files, streams
+from siren_codec.fit.kernels import on_standard_error
 
 STUB = """
 import os, sys
@@ -198,7 +200,15 @@ def test_standard_input_is_closed(stub: Path, folder: Path) -> None:
     for command in ("encode - a.siren", "decode /dev/stdin a.png"):
         done = shell(stub, folder, f"{command} <&-")
         assert done.returncode == 1
-        assert done.stderr.endswith(b": standard input is closed\n")
+        assert done.stderr.endswith(b": standard input: it is closed\n")
+        assert done.stderr.count(b"\n") == 1
+
+
+def test_standard_input_that_cannot_be_read(stub: Path, folder: Path) -> None:
+    for command in ("encode - a.siren", "decode - a.png"):
+        done = shell(stub, folder, f"{command} 0>unreadable")
+        assert done.returncode == 1
+        assert done.stderr.endswith(b": standard input: Bad file descriptor\n")
         assert done.stderr.count(b"\n") == 1
 
 
@@ -271,6 +281,14 @@ def test_a_line_that_cannot_be_written_is_said_once(
         bars.say("two", error=False)
     said = "standard output: cannot be written: No space left on device\n"
     assert capfd.readouterr().err == said
+
+
+@needs_full
+def test_a_library_call_is_not_ended_by_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "wb", buffering=0) as full:
+        for stream_ in (io.TextIOWrapper(full, write_through=True), None):
+            monkeypatch.setattr(sys, "stderr", stream_)
+            on_standard_error("a line")
 
 
 # Memory

@@ -5,7 +5,9 @@ to standard output. Every other failure is one line on standard error. Torch is 
 siren-encode, once all that can be checked has been, and for a GPU.
 """
 
+import os
 import sys
+from importlib import import_module
 from typing import NoReturn
 
 import click
@@ -21,45 +23,39 @@ READER_GONE = 141
 
 def encode_main() -> NoReturn:
     """Run siren-encode."""
-    from siren_codec.cli.encode import encode_command
-
-    _run(encode_command)
+    _run("siren-encode", "siren_codec.cli.encode", "encode_command")
 
 
 def decode_main() -> NoReturn:
     """Run siren-decode."""
-    from siren_codec.cli.decode import decode_command
-
-    _run(decode_command)
+    _run("siren-decode", "siren_codec.cli.decode", "decode_command")
 
 
 def info_main() -> NoReturn:
     """Run siren-info."""
-    from siren_codec.cli.info import info_command
-
-    _run(info_command)
+    _run("siren-info", "siren_codec.cli.info", "info_command")
 
 
 def bench_main() -> NoReturn:
     """Run siren-bench."""
-    from siren_codec.bench.cli import bench_command
-
-    _run(bench_command)
+    _run("siren-bench", "siren_codec.bench.cli", "bench_command")
 
 
-def _run(command: click.Command) -> NoReturn:
-    """Run a command and exit; whatever goes wrong is one line."""
+def _run(name: str, module: str, command: str) -> NoReturn:
+    """Run a module's command and exit; whatever goes wrong is one line."""
     with streams.guarded():
-        code, message = _outcome(command)
+        code, message = _outcome(name, module, command)
         if message is not None:
-            bars.say(f"{command.name}: {' '.join(message.split())}", error=True)
+            bars.say(f"{name}: {' '.join(message.split())}", error=True)
     sys.exit(code)
 
 
-def _outcome(command: click.Command) -> tuple[int, str | None]:
+def _outcome(name: str, module: str, command: str) -> tuple[int, str | None]:
     """Run a command; return its exit code, and what is to be said of a failure."""
     try:
-        result = command.main(prog_name=command.name, standalone_mode=False)
+        # Here, for Ctrl-C may come meanwhile, and memory may be short.
+        found: click.Command = getattr(import_module(module), command)
+        result = found.main(prog_name=name, standalone_mode=False)
     except click.ClickException as error:
         return error.exit_code, error.format_message()
     except SirenError as error:
@@ -73,10 +69,13 @@ def _outcome(command: click.Command) -> tuple[int, str | None]:
     except ImportError as error:
         return 1, _unloadable(error)
     except OSError as error:
+        reason = error.strerror or str(error)
+        if error.filename is not None:
+            return 1, f"{os.fsdecode(error.filename)}: {reason}"
         # What click itself writes: the help and the version.
         if sys.stdout is not None:
             streams.forget(sys.stdout)
-        return 1, f"cannot write the output: {error.strerror or error}"
+        return 1, f"cannot write the output: {reason}"
     return result if isinstance(result, int) else 0, None
 
 

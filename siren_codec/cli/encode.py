@@ -290,7 +290,7 @@ def _encode(
     if checkpoint:
         output.check(checkpoint, force=True)
     like = files.model(source) if preserve else None
-    picture = recipe.load(files.standard_input().read() if source == "-" else Path(source))
+    picture = recipe.load(files.read_standard_input() if source == "-" else Path(source))
     if not quiet:
         for notice in picture.notices:
             bars.say(f"{_NAME}: {files.name(source)}: {notice}", error=True)

@@ -4,7 +4,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -22,12 +22,13 @@ __all__ = [
     "name",
     "parse",
     "read",
-    "standard_input",
+    "read_standard_input",
     "write_output",
 ]
 
 T = TypeVar("T")
 
+_ENDS_OF_FOLDERS = tuple(filter(None, (os.sep, os.altsep)))
 INPUT = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 OUTPUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 """What systems call standard input and output; to open it anew would begin a file again."""
@@ -44,9 +45,9 @@ def name(path: str) -> str:
 
 
 def standard_input() -> BinaryIO:
-    """Return standard input's bytes. Raises SirenError."""
+    """Return where standard input's bytes come from. Raises SirenError, without its name."""
     if sys.stdin is None:
-        raise SirenError("standard input is closed")
+        raise SirenError("it is closed")
     return sys.stdin.buffer
 
 
@@ -55,6 +56,12 @@ def standard_output() -> BinaryIO:
     if sys.stdout is None:
         raise SirenError("standard output is closed")
     return sys.stdout.buffer
+
+
+def read_standard_input() -> bytes:
+    """Return all of standard input's bytes. Raises SirenError."""
+    with _named("-"):
+        return standard_input().read()
 
 
 def read(source: str) -> bytes:
@@ -91,6 +98,8 @@ def check_output(source: str, target: str, *, force: bool) -> None:
     if target == "-":
         standard_output()
         return
+    if target.endswith(_ENDS_OF_FOLDERS):
+        raise SirenError(f"{target}: expected the name of a file, found that of a folder")
     if source != "-" and are_same(source, target):
         raise SirenError(f"{target}: is the input itself")
     output.check(Path(target), force=force)
@@ -100,8 +109,10 @@ def are_same(one: str, other: str) -> bool:
     """Tell whether two names are those of one file, that may not be there yet."""
     try:
         return os.path.samefile(one, other) and not output.is_special(Path(one))
-    except OSError:
-        return os.path.realpath(one) == os.path.realpath(other)
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            return os.path.realpath(one) == os.path.realpath(other)
+        return False
 
 
 def model(source: str | Path) -> os.stat_result | None:

@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,9 +27,10 @@ _found: "Library | str | None" = None
 
 
 def on_standard_error(line: str) -> None:
-    """Say a line on standard error, if there is one."""
+    """Say a line on standard error, if there is one that can be written."""
     if sys.stderr is not None:
-        print(f"siren_codec: {line}", file=sys.stderr, flush=True)
+        with suppress(OSError, ValueError):
+            print(f"siren_codec: {line}", file=sys.stderr, flush=True)
 
 
 def load(notify: Callable[[str], None] = on_standard_error) -> "Library | None":
