@@ -24,6 +24,9 @@ class Foreign:
     """What to install so that Pillow reads it, if there is such a thing."""
     module: str = ""
     """What registers with Pillow when it is imported."""
+    by_name: bool = False
+    """Whether the name says more than the content: a raw picture begins as the TIFF of its
+    thumbnail does."""
 
     @property
     def advice(self) -> str:
@@ -54,7 +57,11 @@ KINDS = (
     Foreign("XCF", (".xcf",), ((0, b"gimp xcf"),)),
     Foreign("SVG", (".svg", ".svgz")),
     Foreign("WMF", (".wmf", ".emf")),
-    Foreign("raw", (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".raf", ".rw2", ".pef")),
+    Foreign(
+        "raw",
+        (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".raf", ".rw2", ".pef"),
+        by_name=True,
+    ),
 )
 
 

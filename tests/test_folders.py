@@ -544,6 +544,15 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], f
     return install
 
 
+def test_a_raw_picture_is_not_its_thumbnail(tmp_path: Path) -> None:
+    """It begins as a TIFF does."""
+    for name in ("a.NEF", "a.dng"):
+        Image.new("RGB", (4, 3)).save(tmp_path / name, format="TIFF")
+        found = PICTURES.passes_over(tmp_path / name)
+        assert found is not None
+        assert found.why == "raw picture, not readable"
+
+
 PLUGIN = """
 from PIL import Image, ImageFile
 

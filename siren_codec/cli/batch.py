@@ -48,13 +48,14 @@ class Batch:
     failures: dict[Path, str] = field(default_factory=dict)
     waiting: dict[Path, None] = field(default_factory=dict)
     """Sources that have neither output nor failure yet, in order."""
+    unwritable: set[Path] = field(default_factory=set)
+    """Records that cannot be written."""
+    judge: Judge = field(init=False)
 
     def __post_init__(self) -> None:
         defaults = type(self.recipe)().settings()
         settings = self.recipe.settings()
         self.judge = Judge(self.kind.unknown, settings, defaults, force=self.force)
-        self.unrecorded: set[Path] = set()
-        """Folders whose record cannot be written."""
 
     def run(self) -> int:
         """Do it all and return the exit code. Raises SirenError if it cannot begin."""
@@ -163,10 +164,10 @@ class Batch:
         try:
             record.add(entry)
         except OSError as error:
-            if record.path not in self.unrecorded and not self.quiet:
+            if record.path not in self.unwritable and not self.quiet:
                 reason = error.strerror or error
                 self._say(f"{record.path}: cannot be written, so nothing will be known: {reason}")
-            self.unrecorded.add(record.path)
+            self.unwritable.add(record.path)
 
     def _succeed(self, job: Job, product: Product) -> None:
         del self.waiting[job.source]

@@ -161,6 +161,9 @@ def _no_picture(path: Path) -> PassedOver | None:
     format_ = Image.registered_extensions().get(extension)
     if format_ in Image.OPEN and format_ not in _NOT_READ:
         return None
+    kind = foreign.kind_of(path)
+    if kind and kind.by_name:
+        return _not_readable(path, kind)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -169,15 +172,14 @@ def _no_picture(path: Path) -> PassedOver | None:
         return None
     except Exception as error:
         # Pillow raises nearly anything for what is no picture.
-        return _not_readable(path, error)
+        if isinstance(error, OSError) and error.errno is not None:
+            return PassedOver(path, f"cannot be read: {error.strerror}")
+        return _not_readable(path, kind)
     return None
 
 
-def _not_readable(path: Path, error: Exception) -> PassedOver | None:
-    """Say why Pillow did not open a file; None if it would with what can be imported."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return PassedOver(path, f"cannot be read: {error.strerror}")
-    kind = foreign.kind_of(path)
+def _not_readable(path: Path, kind: Foreign | None) -> PassedOver | None:
+    """Say why a file is not taken; None if Pillow reads it with what can be imported."""
     if kind is None:
         return PassedOver(path, "no picture")
     if foreign.is_readable(kind):
