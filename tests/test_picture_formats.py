@@ -210,3 +210,11 @@ def test_a_plugin_that_is_installed_is_used(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "pillow_heif", Plugin())
     refused(b"\0\0\0\x1cftypheic" + bytes(100))
     assert registered == ["heif"]
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+def test_of_an_animated_avif_the_first_frame_is_kept() -> None:
+    frames = [Image.new("RGB", (8, 4), colour) for colour in ("red", "lime", "blue")]
+    picture = read(encoded(frames[0], "AVIF", save_all=True, append_images=frames[1:]))
+    assert picture.notices == ("kept the first of 3 frames",)
+    assert np.abs(picture.pixels.astype(int) - (255, 0, 0)).max() < 5
