@@ -1,7 +1,9 @@
 """`python -m tests.door FOLDER`: load every file of a folder as the encoder does.
 
 A file is loaded, or refused with a SirenError of one line; any other exception and any warning is a
-failure. Prints a line for each refusal and failure and, at the end, how many of each there are.
+failure. What is loaded is compared, sample by sample, with what other libraries read; where they
+differ both values are printed. Prints a line for each refusal, difference and failure and, at the
+end, how many of each there are. `--differential` writes and reads pictures of every kind instead.
 """
 
 import argparse
@@ -15,11 +17,33 @@ from siren_codec import picture as pictures
 from siren_codec.errors import SirenError
 from siren_codec.limits import DEFAULT_LIMITS
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+import differential
+import readers
+
 __all__ = ["knock", "main"]
 
 
 def knock(source: Path | bytes, max_pixels: int = DEFAULT_LIMITS.pixels) -> tuple[str, str]:
     """Load a picture file; return `loaded`, `refused` or `failed`, and what was said of it."""
+    outcome, message, _ = _knock(source, max_pixels)
+    return outcome, message
+
+
+def compare(source: Path) -> tuple[str, str]:
+    """Load a picture file; the same, or `differing`, and where another reader finds what."""
+    outcome, message, picture = _knock(source, DEFAULT_LIMITS.pixels)
+    if picture is None or picture.pixels.size > 1 << 28:
+        return outcome, message
+    found = readers.differences(source.read_bytes(), picture.pixels)
+    if found:
+        return "differing", f"{message}; {'; '.join(found)}; {', '.join(picture.notices)}"
+    return outcome, message
+
+
+def _knock(source: Path | bytes, max_pixels: int) -> tuple[str, str, pictures.Picture | None]:
+    picture = None
     # Recorded, and not raised: Pillow's would only look like a refusal.
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -36,24 +60,44 @@ def knock(source: Path | bytes, max_pixels: int = DEFAULT_LIMITS.pixels) -> tupl
             bits = 8 * picture.pixels.itemsize
             outcome, message = "loaded", f"{width}x{height}, {channels} channels of {bits} bits"
     if said:
-        return "failed", f"{said[0].category.__name__}: {said[0].message}"
-    return outcome, message
+        return "failed", f"{said[0].category.__name__}: {said[0].message}", None
+    return outcome, message, picture
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command; return its exit code, 1 if there is a failure."""
+    """Run the command; return its exit code, 1 if there is a failure or a difference."""
     parser = argparse.ArgumentParser("python -m tests.door", description="Load a folder's files.")
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--differential", action="store_true", help="pictures of every kind")
+    options = parser.parse_args(arguments)
+    if options.differential:
+        return _differential()
+    if options.folder is None:
+        parser.error("expected a folder or --differential")
     outcomes = Counter[str]()
-    for path in sorted(parser.parse_args(arguments).folder.iterdir()):
+    for path in sorted(options.folder.rglob("*")):
         if not path.is_file():
             continue
-        outcome, message = knock(path)
+        outcome, message = compare(path)
         outcomes[outcome] += 1
         if outcome != "loaded":
-            print(f"{outcome}: {path.name}: {message}")
-    print(", ".join(f"{outcomes[name]} {name}" for name in ("loaded", "refused", "failed")))
-    return 1 if outcomes["failed"] else 0
+            print(f"{outcome}: {path.relative_to(options.folder)}: {message}")
+    names = ("loaded", "refused", "differing", "failed")
+    print(", ".join(f"{outcomes[name]} {name}" for name in names))
+    return 1 if outcomes["failed"] or outcomes["differing"] else 0
+
+
+def _differential() -> int:
+    """Print what is not read as it was written, and how many kinds of pictures there are."""
+    count, wrong = 0, 0
+    for case in differential.cases(full=True):
+        count += 1
+        message = differential.check(case)
+        if message:
+            wrong += 1
+            print(f"differing: {case.name}: {message}")
+    print(f"{count} kinds of pictures, {wrong} differing")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

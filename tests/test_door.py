@@ -306,7 +306,7 @@ def test_a_folder_of_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main([str(tmp_path)]) == 0
     first, last = capsys.readouterr().out.splitlines()
     assert first.startswith(f"refused: bad.png: {tmp_path / 'bad.png'}: ")
-    assert last == "1 loaded, 1 refused, 0 failed"
+    assert last == "1 loaded, 1 refused, 0 differing, 0 failed"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import imagecodecs
@@ -21,7 +22,7 @@ def png(*chunks: bytes, mode: str = "RGB") -> bytes:
     return data[:33] + b"".join(chunks) + data[33:]
 
 
-def chrm(primaries: tuple[float, ...]) -> bytes:
+def chrm(primaries: Sequence[float]) -> bytes:
     return chunk(b"cHRM", struct.pack(">8I", *(round(100_000 * each) for each in primaries)))
 
 
@@ -33,17 +34,17 @@ def in_srgb(profile: bytes, colour: tuple[int, int, int]) -> tuple[int, ...]:
     """Return what littlecms makes of a colour of a profile."""
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     image = ImageCms.profileToProfile(
-        Image.new("RGB", (1, 1), colour), source, ImageCms.createProfile("sRGB"), 1
+        Image.new("RGB", (1, 1), colour), source, ImageCms.createProfile("sRGB"), ImageCms.Intent(1)
     )
     assert image is not None
     found: Any = image.getpixel((0, 0))
     return tuple(found)
 
 
-def expected(colour: tuple[int, int, int], primaries: tuple[float, ...], gamma: float) -> Any:
+def expected(colour: tuple[int, int, int], primaries: Sequence[float], gamma: float) -> Any:
     """Return a colour of gamma and D65 primaries in sRGB, by its formulas."""
 
-    def matrix(c: tuple[float, ...]) -> Any:
+    def matrix(c: Sequence[float]) -> Any:
         columns = np.array([[x, y, 1 - x - y] for x, y in zip(c[2::2], c[3::2], strict=True)]).T
         white = np.array([c[0], c[1], 1 - c[0] - c[1]]) / c[1]
         return columns * np.linalg.solve(columns, white)
@@ -130,7 +131,7 @@ def test_cicp_overrides_a_profile_with_a_notice() -> None:
 
 
 @pytest.mark.parametrize("primaries", [(0.0,) * 8, (0.3,) * 8, (21474.0,) * 8])
-def test_primaries_that_are_no_colours_give_a_notice(primaries: tuple[float, ...]) -> None:
+def test_primaries_that_are_no_colours_give_a_notice(primaries: Sequence[float]) -> None:
     picture = read(png(chrm(primaries), gama(0.5)))
     assert picture.notices == ("dropped the primaries of this PNG, which are no colours",)
 
@@ -140,9 +141,11 @@ def test_cicp_of_an_avif(bits: int) -> None:
     pixels = noise((16, 16, 3), np.uint16) >> (16 - bits)
     pixels = pixels.astype(np.uint8 if bits == 8 else np.uint16)
     data = imagecodecs.avif_encode(pixels, 100, bitspersample=bits, primaries=9, transfer=16)
-    picture = read(data)
+    picture = read(bytes(data))
     assert colours.cicp_of(picture.metadata["icc"]) == bytes([9, 16, 0, 1])
-    assert dict(read(imagecodecs.avif_encode(pixels, 100, bitspersample=bits)).metadata) == {}
+    assert (
+        dict(read(bytes(imagecodecs.avif_encode(pixels, 100, bitspersample=bits))).metadata) == {}
+    )
 
 
 @pytest.mark.parametrize("profile", [b"", b"short", bytes(200), b"\xff" * 300])

@@ -2,6 +2,8 @@
 
 import base64
 import struct
+import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +11,7 @@ from pictures import LOSSLESS, encoded, noise, read, refused
 from PIL import Image, features
 
 from siren_codec.errors import PictureError
-from siren_codec.picture import (
-    from_pil,
-)
+from siren_codec.picture import from_pil
 
 AVIF_OF_10_BITS = """
 AAAAHGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZgAAAOltZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAA
@@ -113,3 +113,108 @@ def test_a_plain_file_of_every_format_is_read_exactly(format_: str) -> None:
 @pytest.mark.parametrize("format_", [*LOSSLESS, "JPEG"])
 def test_a_plain_file_gives_no_notice(format_: str) -> None:
     assert read(encoded(Image.fromarray(noise((9, 11, 3))), format_)).notices == ()
+
+
+def jpeg_2000(pixels: Any, **options: Any) -> bytes:
+    import imagecodecs
+
+    return bytes(imagecodecs.jpeg2k_encode(pixels, level=0, reversible=True, **options))
+
+
+@pytest.mark.parametrize("container", ["j2k", "jp2"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("bits", [1, 4, 7, 8, 9, 10, 12, 16])
+def test_a_jpeg_2000_of_any_depth(bits: int, channels: int, container: str) -> None:
+    dtype, peak = (np.uint8 if bits <= 8 else np.uint16), (1 << bits) - 1
+    values = np.random.default_rng(bits).integers(0, peak, (9, 8, channels), dtype, endpoint=True)
+    values[0, 0], values[0, 1] = 0, peak
+    squeezed = values[:, :, 0] if channels == 1 else values
+    data = jpeg_2000(squeezed, bitspersample=bits, codecformat=container)
+    picture = read(data)
+    whole = 255 if bits <= 8 else 65535
+    assert picture.pixels.dtype == dtype
+    np.testing.assert_array_equal(picture.pixels, np.rint(values * (whole / peak)))
+    says = {1: "converted 1 to L", 8: "", 16: ""}.get(bits, f"scaled samples of {bits} bits to 16")
+    assert picture.notices == ((says,) if says and (bits == 1 or bits > 8) else ())
+
+
+def test_a_jpeg_2000_with_a_sign_is_refused() -> None:
+    message = refused(jpeg_2000(np.full((8, 8), -3, np.int16)))
+    assert message.endswith("samples of 1 to 16 bits without a sign, found 16 bits with a sign")
+
+
+def fits(values: Any, **cards: Any) -> bytes:
+    """Return a FITS of a plane, its first row at the bottom."""
+    bits = values.dtype.itemsize * (-8 if values.dtype.kind == "f" else 8)
+    height, width = values.shape
+    head = {"SIMPLE": "T", "BITPIX": bits, "NAXIS": 2, "NAXIS1": width, "NAXIS2": height, **cards}
+    lines = "".join(f"{f'{name:8}= {value:>20} / of a test':80}" for name, value in head.items())
+    lines += f"{'END':80}"
+    data = values[::-1].astype(values.dtype.newbyteorder(">")).tobytes()
+    head_of_blocks = (lines + " " * (-len(lines) % 2880)).encode()
+    return bytes(head_of_blocks + data + bytes(-len(data) % 2880))
+
+
+def test_the_samples_of_a_fits_have_a_sign_a_zero_and_a_scale() -> None:
+    signed = np.array([[-1, 0], [1, 2]], np.int16)
+    assert refused(fits(signed)).endswith("expected grey samples of 0..65535, found -1..2")
+    unsigned = np.array([[0, 1, 32768, 65535], [4, 3, 2, 1]], np.uint16)
+    for zero in ("32768", "3.2768E4", "3.2768D4"):
+        data = fits((unsigned.astype(int) - 32768).astype(np.int16), BZERO=zero)
+        assert read(data).pixels[:, :, 0].tolist() == unsigned.tolist()
+    bytes_ = noise((3, 4))
+    picture = read(fits(bytes_))
+    assert picture.notices == ()
+    np.testing.assert_array_equal(picture.pixels[:, :, 0], bytes_)
+    picture = read(fits(signed, BSCALE=0.5))
+    assert picture.notices == ("scaled floating-point grey samples from -0.5..1.0 to 16 bits",)
+    assert picture.pixels.ravel().tolist() == [0, 21845, 43690, 65535]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (fits(np.zeros((3, 4), np.int16))[:2890], "truncated"),
+        (fits(np.zeros((3, 4), np.int16))[:200], "without an end"),
+        (fits(np.zeros((3, 4), np.int16), BLANK=0), "found blank ones"),
+        (fits(np.zeros((3, 4), np.int16), NAXIS=3, NAXIS3=2), "expected FITS of one plane"),
+        (fits(np.full((3, 4), np.nan, np.float32)), "expected finite samples"),
+        (fits(np.zeros((3, 4), np.int16), BITPIX=7), "expected FITS of one plane"),
+        (fits(np.zeros((3, 4), np.int16), BZERO="x"), "broken picture"),
+    ],
+)
+def test_a_broken_fits_is_refused(data: bytes, message: str) -> None:
+    assert message in refused(data)
+
+
+@pytest.mark.parametrize(
+    ("head", "package"),
+    [
+        (b"\0\0\0\x1cftypheic", "pillow-heif"),
+        (b"\xff\x0a", "pillow-jxl-plugin"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "pillow-jxl-plugin"),
+    ],
+)
+def test_what_a_plugin_would_read_is_named(head: bytes, package: str) -> None:
+    assert refused(head + bytes(100)).endswith(f"pip install {package}")
+
+
+def test_a_plugin_that_is_installed_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    registered: list[str] = []
+
+    class Plugin:
+        @staticmethod
+        def register_heif_opener() -> None:
+            registered.append("heif")
+
+    monkeypatch.setitem(sys.modules, "pillow_heif", Plugin())
+    refused(b"\0\0\0\x1cftypheic" + bytes(100))
+    assert registered == ["heif"]
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+def test_of_an_animated_avif_the_first_frame_is_kept() -> None:
+    frames = [Image.new("RGB", (8, 4), colour) for colour in ("red", "lime", "blue")]
+    picture = read(encoded(frames[0], "AVIF", save_all=True, append_images=frames[1:]))
+    assert picture.notices == ("kept the first of 3 frames",)
+    assert np.abs(picture.pixels.astype(int) - (255, 0, 0)).max() < 5

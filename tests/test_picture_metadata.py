@@ -1,6 +1,7 @@
 """ICC, EXIF and XMP, and the orientation: kept, applied once, or dropped with a notice."""
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -250,3 +251,103 @@ def test_broken_exif_of_a_siren_file_is_no_crash_in_tiff(broken: bytes) -> None:
     except SirenError:
         return
     assert Image.open(io.BytesIO(data)).size == (8, 8)
+
+
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
+    'xmlns:t="http://ns.adobe.com/tiff/1.0/"><rdf:Description{}>na\u00efve{}</rdf:Description>'
+    "</rdf:RDF></x:xmpmeta>"
+)
+SAID = [
+    (" tiff:Orientation='6'", ""),
+    ('\n  tiff:Orientation = "6"', ""),
+    (" t:Orientation=' 6 '", ""),
+    ("", "<tiff:Orientation>6</tiff:Orientation>"),
+    ("", "<tiff:Orientation >\n6 </tiff:Orientation\n>"),
+]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("by_exif", [False, True])
+@pytest.mark.parametrize("said", SAID)
+def test_an_orientation_in_xmp_is_applied_once_and_gone(
+    said: tuple[str, str], by_exif: bool, encoding: str
+) -> None:
+    pixels, tags = noise((16, 8, 3)), exif()
+    tags[ORIENTATION] = 6
+    xmp = XMP.format(*said).encode(encoding)
+    options = {"exif": tags} if by_exif else {}
+    data = encoded(Image.fromarray(pixels), "WEBP", lossless=True, xmp=xmp, **options)
+    picture = read(data)
+    assert picture.notices == ("applied the EXIF orientation to the pixels",)
+    np.testing.assert_array_equal(picture.pixels, ORIENTED[6](pixels))
+    assert picture.metadata["xmp"] == XMP.format("", "").encode(encoding)
+
+
+@pytest.mark.parametrize(
+    "xmp",
+    [
+        XMP.format(' tiff:Orientation="1"', "").encode(),
+        XMP.format(' other:Orientation="6"', "").encode(),
+        XMP.format(' tiff:Orientation="9"', "").encode(),
+        b"\xff\xfe\x00",
+        b"\xff not utf-8 \x80",
+    ],
+)
+def test_other_xmp_is_left_as_it_is(xmp: bytes) -> None:
+    data = encoded(Image.fromarray(noise((16, 8, 3))), "WEBP", lossless=True, xmp=xmp)
+    picture = read(data)
+    assert picture.notices == ()
+    assert dict(picture.metadata) == {"xmp": xmp}
+
+
+def test_exif_has_the_last_word_over_xmp() -> None:
+    pixels, tags = noise((16, 8, 3)), exif()
+    tags[ORIENTATION] = 1
+    xmp = XMP.format(' tiff:Orientation="6"', "").encode()
+    picture = read(encoded(Image.fromarray(pixels), "WEBP", lossless=True, xmp=xmp, exif=tags))
+    assert picture.notices == ("dropped other orientations than 1, in XMP or EXIF",)
+    np.testing.assert_array_equal(picture.pixels, pixels)
+    assert b"Orientation" not in picture.metadata["xmp"]
+
+
+def exif_with_thumbnail(order: str, orientation: int) -> bytes:
+    """Return EXIF, as its TIFF alone, with a thumbnail and bytes that nothing names."""
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    first = struct.pack(f"{order}HHHIHHI", 1, ORIENTATION, 3, 1, orientation, 0xABCD, 40)
+    second = struct.pack(f"{order}HHHII HHII I", 2, 0x0201, 4, 1, 100, 0x0202, 4, 1, 500, 0)
+    data = mark + struct.pack(f"{order}I", 8) + first
+    data = data.ljust(40, b"\x11") + second
+    return data.ljust(100, b"\x22") + bytes(range(250)) * 2 + b"maker's own"
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("format_", ["WEBP", "PNG", "JPEG"])
+def test_exif_comes_out_byte_for_byte_but_for_the_orientation(
+    format_: str, orientation: int, order: str
+) -> None:
+    raw = exif_with_thumbnail(order, orientation)
+    data = encoded(Image.fromarray(noise((16, 8, 3))), format_, exif=b"Exif\0\0" + raw)
+    picture = read(data)
+    upright = b"Exif\0\0" + exif_with_thumbnail(order, 1)
+    assert picture.metadata["exif"] == upright
+    for again in ("WEBP", "PNG", "JPEG"):
+        assert read(save_bytes(picture, again)[0]).metadata["exif"] == upright
+
+
+def test_metadata_that_a_siren_file_cannot_hold_are_dropped_with_a_notice() -> None:
+    options = {"icc_profile": bytes((16 << 20) + 1)}
+    picture = read(encoded(Image.new("L", (8, 8)), "TIFF", **options))
+    assert picture.notices == ("dropped the ICC, which has 16777217 bytes",)
+
+
+def test_a_large_profile_of_a_jpeg_gives_a_png_that_opens() -> None:
+    profile = noise(((1 << 20) + 1,)).tobytes()
+    picture = read(encoded(Image.new("RGB", (8, 8)), "JPEG", icc_profile=profile))
+    assert picture.metadata["icc"] == profile
+    data, notices = save_bytes(picture, "PNG")
+    assert notices[0].startswith("dropped the ICC: PNG cannot hold it")
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+    assert read(data).notices == ()

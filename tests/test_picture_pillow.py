@@ -7,8 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pictures import MAX_PIXELS, encoded, grey_of, noise, read, refused, tiff
-from PIL import Image
+from pictures import (
+    MAX_PIXELS,
+    encoded,
+    grey_of,
+    noise,
+    read,
+    refused,
+    tiff,
+)
+from PIL import Image, ImageFile
 
 from siren_codec.errors import PictureError
 from siren_codec.picture import Picture, from_pil, save_bytes
@@ -174,3 +182,47 @@ def test_constant_floating_point_grey_is_black() -> None:
 def test_floating_point_that_is_not_finite_is_refused(odd: float) -> None:
     with pytest.raises(PictureError, match="expected finite samples"):
         from_pil(grey_of([[0, odd, 1]], np.float32), max_pixels=3)
+
+
+def test_an_image_gives_the_same_depth_each_time_and_is_not_changed(tmp_path: Path) -> None:
+    pixels = noise((5, 6, 3), np.uint16)
+    path = tmp_path / "deep.png"
+    path.write_bytes(save_bytes(Picture(pixels), "PNG")[0])
+    for source in (path, io.BytesIO(path.read_bytes())):
+        with Image.open(source) as image:
+            assert isinstance(image, ImageFile.ImageFile)
+            assert image.fp
+            tiles, place = list(image.tile), image.fp.tell()
+            for _ in range(3):
+                np.testing.assert_array_equal(from_pil(image, max_pixels=30).pixels, pixels)
+                assert (image.tile, image.fp.tell()) == (tiles, place)
+            np.testing.assert_array_equal(np.asarray(image), pixels >> 8)
+            np.testing.assert_array_equal(from_pil(image, max_pixels=30).pixels, pixels)
+
+
+def test_16_bits_that_can_no_longer_be_had_give_a_notice(tmp_path: Path) -> None:
+    pixels = noise((5, 6, 3), np.uint16)
+    path = tmp_path / "deep.png"
+    notice = "kept the 8 bits a sample of this {} that Pillow had loaded"
+    for format_ in ("PNG", "TIFF"):
+        path.write_bytes(save_bytes(Picture(pixels), format_)[0])
+        with Image.open(path) as changed, Image.open(path) as gone:
+            changed.load()
+            changed.putpixel((0, 0), (1, 2, 3))
+            picture = from_pil(changed, max_pixels=30)
+            assert picture.notices == (notice.format(format_),)
+            assert picture.pixels[0, 0].tolist() == [1, 2, 3]
+            gone.load()
+            path.unlink()
+            assert from_pil(gone, max_pixels=30).notices == (notice.format(format_),)
+
+
+def test_an_image_of_8_bits_that_was_changed_gives_no_notice(tmp_path: Path) -> None:
+    path = tmp_path / "plain.png"
+    path.write_bytes(save_bytes(Picture(noise((5, 6, 3))), "PNG")[0])
+    with Image.open(path) as image:
+        image.load()
+        image.putpixel((0, 0), (1, 2, 3))
+        picture = from_pil(image, max_pixels=30)
+    assert picture.notices == ()
+    assert picture.pixels[0, 0].tolist() == [1, 2, 3]

@@ -1,11 +1,14 @@
 """Files that are pictures, or are not; and limits."""
 
+import contextlib
 import os
 import struct
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +25,7 @@ from pictures import (
     refused,
     written_by_tifffile,
 )
-from PIL import Image
+from PIL import Image, ImageFile
 
 from siren_codec.errors import LimitError, PictureError, SirenError
 from siren_codec.picture import Picture, from_pil, load, save_bytes
@@ -215,3 +218,42 @@ def test_the_limit_holds_for_16_bits(colour_type: int) -> None:
 def test_a_picture_without_pixels() -> None:
     with pytest.raises(PictureError, match="expected at least 1x1 pixels, found 0x4"):
         from_pil(Image.new("L", (0, 4)), max_pixels=MAX_PIXELS)
+
+
+def test_no_setting_of_the_process_is_changed_for_long() -> None:
+    files = [
+        encoded(Image.fromarray(noise((40, 30, 3))), format_)
+        for format_ in ("PNG", "JPEG", "TIFF", "GIF", "WEBP", "BMP")
+    ]
+    files.append(files[0][:60])
+    before = Image.MAX_IMAGE_PIXELS, list(warnings.filters), ImageFile.LOAD_TRUNCATED_IMAGES
+    failed: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for turn in range(40):
+                with contextlib.suppress(PictureError):
+                    load(files[(number + turn) % len(files)], max_pixels=1200 + 10**9 * (turn % 2))
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    after = Image.MAX_IMAGE_PIXELS, list(warnings.filters), ImageFile.LOAD_TRUNCATED_IMAGES
+    assert after == before
+
+
+def test_a_warning_of_pillow_is_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(Image.new("L", (4, 3)), "BMP")
+
+    def warned(file: Any) -> Image.Image:
+        warnings.warn("odd\n picture", stacklevel=1)
+        return opened(file)
+
+    opened = Image.open
+    monkeypatch.setattr(Image, "open", warned)
+    assert read(data).notices == ("Pillow: odd picture",)

@@ -3,13 +3,24 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
-from pictures import DIVIDED, LAYOUTS, lzw, noise, read, refused, tiff, written_by_tifffile
+from pictures import (
+    DIVIDED,
+    LAYOUTS,
+    encoded,
+    lzw,
+    noise,
+    read,
+    refused,
+    tiff,
+    written_by_tifffile,
+)
 from PIL import Image
 
 from siren_codec.errors import LimitError
@@ -225,3 +236,78 @@ def test_a_tiff_with_tiles_far_beyond_its_pixels_is_refused() -> None:
 def test_a_large_tiff_is_refused_before_it_is_decoded(samples: int) -> None:
     changes: dict[str, Any] = {"_338": 2} if samples == 2 else {"photometric": 2}
     refused(tiff(bytes(9), 1 << 30, 1 << 30, bits=(16,) * samples, **changes), LimitError)
+
+
+def packbits(data: bytes) -> bytes:
+    return b"".join(
+        bytes([len(part) - 1]) + part
+        for part in (data[n : n + 99] for n in range(0, len(data), 99))
+    )
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("compression", [5, 8, 32773, 50000])
+def test_a_strip_that_unpacks_to_another_size_is_refused(compression: int, bits: int) -> None:
+    import imagecodecs
+
+    def packed(size: int) -> bytes:
+        data = bytes(size)
+        if compression == 50000:
+            return bytes(imagecodecs.zstd_encode(data))
+        pack: dict[int, Callable[[bytes], bytes]] = {5: lzw, 8: zlib.compress, 32773: packbits}
+        return pack[compression](data)
+
+    options: dict[str, Any] = {"bits": (bits,), "compression": compression}
+    right = 30 * bits // 8
+    assert read(tiff(packed(right), 6, 5, **options)).pixels.shape == (5, 6, 1)
+    for wrong in (right - 1, right + 1, right + 10_000):
+        refused(tiff(packed(wrong), 6, 5, **options))
+
+
+def test_a_strip_with_a_wrong_checksum_is_refused() -> None:
+    stream = bytearray(zlib.compress(bytes(30)))
+    stream[-1] ^= 1
+    assert "broken picture" in refused(tiff(bytes(stream), 6, 5, bits=(8,), compression=8))
+    assert "broken picture" in refused(tiff(bytes(stream[:-2]), 6, 5, bits=(8,), compression=8))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_few_bits_are_scaled(bits: int) -> None:
+    values = np.arange(1 << bits, dtype=np.uint8)
+    row = np.packbits((values[:, None] >> np.arange(bits)[::-1]) & 1).tobytes()
+    picture = read(tiff(row, len(values), 1, bits=(bits,)))
+    assert picture.notices == (("converted 1 to L",) if bits == 1 else ())
+    assert picture.pixels.ravel().tolist() == [
+        v * 255 // (len(values) - 1) for v in values.tolist()
+    ]
+
+
+@pytest.mark.parametrize("factor", [1, 256, 257])
+def test_a_palette_of_a_tiff(factor: int) -> None:
+    colours = noise((256, 3)).astype(int) * factor
+    values = noise((5, 6))
+    data = tiff(
+        values.tobytes(), 6, 5, bits=(8,), photometric=3, _320=tuple(colours.T.ravel().tolist())
+    )
+    picture = read(data)
+    assert picture.notices == ("converted P to RGB",)
+    kept = colours if factor == 1 else colours // factor
+    np.testing.assert_array_equal(picture.pixels, kept[values])
+
+
+def test_a_bigtiff_keeps_all() -> None:
+    pixels = noise((5, 6, 3), np.uint16)
+    tag = [(0x0112, 3, 1, 6, True), (0x010F, 2, 6, "maker", True)]
+    picture = read(written_by_tifffile(pixels, bigtiff=True, extratags=tag))
+    assert picture.notices == ("applied the EXIF orientation to the pixels",)
+    np.testing.assert_array_equal(picture.pixels, pixels[::-1].swapaxes(0, 1))
+    assert b"maker" in picture.metadata["exif"]
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "group4"])
+def test_pictures_within_a_tiff_are_left_to_pillow(compression: str) -> None:
+    image = Image.fromarray(noise((16, 24))).convert("1" if compression == "group4" else "L")
+    data = encoded(image, "TIFF", compression=compression)
+    picture = read(data)
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("L"))
+    np.testing.assert_array_equal(picture.pixels[:, :, 0], expected)

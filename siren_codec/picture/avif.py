@@ -26,29 +26,40 @@ def is_avif(head: bytes) -> bool:
 
 def read(data: bytes, max_pixels: int) -> Picture:
     """Return the Picture of an AVIF file. Raises PictureError or LimitError."""
-    import imagecodecs
-
+    bits = _bits(data)
     with pillow.opened(io.BytesIO(data), max_pixels) as image:
         check_size(image.width, image.height, max_pixels)
-        size, frames = (image.height, image.width), pillow.frames(image)
-        metadata = pillow.metadata(image)
+        frames, metadata = pillow.frames(image), pillow.metadata(image)
+        # imagecodecs 2026.3.6 damages memory when it decodes one frame of an animation.
+        if bits > 8 and not frames:
+            samples = _deep(data, bits, (image.height, image.width))
+        else:
+            lost = ("converted samples of more than 8 bits to 8",) if bits > 8 else ()
+            samples = Samples(np.atleast_3d(np.asarray(image)), lost)
+    if not metadata.icc:
+        metadata = _with_colours(metadata, data, grey=samples.pixels.shape[2] < 3)
+    return upright(replace(samples, notices=frames + samples.notices), metadata)
+
+
+def _deep(data: bytes, bits: int, size: tuple[int, int]) -> Samples:
+    """Return the samples of a still picture of 10 or 12 bits, not turned."""
+    import imagecodecs
+
     try:
-        values = imagecodecs.avif_decode(data, index=0)
+        values = imagecodecs.avif_decode(data)
     except Exception as error:
         raise PictureError(f"broken picture: {error}") from None
     values = values[:, :, None] if values.ndim == 2 else values
-    if values.shape[:2] != size:
-        raise PictureError(f"broken picture: expected {size}, found {values.shape[:2]}")
-    pixels, notices = whole_range(values, _bits(data) if values.dtype == np.uint16 else 8)
-    if not metadata.icc:
-        metadata = _with_colours(metadata, data, grey=values.shape[2] < 3)
-    return upright(Samples(pixels, frames + notices), metadata)
+    if values.shape[:2] != size or values.dtype != np.uint16:
+        raise PictureError(f"broken picture: expected an AVIF of {bits} bits")
+    return Samples(*whole_range(values, bits))
 
 
 def _bits(data: bytes) -> int:
-    """Return the bits of a sample, 10 or 12, that an AV1 configuration names."""
+    """Return the bits of a sample, 8, 10 or 12, that an AV1 configuration names."""
     box = re.search(rb"av1C..(.)", data, re.DOTALL)
-    return 12 if box and box[1][0] & 0x20 else 10
+    flags = box[1][0] if box else 0
+    return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
 
 
 def _with_colours(metadata: Metadata, data: bytes, *, grey: bool) -> Metadata:

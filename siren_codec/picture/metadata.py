@@ -112,7 +112,7 @@ def _xmp_upright(raw: bytes) -> tuple[bytes, int | None]:
     prefixes = {"tiff", *re.findall(rf"xmlns:([\w.-]{{1,40}})\s*=\s*[\"']{namespace}[\"']", text)}
     name = rf"(?:{'|'.join(map(re.escape, sorted(prefixes)))}):Orientation"
     said = re.compile(
-        rf"\s{name}\s*=\s*([\"'])\s*(?P<attribute>\d+)\s*\1"
+        rf"\s+{name}\s*=\s*([\"'])\s*(?P<attribute>\d+)\s*\1"
         rf"|<{name}(?:\s[^<>]*)?>\s*(?P<element>\d+)\s*</{name}\s*>"
     )
     found = [match["attribute"] or match["element"] for match in said.finditer(text)]

@@ -189,7 +189,7 @@ def _frames(count: int, index: int, *, reduced: bool) -> tuple[str, ...]:
 def _samples(page: Any) -> Samples:
     """Return the pixels of tifffile's page, as they are stored, but L, LA, RGB or RGBA."""
     photometric, samples = int(page.photometric), page.samplesperpixel
-    colours, bits, kind = _COLOURS[photometric], page.bitspersample, page.dtype
+    colours, bits, kind = _COLOURS[photometric], page.bitspersample, _dtype(page)
     if kind is None or not isinstance(bits, int) or samples < colours or page.imagedepth != 1:
         raise PictureError(f"expected a TIFF of grey or colours, found {samples} samples of {bits}")
     values = _unpacked(page)
@@ -211,6 +211,11 @@ def _samples(page: Any) -> Samples:
     if photometric == _CMYK:
         return Samples(cmyk_to_rgb(pixels), (*notices, "converted CMYK to RGB"))
     return Samples(pixels, notices)
+
+
+def _dtype(page: Any) -> "np.dtype[Any] | None":
+    """Return the type of a page's samples as integers or floats; None if there is none."""
+    return np.dtype(np.uint8) if page.dtype == np.bool_ else page.dtype
 
 
 def _of_palette(values: Pixels, palette: Pixels | None) -> Samples:
@@ -245,7 +250,7 @@ def _unpacked(page: Any) -> Pixels:
                 f"broken picture: expected {planes * down * across} strips or tiles, "
                 f"found {len(numbers)}"
             )
-    pixels = np.empty((height, width, page.samplesperpixel), page.dtype)
+    pixels = np.empty((height, width, page.samplesperpixel), _dtype(page))
     for index in range(planes * down * across):
         plane, place = divmod(index, down * across)
         top, left = place // across * rows, place % across * columns
@@ -276,7 +281,8 @@ def _values(page: Any, data: bytes, columns: int, samples: int) -> Pixels:
     """Return the (rows, columns, samples) values of unpacked bytes, predicted ones restored."""
     import imagecodecs
 
-    bits, predictor, kind = page.bitspersample, page.predictor, page.dtype
+    bits, predictor, kind = page.bitspersample, page.predictor, _dtype(page)
+    assert kind
     stored = kind.newbyteorder(page.parent.byteorder)
     if bits != 8 * kind.itemsize:
         if predictor != 1:
