@@ -1,4 +1,4 @@
-"""Are all pixels of a JPEG there? Its Huffman codes are walked through, and nothing is decoded.
+"""Is all of a JPEG there? Its Huffman codes are walked through, and nothing is decoded.
 
 libjpeg fills up with grey what is missing, or goes on after damage, with a warning that neither
 Pillow nor imagecodecs passes on. ITU-T T.81 has the codes (annexes F and G); the names are its own.
@@ -14,9 +14,11 @@ import numpy as np
 
 from siren_codec.errors import PictureError
 
-__all__ = ["fault", "is_jpeg"]
+__all__ = ["fault", "is_jpeg", "lost_metadata"]
 
 _SOF_HUFFMAN, _SOF_PROGRESSIVE = (0xC0, 0xC1, 0xC2), 0xC2
+_APP1, _APP2 = 0xE1, 0xE2
+_ICC, _XMP_EXTENSION = b"ICC_PROFILE\0", b"http://ns.adobe.com/xmp/extension/\0"
 _DHT, _EOI, _SOS, _DRI = 0xC4, 0xD9, 0xDA, 0xDD
 _WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD9))
 _RESTARTS = range(0xD0, 0xD8)
@@ -88,6 +90,23 @@ def fault(data: bytes) -> str:
         return str(error)
     except (IndexError, KeyError, ValueError, struct.error):
         return "its segments are damaged"
+
+
+def lost_metadata(data: bytes) -> tuple[str, ...]:
+    """Return notices of metadata that Pillow leaves out without saying so."""
+    notices, numbers, count, at = list[str](), set[int](), 0, 2
+    while data[at : at + 1] == b"\xff" and data[at + 1] not in (_SOS, _EOI):
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        segment = data[at + 4 : at + 2 + length]
+        if data[at + 1] == _APP2 and segment.startswith(_ICC) and len(segment) > len(_ICC) + 2:
+            numbers.add(segment[len(_ICC)])
+            count = max(count, segment[len(_ICC) + 1])
+        if data[at + 1] == _APP1 and segment.startswith(_XMP_EXTENSION) and not notices:
+            notices.append("dropped the extension of the XMP, beyond its first 64 KB")
+        at += 2 + max(length, 2)
+    if numbers and numbers != set(range(1, count + 1)):
+        notices.append("dropped the ICC, of which parts are missing")
+    return tuple(notices)
 
 
 def _walk(data: bytes) -> str:
