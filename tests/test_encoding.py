@@ -11,7 +11,10 @@ import pytest
 from PIL import Image
 
 import siren_codec
+from siren_codec.encoding import encode_picture
 from siren_codec.errors import LimitError, UsageError
+from siren_codec.options import Options
+from siren_codec.picture import Picture
 
 GRID: dict[str, Any] = {"hidden_layers": 2, "hidden_features": 8, "steps": 10, "device": "cpu"}
 COORDINATE = {**GRID, "model": "coordinate"}
@@ -112,10 +115,9 @@ def test_what_cannot_be_written_is_refused_before_the_fit(monkeypatch: pytest.Mo
     monkeypatch.setattr("siren_codec.fit.plan_for", lambda *_: pytest.fail("the plan began"))
     with pytest.raises(LimitError, match="width: expected 1 to 65535, found 65536"):
         siren_codec.encode(np.zeros((1, 65536), np.uint8))
-    picture = Image.new("L", (4, 4))
-    picture.info["icc_profile"] = bytes((16 << 20) + 1)
+    picture = Picture(np.zeros((4, 4, 1), np.uint8), {"icc": bytes((16 << 20) + 1)})
     with pytest.raises(LimitError, match="icc: expected at most 16777216 bytes"):
-        siren_codec.encode(picture, target_size=1000)
+        encode_picture(picture, Options(target_size=1000))
 
 
 def test_what_cannot_be_written_is_refused_without_torch() -> None:

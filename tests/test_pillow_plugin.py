@@ -497,7 +497,8 @@ def test_a_given_orientation_is_applied() -> None:
     with pytest.warns(UserWarning, match="^applied the EXIF orientation to the pixels$"):
         image = opened(saved(noise("RGB"), exif=tags(6)))
     assert image.size == (12, 20)
-    assert dict(image.getexif()) == {ExifTags.Base.Make: "maker"}
+    expected = {ExifTags.Base.Make: "maker", ExifTags.Base.Orientation: 1}
+    assert dict(image.getexif()) == expected
 
 
 def test_broken_exif_is_dropped_with_a_warning() -> None:
