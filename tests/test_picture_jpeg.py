@@ -93,3 +93,19 @@ def test_many_scans_are_refused() -> None:
     second = data.index(b"\xff\xc4", first)
     bomb = data[:first] + 501 * data[first:second] + data[second:]
     assert "at most 500 scans" in refused(bomb)
+
+
+def segment(marker: int, payload: bytes) -> bytes:
+    return b"\xff" + bytes([marker]) + (len(payload) + 2).to_bytes(2, "big") + payload
+
+
+def test_metadata_that_are_not_whole_give_a_notice() -> None:
+    data = encoded(photograph(), "JPEG", icc_profile=bytes(range(250)) * 600)
+    assert read(data).notices == ()
+    at = data.index(b"ICC_PROFILE\0\2") - 4
+    end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    picture = read(data[:at] + data[end:])
+    assert picture.notices == ("dropped the ICC, of which parts are missing",)
+    extension = b"http://ns.adobe.com/xmp/extension/\0" + bytes(40) + b"more"
+    picture = read(data[:2] + segment(0xE1, extension) * 2 + data[2:])
+    assert picture.notices == ("dropped the extension of the XMP, beyond its first 64 KB",)

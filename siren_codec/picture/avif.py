@@ -9,7 +9,7 @@ import numpy as np
 
 from siren_codec.errors import PictureError
 from siren_codec.picture import colours, pillow
-from siren_codec.picture.metadata import Metadata, upright
+from siren_codec.picture.metadata import EXIF_PREFIX, Metadata, upright
 from siren_codec.picture.picture import Picture, check_size
 from siren_codec.picture.samples import Samples, whole_range
 
@@ -36,6 +36,10 @@ def read(data: bytes, max_pixels: int) -> Picture:
         else:
             lost = ("converted samples of more than 8 bits to 8",) if bits > 8 else ()
             samples = Samples(np.atleast_3d(np.asarray(image)), lost)
+    if metadata.exif.removeprefix(EXIF_PREFIX) not in data:
+        # It puts the turns of the file's own boxes there.
+        rewritten = "Pillow rewrote the EXIF, of which a thumbnail is lost"
+        metadata = replace(metadata, notices=(*metadata.notices, rewritten))
     if not metadata.icc:
         metadata = _with_colours(metadata, data, grey=samples.pixels.shape[2] < 3)
     return upright(replace(samples, notices=frames + samples.notices), metadata)

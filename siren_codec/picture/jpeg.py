@@ -1,4 +1,4 @@
-"""Are all pixels of a JPEG there? libjpeg-turbo says so (by simplejpeg), at an eighth the size.
+"""Is all of a JPEG there? libjpeg-turbo says so (by simplejpeg), at an eighth the size.
 
 libjpeg fills up with grey what is missing, or goes on after damage, with a warning that neither
 Pillow nor imagecodecs passes on. Of scans that are not there at all it says nothing.
@@ -6,17 +6,29 @@ Pillow nor imagecodecs passes on. Of scans that are not there at all it says not
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from siren_codec.errors import PictureError
 
-__all__ = ["fault", "is_jpeg"]
+__all__ = ["fault", "is_jpeg", "lost_metadata"]
 
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
 _WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD9))
+_APP1, _APP2 = 0xE1, 0xE2
+_ICC, _XMP_EXTENSION = b"ICC_PROFILE\0", b"http://ns.adobe.com/xmp/extension/\0"
+_OF_METADATA = (*range(0xE1, 0xEE), 0xEF, 0xFE)
+"""All of the applications' segments but JFIF's and Adobe's, which say what the colours are."""
 _SOF_PROGRESSIVE, _SOS, _EOI = 0xC2, 0xDA, 0xD9
 _MOST_SCANS = 500
 _FAULTS = ("Corrupt JPEG data", "Premature end", "Inconsistent progression")
 """How libjpeg's warnings of missing or damaged pixels begin; others are of no matter."""
+
+
+class _Segment(NamedTuple):
+    marker: int
+    payload: bytes
+    start: int
+    end: int
 
 
 def is_jpeg(head: bytes) -> bool:
@@ -31,7 +43,7 @@ def fault(data: bytes) -> str:
     """
     import simplejpeg
 
-    missing = _missing_scans(data)
+    missing, data = _missing_scans(data), _without_metadata(data)
     try:
         colours = simplejpeg.decode_jpeg_header(data, strict=False)[2]
         simplejpeg.decode_jpeg(
@@ -48,11 +60,27 @@ def fault(data: bytes) -> str:
     return missing
 
 
+def lost_metadata(data: bytes) -> tuple[str, ...]:
+    """Return notices of metadata that Pillow leaves out without saying so."""
+    notices, numbers, count = list[str](), set[int](), 0
+    for marker, segment, *_ in _segments(data):
+        if marker == _SOS:
+            break
+        if marker == _APP2 and segment.startswith(_ICC) and len(segment) > len(_ICC) + 2:
+            numbers.add(segment[len(_ICC)])
+            count = max(count, segment[len(_ICC) + 1])
+        if marker == _APP1 and segment.startswith(_XMP_EXTENSION) and not notices:
+            notices.append("dropped the extension of the XMP, beyond its first 64 KB")
+    if numbers and numbers != set(range(1, count + 1)):
+        notices.append("dropped the ICC, of which parts are missing")
+    return tuple(notices)
+
+
 def _missing_scans(data: bytes) -> str:
     """Return what scans a progressive JPEG lacks: those of a coefficient's last bits (T.81, G)."""
     bits: dict[int, list[int]] = {}
     scans = 0
-    for marker, segment in _segments(data):
+    for marker, segment, *_ in _segments(data):
         if marker == _SOF_PROGRESSIVE and len(segment) > 5:
             bits = {number: [1] * 64 for number in segment[6::3]}
         elif marker == _SOS and len(segment) > 3:
@@ -67,7 +95,17 @@ def _missing_scans(data: bytes) -> str:
     return "scans are missing" if any(any(each) for each in bits.values()) else ""
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+def _without_metadata(data: bytes) -> bytes:
+    """Return a JPEG without the segments that libjpeg warns of for other reasons."""
+    kept, at = [], 0
+    for segment in _segments(data):
+        if segment.marker in _OF_METADATA:
+            kept.append(data[at : segment.start])
+            at = segment.end
+    return b"".join([*kept, data[at:]])
+
+
+def _segments(data: bytes) -> Iterator[_Segment]:
     """Yield the markers and segments of a JPEG; the codes of its scans are passed over."""
     at = 0
     while match := _MARKER.search(data, at):
@@ -75,6 +113,6 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         if marker == _EOI:
             return
         if marker not in _WITHOUT_LENGTH:
-            length = int.from_bytes(data[at : at + 2], "big")
-            yield marker, data[at + 2 : at + length]
-            at += max(length, 2)
+            end = at + max(int.from_bytes(data[at : at + 2], "big"), 2)
+            yield _Segment(marker, data[at + 2 : end], match.start(), end)
+            at = end

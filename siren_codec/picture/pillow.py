@@ -242,6 +242,6 @@ def _grey(image: Image.Image, tiles: str) -> Samples:
     values: Pixels = np.asarray(image)[:, :, None]
     if "I;32N" in tiles:
         values = values.view(np.uint32)
-    if image.mode.startswith("I;16"):
+    if image.mode.startswith("I;16") or (image.format == "PPM" and image.mode == "I"):
         return Samples(values.astype(np.uint16))
     return grey_of_integers(values) if image.mode == "I" else grey_of_floats(values)

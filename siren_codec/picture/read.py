@@ -34,7 +34,7 @@ def load(source: str | os.PathLike[str] | bytes, *, max_pixels: int) -> Picture:
     try:
         with pillow.errors(), _opened(source) as file:
             picture = _own(file, max_pixels) or pillow.read(file, max_pixels)
-            return _with_notices(picture, _jpeg_fault(file))
+            return _with_notices(picture, *_jpeg_faults(file))
     except (LimitError, PictureError) as error:
         raise type(error)(f"{name}: {error}") from None
 
@@ -51,8 +51,8 @@ def from_pil(image: Image.Image, *, max_pixels: int) -> Picture:
         of_file = _of_its_file(image, max_pixels)
         if of_file is not None and _same(image, of_file):
             return of_file
-        fault = _fault_of_image(image)
-        picture = _with_notices(pillow.of_image(image, max_pixels), fault)
+        faults = _faults_of_image(image)
+        picture = _with_notices(pillow.of_image(image, max_pixels), *faults)
     deep = of_file.pixels.dtype == np.uint16 if of_file else _may_be_deep(image)
     if picture.pixels.dtype == np.uint8 and deep:
         notice = f"kept the 8 bits a sample of this {image.format} that Pillow had loaded"
@@ -93,30 +93,33 @@ def _opened(source: str | os.PathLike[str] | bytes) -> Iterator[IO[bytes]]:
         yield seekable
 
 
-def _with_notices(picture: Picture, notice: str) -> Picture:
-    return replace(picture, notices=(*picture.notices, notice)) if notice else picture
+def _with_notices(picture: Picture, *notices: str) -> Picture:
+    return replace(picture, notices=picture.notices + notices)
 
 
-def _jpeg_fault(file: IO[bytes]) -> str:
-    """Return a notice if pixels of a JPEG are missing, which libjpeg fills up in silence."""
+def _jpeg_faults(file: IO[bytes]) -> tuple[str, ...]:
+    """Return notices of what is missing in a JPEG, which libjpeg fills up in silence."""
     file.seek(0)
     if not jpeg.is_jpeg(file.read(_HEAD)):
-        return ""
+        return ()
     file.seek(0)
-    fault = jpeg.fault(file.read())
-    return f"pixels of this JPEG are missing or damaged: {fault}" if fault else ""
+    data = file.read()
+    notices, fault = jpeg.lost_metadata(data), jpeg.fault(data)
+    if fault:
+        return (f"pixels of this JPEG are missing or damaged: {fault}", *notices)
+    return notices
 
 
-def _fault_of_image(image: Image.Image) -> str:
+def _faults_of_image(image: Image.Image) -> tuple[str, ...]:
     if image.format not in ("JPEG", "MPO"):
-        return ""
+        return ()
     with _file_of(image) as file:
         if file is None:
-            return ""
+            return ()
         at = file.tell()
-        fault = _jpeg_fault(file)
+        faults = _jpeg_faults(file)
         file.seek(at)
-    return fault
+    return faults
 
 
 def _of_its_file(image: Image.Image, max_pixels: int) -> Picture | None:

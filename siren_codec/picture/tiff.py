@@ -190,8 +190,15 @@ def _samples(page: Any) -> Samples:
     """Return the pixels of tifffile's page, as they are stored, but L, LA, RGB or RGBA."""
     photometric, samples = int(page.photometric), page.samplesperpixel
     colours, bits, kind = _COLOURS[photometric], page.bitspersample, _dtype(page)
-    if kind is None or not isinstance(bits, int) or samples < colours or page.imagedepth != 1:
+    if (
+        kind is None
+        or kind.kind not in "uif"
+        or not isinstance(bits, int)
+        or samples < colours
+        or page.imagedepth != 1
+    ):
         raise PictureError(f"expected a TIFF of grey or colours, found {samples} samples of {bits}")
+    assert kind is not None
     values = _unpacked(page)
     if photometric == _PALETTE:
         return _of_palette(values, page.colormap)
