@@ -14,13 +14,14 @@ import pytest
 from PIL import Image
 
 import siren_codec
-from siren_codec import cli, encoding, foreign, output
+from siren_codec import cli, encoding, output
 from siren_codec.cli import files, folders, records
 from siren_codec.cli.folders import PICTURES
 from siren_codec.cli.records import Entry, Record, digest
 from siren_codec.encoding import Encoded
 from siren_codec.fit import Checkpoint
 from siren_codec.options import Options
+from siren_codec.picture import foreign
 
 TINY = ["--model", "coordinate", "--hidden-layers", "2", "--hidden-features", "8", "--steps", "10"]
 TINY += ["--device", "cpu"]
@@ -497,7 +498,7 @@ def test_what_is_passed_over_is_named_and_counted(
         "b.HEIC": "HEIC picture, not readable; pip install pillow-heif",
         "c": "HEIC picture, not readable; pip install pillow-heif",
         "d.jxl": "JXL picture, not readable; pip install pillow-jxl-plugin",
-        "e.pam": "PAM picture, not readable",
+        "e.exr": "OpenEXR picture, not readable",
         "f.txt": "no picture",
         "g.siren": "a .siren file",
     }
@@ -508,7 +509,7 @@ def test_what_is_passed_over_is_named_and_counted(
         "siren-encode: 0 done, 1 done before, 3 other files passed over",
         "siren-encode: 2 HEIC pictures: not readable; pip install pillow-heif",
         "siren-encode: 1 JXL picture: not readable; pip install pillow-jxl-plugin",
-        "siren-encode: 1 PAM picture: not readable",
+        "siren-encode: 1 OpenEXR picture: not readable",
     ]
     lines = encode("-v").err.splitlines()
     for name, why in passed_over.items():

@@ -2,7 +2,6 @@
 
 import base64
 import struct
-import sys
 from typing import Any
 
 import numpy as np
@@ -197,19 +196,6 @@ def test_a_broken_fits_is_refused(data: bytes, message: str) -> None:
 )
 def test_what_a_plugin_would_read_is_named(head: bytes, package: str) -> None:
     assert refused(head + bytes(100)).endswith(f"pip install {package}")
-
-
-def test_a_plugin_that_is_installed_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    registered: list[str] = []
-
-    class Plugin:
-        @staticmethod
-        def register_heif_opener() -> None:
-            registered.append("heif")
-
-    monkeypatch.setitem(sys.modules, "pillow_heif", Plugin())
-    refused(b"\0\0\0\x1cftypheic" + bytes(100))
-    assert registered == ["heif"]
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")

@@ -2,22 +2,23 @@
 
 import os
 import unicodedata
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from siren_codec import foreign
 from siren_codec.cli import records
 from siren_codec.cli.verdicts import Job, Judge, State, Verdict, of_png, of_siren
 from siren_codec.errors import SirenError
-from siren_codec.foreign import Foreign
+from siren_codec.picture import foreign
+from siren_codec.picture.foreign import Foreign
+from siren_codec.picture.read import recognises
+from siren_codec.picture.settings import collected_warnings
 
 __all__ = ["PICTURES", "SIRENS", "Job", "Kind", "PassedOver", "Plan", "plan"]
 
 _NOT_READ = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}
 """What Pillow can name, but not read by itself."""
-_BY_CONTENT = ("AVIF", "GIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
+_BY_CONTENT = ("GIF", "JPEG", "WEBP")
 """What is known by its first bytes, whatever its name is; other formats could be anything."""
 
 
@@ -161,12 +162,13 @@ def _no_picture(path: Path) -> PassedOver | None:
     format_ = Image.registered_extensions().get(extension)
     if format_ in Image.OPEN and format_ not in _NOT_READ:
         return None
-    kind = foreign.kind_of(path)
+    kind = foreign.kind_of_file(path)
     if kind and kind.by_name:
         return _not_readable(path, kind)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        if recognises(path):
+            return None
+        with collected_warnings():
             Image.open(path, formats=_BY_CONTENT).close()
     except Image.DecompressionBombError:
         return None

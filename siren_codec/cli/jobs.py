@@ -142,18 +142,9 @@ class Encode:
 
     def load(self, source: Path | bytes) -> "Picture":
         """Read a picture. Raises SirenError."""
-        from siren_codec import foreign
         from siren_codec.picture import load, strip
 
-        kind = foreign.kind_of(source)
-        if kind:
-            foreign.import_plugin(kind)
-        try:
-            picture = load(source, max_pixels=self.max_pixels)
-        except SirenError as error:
-            if kind and not foreign.is_readable(kind):
-                raise type(error)(f"{error}: {kind.name} picture, {kind.advice}") from None
-            raise
+        picture = load(source, max_pixels=self.max_pixels)
         return strip(picture) if self.strip else picture
 
     def encode(

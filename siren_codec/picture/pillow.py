@@ -3,9 +3,8 @@
 import math
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
-from importlib import import_module
 from typing import IO, Any
 
 import numpy as np
@@ -35,8 +34,6 @@ _CONVERTED = {
     "RGBa": "RGBA",
 }
 _DRAWINGS = ("EPS", "WMF")
-_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 
 
 def read(file: IO[bytes], max_pixels: int) -> Picture:
@@ -44,10 +41,7 @@ def read(file: IO[bytes], max_pixels: int) -> Picture:
 
     Raises PictureError or LimitError. What Pillow warns of is among the notices.
     """
-    file.seek(0)
-    head = file.read(32)
-    _register_plugin_for(head)
-    with errors(head), collected_warnings() as said, opened(file, max_pixels) as image:
+    with errors(), collected_warnings() as said, opened(file, max_pixels) as image:
         picture = of_image(image, max_pixels)
     return replace(picture, notices=(*picture.notices, *notices_of(said)))
 
@@ -79,14 +73,14 @@ def of_image(image: Image.Image, max_pixels: int) -> Picture:
 
 
 @contextmanager
-def errors(head: bytes = b"") -> Iterator[None]:
+def errors() -> Iterator[None]:
     """Turn all that Pillow raises for a bad file into PictureError or LimitError."""
     try:
         yield
     except SirenError:
         raise
     except UnidentifiedImageError:
-        raise PictureError(_unknown(head)) from None
+        raise PictureError("not a picture that Pillow can read") from None
     except Image.DecompressionBombError as error:
         raise LimitError(str(error)) from None
     except OSError as error:
@@ -94,27 +88,6 @@ def errors(head: bytes = b"") -> Iterator[None]:
     except Exception as error:
         # Pillow's decoders raise nearly anything for a broken file: SyntaxError, struct.error...
         raise PictureError(f"broken picture: {error or type(error).__name__}") from None
-
-
-def _is_heic(head: bytes) -> bool:
-    return head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS
-
-
-def _register_plugin_for(head: bytes) -> None:
-    """Make Pillow open HEIC and JPEG XL, if what they need is installed."""
-    with suppress(ImportError):
-        if _is_heic(head):
-            import_module("pillow_heif").register_heif_opener()
-        elif head.startswith(_JPEG_XL):
-            import_module("pillow_jxl")
-
-
-def _unknown(head: bytes) -> str:
-    if _is_heic(head):
-        return "a HEIC picture, which needs pillow-heif: pip install pillow-heif"
-    if head.startswith(_JPEG_XL):
-        return "a JPEG XL picture, which needs pillow-jxl-plugin: pip install pillow-jxl-plugin"
-    return "not a picture that Pillow can read"
 
 
 def metadata(image: Image.Image) -> Metadata:

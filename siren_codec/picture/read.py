@@ -8,17 +8,18 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import IO
 
 import numpy as np
 from PIL import ExifTags, Image
 
 from siren_codec.errors import LimitError, PictureError
-from siren_codec.picture import avif, fits, jpeg, jpeg2000, pillow, png, pnm, tiff
+from siren_codec.picture import avif, fits, foreign, jpeg, jpeg2000, pillow, png, pnm, tiff
 from siren_codec.picture.picture import MODES, Picture, check_size
 from siren_codec.picture.samples import turned
 
-__all__ = ["from_pil", "load"]
+__all__ = ["from_pil", "load", "recognises"]
 
 _HEAD = 32
 _OWN_FORMATS = ("PNG", "TIFF", "JPEG2000", "FITS", "PPM", "AVIF")
@@ -33,10 +34,25 @@ def load(source: str | os.PathLike[str] | bytes, *, max_pixels: int) -> Picture:
     name = "standard input" if isinstance(source, bytes) else os.fspath(source)
     try:
         with pillow.errors(), _opened(source) as file:
-            picture = _own(file, max_pixels) or pillow.read(file, max_pixels)
-            return _with_notices(picture, *_jpeg_faults(file))
+            return _read(file, os.path.splitext(name)[1], max_pixels)
     except (LimitError, PictureError) as error:
         raise type(error)(f"{name}: {error}") from None
+
+
+def _read(file: IO[bytes], extension: str, max_pixels: int) -> Picture:
+    """Return the Picture of a file, with what is installed; say what else would read it."""
+    kind = foreign.kind_of(file.read(foreign.HEAD), extension)
+    advice = f"{kind.name} picture, {kind.advice}" if kind and not foreign.is_readable(kind) else ""
+    if kind and kind.by_name and advice:
+        raise PictureError(advice)
+    try:
+        with pillow.errors():
+            picture = _own(file, max_pixels) or pillow.read(file, max_pixels)
+    except PictureError:
+        if advice:
+            raise PictureError(advice) from None
+        raise
+    return _with_notices(picture, *_jpeg_faults(file))
 
 
 def from_pil(image: Image.Image, *, max_pixels: int) -> Picture:
@@ -58,6 +74,13 @@ def from_pil(image: Image.Image, *, max_pixels: int) -> Picture:
         notice = f"kept the 8 bits a sample of this {image.format} that Pillow had loaded"
         return _with_notices(picture, notice)
     return picture
+
+
+def recognises(path: Path) -> bool:
+    """Tell whether a file begins as those of our own formats do."""
+    with open(path, "rb") as file:
+        head = file.read(_HEAD)
+    return tiff.is_tiff(head) or any(is_one(head) for is_one, _ in _ROOMS)
 
 
 def _own(file: IO[bytes], max_pixels: int, index: int = 0) -> Picture | None:

@@ -6,9 +6,9 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-__all__ = ["KINDS", "Foreign", "import_plugin", "is_readable", "kind_of"]
+__all__ = ["HEAD", "KINDS", "Foreign", "import_plugin", "is_readable", "kind_of", "kind_of_file"]
 
-_HEAD = 16
+HEAD = 16
 """Bytes that tell the kind."""
 _HEIF = ("heic", "heix", "hevc", "hevx", "heim", "heis", "mif1", "msf1")
 
@@ -49,7 +49,6 @@ KINDS = (
         "pillow-jxl-plugin",
         "pillow_jxl",
     ),
-    Foreign("PAM", (".pam",), ((0, b"P7\n"),)),
     Foreign("OpenEXR", (".exr",), ((0, b"v/1\x01"),)),
     Foreign("Radiance", (".hdr",), ((0, b"#?RADIANCE"),)),
     Foreign("JPEG XR", (".jxr", ".wdp", ".hdp"), ((0, b"II\xbc\x01"),)),
@@ -65,17 +64,20 @@ KINDS = (
 )
 
 
-def kind_of(source: Path | bytes) -> Foreign | None:
-    """Return which of these kinds a file, or its bytes, is: by the content, else by the name."""
-    head, extension = source[:_HEAD] if isinstance(source, bytes) else b"", ""
-    if not isinstance(source, bytes):
-        extension = source.suffix.lower()
-        with suppress(OSError), open(source, "rb") as file:
-            head = file.read(_HEAD)
+def kind_of(head: bytes, extension: str = "") -> Foreign | None:
+    """Return which of these kinds a file's first bytes are, or else its name's extension is."""
     for kind in KINDS:
         if any(head[at:].startswith(signature) for at, signature in kind.signatures):
             return kind
-    return next((kind for kind in KINDS if extension in kind.extensions), None)
+    return next((kind for kind in KINDS if extension.lower() in kind.extensions), None)
+
+
+def kind_of_file(path: Path) -> Foreign | None:
+    """Return which of these kinds a file is."""
+    head = b""
+    with suppress(OSError), open(path, "rb") as file:
+        head = file.read(HEAD)
+    return kind_of(head, path.suffix)
 
 
 @cache
