@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from siren_codec.errors import LimitError, PictureError, UsageError
 
-__all__ = ["METADATA", "MODES", "Picture", "Pixels", "check_size", "from_array", "strip"]
+__all__ = ["METADATA", "MODES", "Picture", "Pixels", "broken", "check_size", "from_array", "strip"]
 
 Pixels = npt.NDArray[Any]
 
@@ -56,6 +56,12 @@ def strip(picture: Picture) -> Picture:
     Its colours are those of the profile that goes, and are taken for sRGB from then on.
     """
     return replace(picture, metadata={})
+
+
+def broken(error: Exception) -> PictureError:
+    """Return what a library says of a broken picture as an error of one line."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return PictureError(f"broken picture: {said}")
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
