@@ -90,7 +90,7 @@ def errors(head: bytes = b"") -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise LimitError(str(error)) from None
     except OSError as error:
-        raise PictureError(error.strerror or str(error)) from None
+        raise PictureError(error.strerror or " ".join(str(error).split())) from None
     except Exception as error:
         # Pillow's decoders raise nearly anything for a broken file: SyntaxError, struct.error...
         raise broken(error) from None
