@@ -30,13 +30,13 @@ from siren_codec.decoding import read_limited, read_shown
 from siren_codec.errors import LimitError, SirenError, UsageError
 from siren_codec.limits import UNBOUNDED, Limits
 from siren_codec.options import Options
-from siren_codec.picture import MODES, Picture, from_array, from_pil
+from siren_codec.picture import METADATA, MODES, Picture, from_array, from_pil
 from siren_codec.picture.samples import turned
 from siren_codec.stream.format import MAGIC, Section, parse
 
 __all__ = ["SirenImageFile", "picture_of", "register_pillow"]
 
-_INFO = {Section.ICC: "icc_profile", Section.EXIF: "exif", Section.XMP: "xmp"}
+_INFO = {Section[name.upper()]: of_pillow for name, of_pillow in METADATA.items()}
 """What Pillow calls the metadata, in `Image.info` and as options of `save`."""
 _ORIENTATION = ExifTags.Base.Orientation
 _APPLIED = "applied the EXIF orientation to the pixels"

@@ -7,6 +7,7 @@ from pictures import MAX_PIXELS, noise
 
 from siren_codec.errors import LimitError, PictureError, UsageError
 from siren_codec.picture import from_array
+from siren_codec.picture.picture import broken
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -72,3 +73,8 @@ def test_an_array_may_be_of_either_byte_order() -> None:
 def test_a_ragged_list_is_no_array() -> None:
     with pytest.raises(UsageError):
         from_array([[1, 2], [3]], max_pixels=MAX_PIXELS)
+
+
+def test_what_a_library_says_in_lines_is_one() -> None:
+    assert str(broken(ValueError("a (b\n)"))) == "broken picture: a (b )"
+    assert str(broken(IndexError())) == "broken picture: IndexError"

@@ -9,6 +9,7 @@ from siren_codec.bench import bd
 from siren_codec.bench.published import Published
 from siren_codec.bench.results import Row
 from siren_codec.bench.series import Mean, Series, group, images_of, mean_curve, points
+from siren_codec.picture import METADATA
 
 __all__ = [
     "PARTS",
@@ -43,7 +44,6 @@ PARTS = (
 )
 """What a file's bytes are for, in the order of the page."""
 
-_METADATA = ("icc", "exif", "xmp")
 _FULL_TINT = 50.0
 """Percent at which a cell has its full colour, the same for more and for fewer bits."""
 
@@ -318,5 +318,5 @@ def parts(row: Row) -> dict[str, int]:
         found[name] = sections.get(name, 0)
     layers = sum(count for name, count in sections.items() if name.startswith("layer_"))
     found["other latents"] = max(layers - grids, 0)
-    found["metadata"] = sum(sections.get(name, 0) for name in _METADATA)
+    found["metadata"] = sum(sections.get(name, 0) for name in METADATA)
     return {name: count for name, count in found.items() if count}

@@ -12,8 +12,6 @@ from siren_codec.limits import Limits
 
 __all__ = ["info_command"]
 
-_METADATA = ("icc", "exif", "xmp")
-
 
 @usage.command(
     "siren-info",
@@ -43,10 +41,12 @@ def info_command(source: str, as_json: bool, max_pixels: int, max_work: int) -> 
 
 
 def _lines(found: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    from siren_codec.picture import METADATA
+
     for key, value in found.items():
         if key == "sections":
             yield from ((f"bytes, {name}", count) for name, count in value.items())
-            metadata = sum(value.get(name, 0) for name in _METADATA)
+            metadata = sum(value.get(name, 0) for name in METADATA)
             yield "metadata and picture", f"{metadata} bytes and {sum(value.values()) - metadata}"
         elif key == "layers":
             for layer in value:

@@ -10,7 +10,7 @@ import numpy as np
 from siren_codec.errors import PictureError
 from siren_codec.picture import colours, pillow
 from siren_codec.picture.metadata import EXIF_PREFIX, Metadata, upright
-from siren_codec.picture.picture import Picture, check_size
+from siren_codec.picture.picture import Picture, broken, check_size
 from siren_codec.picture.samples import Samples, whole_range
 
 __all__ = ["is_avif", "read"]
@@ -52,7 +52,7 @@ def _deep(data: bytes, bits: int, size: tuple[int, int]) -> Samples:
     try:
         values = imagecodecs.avif_decode(data)
     except Exception as error:
-        raise PictureError(f"broken picture: {error}") from None
+        raise broken(error) from None
     values = values[:, :, None] if values.ndim == 2 else values
     if values.shape[:2] != size or values.dtype != np.uint16:
         raise PictureError(f"broken picture: expected an AVIF of {bits} bits")

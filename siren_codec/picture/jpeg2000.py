@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from siren_codec.errors import PictureError
 from siren_codec.picture.metadata import Metadata, upright
-from siren_codec.picture.picture import Picture, Pixels, check_size
+from siren_codec.picture.picture import Picture, Pixels, broken, check_size
 from siren_codec.picture.samples import Samples, cmyk_to_rgb, whole_range, with_extra
 
 __all__ = ["is_jpeg2000", "read"]
@@ -137,7 +137,7 @@ def _decoded(data: bytes, size: _Size) -> Pixels:
     try:
         pixels = imagecodecs.jpeg2k_decode(data)
     except Exception as error:
-        raise PictureError(f"broken picture: {error}") from None
+        raise broken(error) from None
     pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
     expected = (size.height, size.width, size.components)
     if pixels.shape != expected:

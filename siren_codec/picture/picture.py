@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 from siren_codec.errors import LimitError, PictureError, UsageError
 
-__all__ = ["METADATA", "MODES", "Picture", "Pixels", "check_size", "from_array", "strip"]
+__all__ = ["METADATA", "MODES", "Picture", "Pixels", "broken", "check_size", "from_array", "strip"]
 
 Pixels = npt.NDArray[Any]
 
 MODES = ("L", "LA", "RGB", "RGBA")
 """What Pillow calls pictures of 1, 2, 3 and 4 channels."""
-METADATA = ("icc", "exif", "xmp")
-"""The metadata that a picture may have."""
+METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
+"""The metadata that a picture may have, and what Pillow calls them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +56,12 @@ def strip(picture: Picture) -> Picture:
     Its colours are those of the profile that goes, and are taken for sRGB from then on.
     """
     return replace(picture, metadata={})
+
+
+def broken(error: Exception) -> PictureError:
+    """Return what a library says of a broken picture as an error of one line."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return PictureError(f"broken picture: {said}")
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from siren_codec.errors import LimitError, PictureError, SirenError
 from siren_codec.picture import tiff
 from siren_codec.picture.metadata import Metadata, upright
-from siren_codec.picture.picture import MODES, Picture, Pixels, check_size
+from siren_codec.picture.picture import MODES, Picture, Pixels, broken, check_size
 from siren_codec.picture.samples import DIVIDED, Samples, grey_of_floats, grey_of_integers
 from siren_codec.picture.settings import at_least_pixels, collected_warnings, notices_of
 
@@ -84,10 +84,10 @@ def errors() -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise LimitError(str(error)) from None
     except OSError as error:
-        raise PictureError(error.strerror or str(error)) from None
+        raise PictureError(error.strerror or " ".join(str(error).split())) from None
     except Exception as error:
         # Pillow's decoders raise nearly anything for a broken file: SyntaxError, struct.error...
-        raise PictureError(f"broken picture: {error or type(error).__name__}") from None
+        raise broken(error) from None
 
 
 def metadata(image: Image.Image) -> Metadata:

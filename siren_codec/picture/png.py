@@ -17,7 +17,7 @@ from siren_codec.errors import PictureError
 from siren_codec.limits import DEFAULT_LIMITS
 from siren_codec.picture import colours
 from siren_codec.picture.metadata import EXIF_PREFIX, Metadata, upright
-from siren_codec.picture.picture import Picture, Pixels, check_size
+from siren_codec.picture.picture import Picture, Pixels, broken, check_size
 from siren_codec.picture.samples import Samples
 
 __all__ = ["SIGNATURE", "read", "write"]
@@ -141,7 +141,7 @@ def _decoded(chunks: Sequence[Chunk]) -> Pixels:
     try:
         pixels = imagecodecs.png_decode(_file([c for c in chunks if c.kind in _PIXEL_CHUNKS]))
     except Exception as error:
-        raise PictureError(f"broken picture: {error}") from None
+        raise broken(error) from None
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 

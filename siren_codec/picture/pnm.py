@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from siren_codec.errors import PictureError
-from siren_codec.picture.picture import Picture, Pixels, check_size
+from siren_codec.picture.picture import Picture, Pixels, broken, check_size
 from siren_codec.picture.samples import scaled
 
 __all__ = ["is_pnm", "read"]
@@ -101,4 +101,4 @@ def _plain_values(data: bytes, header: _Header) -> Pixels:
     try:
         return np.fromiter(map(int, text.split(maxsplit=count)[:count]), np.int64)
     except (ValueError, OverflowError) as error:
-        raise PictureError(f"broken picture: {error}") from None
+        raise broken(error) from None

@@ -77,10 +77,11 @@ def from_pil(image: Image.Image, *, max_pixels: int) -> Picture:
 
 
 def recognises(path: Path) -> bool:
-    """Tell whether a file begins as those of our own formats do."""
+    """Tell whether a file begins as those of our own formats do; many texts begin as PNM's."""
     with open(path, "rb") as file:
         head = file.read(_HEAD)
-    return tiff.is_tiff(head) or any(is_one(head) for is_one, _ in _ROOMS)
+    sure = any(is_one(head) for is_one, read in _ROOMS if read is not pnm.read)
+    return sure or tiff.is_tiff(head) or head.startswith(b"P7\n")
 
 
 def _own(file: IO[bytes], max_pixels: int, index: int = 0) -> Picture | None:

@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, TiffImagePlugin, TiffTags
 
 from siren_codec.errors import PictureError, SirenError
 from siren_codec.picture.metadata import Metadata, upright
-from siren_codec.picture.picture import Picture, Pixels, check_size
+from siren_codec.picture.picture import Picture, Pixels, broken, check_size
 from siren_codec.picture.samples import (
     Samples,
     cmyk_to_rgb,
@@ -94,7 +94,7 @@ def read(file: IO[bytes], max_pixels: int, index: int = 0) -> Picture | None:
         raise
     except Exception as error:
         # As with Pillow, a hostile file makes it raise nearly anything.
-        raise PictureError(f"broken picture: {error or type(error).__name__}") from None
+        raise broken(error) from None
 
 
 def metadata_of(tags: Image.Exif) -> Metadata:

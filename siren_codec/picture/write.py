@@ -9,7 +9,7 @@ from PIL import Image
 
 from siren_codec.errors import PictureError
 from siren_codec.picture import png, tiff
-from siren_codec.picture.picture import Picture, Pixels
+from siren_codec.picture.picture import METADATA, Picture, Pixels
 
 __all__ = ["OUTPUT_FORMATS", "save_bytes"]
 
@@ -82,8 +82,7 @@ def _by_pillow(format_: str) -> Callable[[Pixels, Mapping[str, bytes]], bytes]:
         if format_ == "BMP" and payloads:
             raise PictureError
         options: dict[str, Any] = {} if format_ == "BMP" else {"quality": 95}
-        names = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
-        options |= {names[name]: payload for name, payload in payloads.items()}
+        options |= {METADATA[name]: payload for name, payload in payloads.items()}
         squeezed = np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
         out = _Named(f"picture.{format_.lower()}")
         Image.fromarray(squeezed).save(out, **options)
