@@ -5,14 +5,14 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from siren_codec.cli import records
 from siren_codec.cli.verdicts import Job, Judge, State, Verdict, of_png, of_siren
 from siren_codec.errors import SirenError
-from siren_codec.picture import foreign
-from siren_codec.picture.foreign import Foreign
-from siren_codec.picture.read import recognises
-from siren_codec.picture.settings import collected_warnings
+
+if TYPE_CHECKING:
+    from siren_codec.picture.foreign import Foreign
 
 __all__ = ["PICTURES", "SIRENS", "Job", "Kind", "PassedOver", "Plan", "plan"]
 
@@ -28,7 +28,7 @@ class PassedOver:
 
     path: Path
     why: str
-    kind: Foreign | None = None
+    kind: "Foreign | None" = None
     """What kind of picture it is, if that is why."""
 
 
@@ -154,6 +154,10 @@ def _no_picture(path: Path) -> PassedOver | None:
     """Tell a picture by an extension that Pillow knows, or else by the content."""
     from PIL import Image
 
+    from siren_codec.picture import foreign
+    from siren_codec.picture.read import recognises
+    from siren_codec.picture.settings import collected_warnings
+
     if not _is_ordinary(path):
         return PassedOver(path, "no ordinary file")
     extension = path.suffix.lower()
@@ -180,10 +184,12 @@ def _no_picture(path: Path) -> PassedOver | None:
     return None
 
 
-def _not_readable(path: Path, kind: Foreign | None) -> PassedOver | None:
+def _not_readable(path: Path, kind: "Foreign | None") -> PassedOver | None:
     """Say why a file is not taken; None if Pillow reads it with what can be imported."""
     if kind is None:
         return PassedOver(path, "no picture")
+    from siren_codec.picture import foreign
+
     if foreign.is_readable(kind):
         return None
     return PassedOver(path, f"{kind.name} picture, {kind.advice}", kind)
