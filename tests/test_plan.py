@@ -43,7 +43,7 @@ def _pixels(kind: str) -> Pixels:
         ("rgb", {}, 3, False, (1, 50), 50, FINE),
         ("grey", {"quality": 10}, 1, False, (1, 10), 10, FINE),
         ("rgb", {"effort": 5}, 3, False, (1, 50), 50, [(0, 423), (0, 27)]),
-        ("rgb", {"effort": 1}, 3, False, (1, 50), 50, [(0, 5)]),
+        ("rgb", {"effort": 1}, 3, False, (1, 50), 50, [(0, 94), (0, 6)]),
         ("rgb", {"effort": 1, "steps": 400}, 3, False, (1, 50), 50, [(0, 376), (0, 24)]),
         ("rgb", {"effort": 9, "steps": 399}, 3, False, (1, 50), 50, [(0, 375), (0, 24)]),
         ("rgb", {"start": "zero"}, 3, False, None, 50, COARSE),
