@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pictures import LOSSLESS, encoded, noise, read, refused
+from pictures import LOSSLESS, MAX_PIXELS, encoded, noise, read, refused
 from PIL import Image, features
 
 from siren_codec.errors import PictureError
@@ -196,6 +196,23 @@ def test_a_broken_fits_is_refused(data: bytes, message: str) -> None:
 )
 def test_what_a_plugin_would_read_is_named(head: bytes, package: str) -> None:
     assert refused(head + bytes(100)).endswith(f"pip install {package}")
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+def test_an_avif_whose_own_brand_is_not_the_first_keeps_all() -> None:
+    data = base64.b64decode(AVIF_OF_10_BITS)
+    assert data[8:12] == b"avif"
+    other = data[:8] + b"mif1" + data[12:]
+    np.testing.assert_array_equal(read(other).pixels, read(data).pixels)
+    assert read(other).pixels.dtype == np.uint16
+
+
+def test_heic_of_more_than_8_bits_gives_a_notice() -> None:
+    """Its plugin gives 8 of them, and the depth in the info."""
+    for depth, notices in ((8, ()), (10, ("converted samples of more than 8 bits to 8",))):
+        image = Image.new("RGB", (2, 2))
+        image.format, image.info["bit_depth"] = "HEIF", depth
+        assert from_pil(image, max_pixels=MAX_PIXELS).notices == notices
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")

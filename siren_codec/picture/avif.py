@@ -21,7 +21,9 @@ _BRANDS = (b"avif", b"avis")
 
 def is_avif(head: bytes) -> bool:
     """Tell whether a file that begins so is AVIF."""
-    return head[4:8] == b"ftyp" and head[8:12] in _BRANDS
+    # Its own brand may stand among the others, and not come first.
+    brands = [head[at : at + 4] for at in range(8, len(head), 4)]
+    return head[4:8] == b"ftyp" and any(brand in _BRANDS for brand in brands)
 
 
 def read(data: bytes, max_pixels: int) -> Picture:

@@ -182,7 +182,10 @@ def _what_pillow_drops(image: Image.Image) -> tuple[str, ...]:
 def _samples(image: Image.Image) -> Samples:
     """Load an image; return its (height, width, 1..4) uint8 or uint16 pixels."""
     tiles, notices = str(getattr(image, "tile", "")), list[str]()
-    if re.search(r"\w;16[BLN]|SGI16|BC6H", tiles) and image.mode[0] != "I":
+    # HEIC's plugin says it in the info.
+    heic = image.format == "HEIF" and image.info.get("bit_depth", 8) > 8
+    deep = heic or re.search(r"\w;16[BLN]|SGI16|BC6H", tiles)
+    if deep and image.mode[0] != "I":
         notices.append("converted samples of more than 8 bits to 8")
     if "RGBa" in tiles and image.mode == "RGBA":
         notices.append(DIVIDED)
