@@ -1,16 +1,21 @@
-"""What several test modules need: random Fields, made by numpy alone, and PNGs made right again."""
+"""What several test modules need: random Fields, PNGs made right again, commands run in-process."""
 
+import json
 import struct
+import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
+from siren_codec import cli
 from siren_codec.field import Architecture, Field, Layer, QuantisedTensor
 from siren_codec.field.kernel import level_shape
 
-__all__ = ["make_field", "quantise", "with_checksums"]
+__all__ = ["Command", "Ran", "make_field", "quantise", "with_checksums"]
 
 
 def quantise(real: npt.NDArray[np.float64], exponent: int) -> QuantisedTensor:
@@ -70,3 +75,40 @@ def with_checksums(data: bytes) -> bytes:
         out += data[at:end] + struct.pack(">I", zlib.crc32(data[at + 4 : end]))
         at = end + 4
     return out
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def tried(self) -> list[dict[str, Any]]:
+        """The lines of what was made, or failed."""
+        return [line for line in self.lines if not {"passed_over", "kept"} & set(line)]
+
+
+Command = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run `encode` or `decode` with arguments, in this process."""
+
+    def call(name: str, *arguments: object) -> Ran:
+        mains: dict[str, Callable[[], NoReturn]] = {
+            "encode": cli.encode_main,
+            "decode": cli.decode_main,
+        }
+        monkeypatch.setattr(sys, "argv", [f"siren-{name}", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            mains[name]()
+        code = stop.value.code
+        return Ran(code if isinstance(code, int) else 0, *capfd.readouterr())
+
+    return call

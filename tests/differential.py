@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import png as pypng
 import tifffile
+from pictures import ORIENTED
 from PIL import Image
 
 from siren_codec.errors import SirenError
@@ -22,16 +23,6 @@ __all__ = ["Case", "cases", "check"]
 Pixels = npt.NDArray[Any]
 HEIGHT, WIDTH = 19, 21
 CHANNELS = (1, 2, 3, 4)
-TURNS: dict[int, Callable[[Pixels], Pixels]] = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: a[::-1].swapaxes(0, 1),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: a[:, ::-1].swapaxes(0, 1),
-}
 
 
 @dataclass(frozen=True)
@@ -161,10 +152,10 @@ def _tiffs() -> Iterator[Case]:
         options = {**segments, **compression, "byteorder": order, "planarconfig": planar}
         name = f"TIFF {bits}x{channels} {options}"
         yield Case(name, partial(_tiff, values, **options), values)
-    for orientation, bits, big in product(TURNS, (8, 16), (False, True)):
+    for orientation, bits, big in product(ORIENTED, (8, 16), (False, True)):
         values, tag = samples(3, bits), [(274, 3, 1, orientation, True)]
         write = partial(_tiff, values, extratags=tag, bigtiff=big)
-        yield Case(f"TIFF {bits} {orientation=} {big=}", write, TURNS[orientation](values))
+        yield Case(f"TIFF {bits} {orientation=} {big=}", write, ORIENTED[orientation](values))
     for bits, channels in product(range(1, 17), (1, 3)):
         values = samples(channels, bits)
         if bits in (8, 16) or (channels == 3 and bits == 1):
@@ -240,13 +231,13 @@ def _by_pillow() -> Iterator[Case]:
             write = partial(_pillow, values, format_, **options)
             expected = values if format_ != "GIF" else np.dstack([values] * 3)
             yield Case(f"{format_} of Pillow, {count} channels", write, expected)
-    for format_, orientation in product(("PNG", "WEBP", "TIFF"), TURNS):
+    for format_, orientation in product(("PNG", "WEBP", "TIFF"), ORIENTED):
         exif = Image.Exif()
         exif[274] = orientation
         values = samples(3, 8)
         options = {"exif": exif, **_LOSSLESS[format_][1]}
         write = partial(_pillow, values, format_, **options)
-        yield Case(f"{format_} {orientation=}", write, TURNS[orientation](values))
+        yield Case(f"{format_} {orientation=}", write, ORIENTED[orientation](values))
 
 
 def _pillow(values: Pixels, format_: str, **options: Any) -> bytes:

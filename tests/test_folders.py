@@ -8,13 +8,14 @@ import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import pytest
+from conftest import Command, Ran
 from PIL import Image
 
 import siren_codec
-from siren_codec import cli, encoding, output
+from siren_codec import encoding, output
 from siren_codec.cli import files, folders, records
 from siren_codec.cli.folders import PICTURES
 from siren_codec.cli.records import Entry, Record, digest
@@ -25,38 +26,6 @@ from siren_codec.picture import foreign
 
 TINY = ["--model", "coordinate", "--hidden-layers", "2", "--hidden-features", "8", "--steps", "10"]
 TINY += ["--device", "cpu"]
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Command = Callable[..., Ran]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """Run `encode` or `decode` with arguments, in this process."""
-
-    def call(name: str, *arguments: object) -> Ran:
-        mains: dict[str, Callable[[], NoReturn]] = {
-            "encode": cli.encode_main,
-            "decode": cli.decode_main,
-        }
-        monkeypatch.setattr(sys, "argv", [f"siren-{name}", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            mains[name]()
-        code = stop.value.code
-        return Ran(code if isinstance(code, int) else 0, *capfd.readouterr())
-
-    return call
 
 
 @pytest.fixture

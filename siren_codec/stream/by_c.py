@@ -69,9 +69,8 @@ def predictions(
     """Yield (grids, table rows, residuals) of a filled wavefront's cells, some at a time."""
     arrays = *_network(network, wavefront), _grids(wavefront, []), wavefront.seen, wavefront.values
     cells = int((wavefront.rows * wavefront.columns)[wavefront.coded].sum())
-    room = min(cells, _AT_A_TIME + len(wavefront.seen))
     for first, last in wavefront.spans(_AT_A_TIME):
-        grids, rows, residuals = (np.empty(room, kind) for kind in (np.uint8, np.uint16, np.int32))
+        grids, rows, residuals = (np.empty(cells, kind) for kind in (np.uint8, np.uint16, np.int32))
         count = _latents.predict(first, last, wavefront.stride, *arrays, grids, rows, residuals)
         yield (
             grids[:count].astype(np.intp),

@@ -40,10 +40,8 @@ __all__ = [
 ]
 
 Float64 = npt.NDArray[np.float64]
-Float32 = npt.NDArray[np.float32]
 Uint16 = npt.NDArray[np.uint16]
 Int16 = npt.NDArray[np.int16]
-Int32 = npt.NDArray[np.int32]
 Integers = npt.NDArray[np.int16 | np.int32]
 Indices = npt.NDArray[np.intp]
 Grids = Sequence[Integers]
