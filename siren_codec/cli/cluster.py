@@ -16,7 +16,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from siren_codec import __version__
+from siren_codec import __version__, extras
 from siren_codec.cli.folders import Job
 from siren_codec.cli.interrupt import Interruption
 from siren_codec.cli.jobs import Failure, Recipe, Result, Results, attempt
@@ -44,10 +44,8 @@ class Cluster:
     def __enter__(self) -> "Cluster":
         """Connect. Raises SirenError."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        try:
-            self.ray: Any = import_module("ray")
-        except ImportError:
-            raise SirenError("--ray: expected Ray: pip install 'siren-codec[ray]'") from None
+        extras.need("ray", "--ray")
+        self.ray: Any = import_module("ray")
         if not self.ray.is_initialized():
             self._check_address()
             extra = {"include_dashboard": False} if self.address == "local" else {}
