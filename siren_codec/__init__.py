@@ -4,6 +4,8 @@
     pixels = siren_codec.decode("photo.siren", scale=4)    # a numpy array, at any size
     field = siren_codec.open("photo.siren")                # the function itself
     field.at(1.2, 200.5), field.gradient(1.2, 200.5)
+    for each in siren_codec.encode_many("photos", "small", workers=4):
+        print(each.output, each.bytes, each.psnr, each.error)
 
 Everything is imported when it is first used; torch only to encode, which needs the extra `encode`:
 pip install 'siren-codec[encode]'.
@@ -14,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "DecodedFile",
     "Encoded",
+    "EncodedFile",
     "Field",
     "FitError",
     "FormatError",
@@ -30,8 +34,10 @@ __all__ = [
     "View",
     "__version__",
     "decode",
+    "decode_many",
     "encode",
     "encode_file",
+    "encode_many",
     "info",
     "open",
     "register_pillow",
@@ -54,13 +60,17 @@ if TYPE_CHECKING:
     from siren_codec.field import Field
     from siren_codec.framing import View
     from siren_codec.limits import Limits
+    from siren_codec.many.api import decode_many, encode_many
+    from siren_codec.many.results import DecodedFile, EncodedFile
     from siren_codec.options import Options
     from siren_codec.pillow_plugin import register_pillow
     from siren_codec.progress import Progress
     from siren_codec.summary import info
 
 _WHERE = {
+    "DecodedFile": "many.results",
     "Encoded": "encoding",
+    "EncodedFile": "many.results",
     "Field": "field",
     "FitError": "errors",
     "FormatError": "errors",
@@ -75,8 +85,10 @@ _WHERE = {
     "UsageError": "errors",
     "View": "framing",
     "decode": "decoding",
+    "decode_many": "many.api",
     "encode": "encoding",
     "encode_file": "encoding",
+    "encode_many": "many.api",
     "info": "summary",
     "open": "decoding",
     "register_pillow": "pillow_plugin",

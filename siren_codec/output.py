@@ -9,7 +9,7 @@ from pathlib import Path
 
 from siren_codec.errors import SirenError
 
-__all__ = ["check", "is_special", "make_folder", "write"]
+__all__ = ["check", "is_special", "make_folder", "model", "write"]
 
 _PRIVATE = 0o600
 _PERMISSIONS = 0o777
@@ -92,6 +92,15 @@ def _write_whole(path: Path, data: bytes, *, like: os.stat_result | None, privat
         if began:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def model(source: str | Path) -> os.stat_result | None:
+    """Return what an output may be `like`: None if its source is no file."""
+    try:
+        found = os.stat(source)
+    except (OSError, ValueError):
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
 
 
 def make_folder(path: Path, *, like: os.stat_result | None = None) -> None:

@@ -19,13 +19,13 @@ from PIL import Image
 import siren_codec
 from siren_codec import encoding
 from siren_codec import picture as pictures
-from siren_codec.cli import bars, folders, records, workers
-from siren_codec.cli.folders import PICTURES, SIRENS, Job
-from siren_codec.cli.interrupt import Interruption
-from siren_codec.cli.jobs import Failure, Product, Result
-from siren_codec.cli.verdicts import Judge, of_siren
+from siren_codec.cli import bars
 from siren_codec.encoding import Encoded
 from siren_codec.errors import SirenError
+from siren_codec.many import plan, records, workers
+from siren_codec.many.jobs import Failure, Product, Result
+from siren_codec.many.plan import PICTURES, Job, plan_tree, sirens
+from siren_codec.many.verdicts import Judge, of_siren
 from siren_codec.options import Options
 from siren_codec.picture import Picture
 
@@ -212,7 +212,7 @@ def test_any_name_that_a_file_may_have(run: Command, tmp_path: Path) -> None:
     ],
 )
 def test_names(names: list[str], becomes: list[str]) -> None:
-    assert folders._names(names, ".siren") == becomes
+    assert plan._names(names, ".siren") == becomes
 
 
 def test_what_is_a_picture(tmp_path: Path) -> None:
@@ -228,8 +228,8 @@ def test_what_is_a_picture(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     assert PICTURES.passes_over(tmp_path / "folder.png")
     (tmp_path / "y.SIREN").write_bytes(b"")
-    assert not SIRENS.passes_over(tmp_path / "y.SIREN")
-    assert SIRENS.passes_over(tmp_path / "a.png")
+    assert not sirens().passes_over(tmp_path / "y.SIREN")
+    assert sirens().passes_over(tmp_path / "a.png")
 
 
 def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +242,7 @@ def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    found = folders.plan(tmp_path / "in", tmp_path / "out", PICTURES, Judge(of_siren))
+    found = plan_tree(tmp_path / "in", tmp_path / "out", PICTURES, Judge(of_siren))
     assert found.failures == {tmp_path / "in" / "sub": "Permission denied"}
 
 
@@ -415,10 +415,9 @@ def _jobs(*names: str) -> Iterator[Job]:
 
 
 def _results(
-    folder: Path, *names: str, count: int = 2, interruption: Interruption | None = None
+    folder: Path, *names: str, count: int = 2, stop: Callable[[], bool] = lambda: False
 ) -> dict[str, Result]:
-    interruption = interruption or Interruption(None)
-    results = workers.run(_jobs(*names), Recipe(folder), count=count, interruption=interruption)
+    results = workers.run(_jobs(*names), Recipe(folder), count=count, stop=stop)
     return {str(job.source): result for job, result in results}
 
 
@@ -433,16 +432,16 @@ def test_a_process_that_dies_costs_one_picture(tmp_path: Path) -> None:
 
 
 def test_processes_share_the_cores(tmp_path: Path) -> None:
-    interruption = Interruption(None)
+    stop = threading.Event()
 
     def interrupt() -> None:
         # They wait, so that both are under way at the same time.
         _wait_for(tmp_path, "wait 1", "wait 2")
-        interruption.requested = True
+        stop.set()
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    found = _results(tmp_path, "wait 1", "wait 2", "never begun", interruption=interruption)
+    found = _results(tmp_path, "wait 1", "wait 2", "never begun", stop=stop.is_set)
     thread.join()
     assert sorted(found) == ["wait 1", "wait 2"]
     products = [result for result in found.values() if isinstance(result, Product)]

@@ -12,11 +12,11 @@ from conftest import make_field
 
 import siren_codec
 from siren_codec import stream
-from siren_codec.cli.jobs import Decode
 from siren_codec.errors import LimitError
 from siren_codec.field import Field
 from siren_codec.framing import View
 from siren_codec.limits import Limits
+from siren_codec.many.jobs import Decode
 from siren_codec.stream import format
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -16,11 +16,12 @@ from PIL import Image
 
 import siren_codec
 from siren_codec import encoding, output
-from siren_codec.cli import files, folders, records
-from siren_codec.cli.folders import PICTURES
-from siren_codec.cli.records import Entry, Record, digest
+from siren_codec.cli import files
 from siren_codec.encoding import Encoded
 from siren_codec.fit import Checkpoint
+from siren_codec.many import plan, records
+from siren_codec.many.plan import PICTURES
+from siren_codec.many.records import Entry, Record, digest
 from siren_codec.options import Options
 from siren_codec.picture import foreign
 
@@ -590,7 +591,7 @@ def test_a_file_that_cannot_be_read_is_said_to_be_so(
     ],
 )
 def test_names_that_are_alike(names: list[str], inner: list[str], becomes: list[str]) -> None:
-    assert folders._names(names, ".siren", inner) == becomes
+    assert plan._names(names, ".siren", inner) == becomes
 
 
 def test_a_folder_that_could_not_be_read_is_in_the_json(

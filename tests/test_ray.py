@@ -20,10 +20,9 @@ from PIL import Image
 import siren_codec
 from siren_codec import cli
 from siren_codec.cli.cluster import Cluster
-from siren_codec.cli.folders import Job
-from siren_codec.cli.interrupt import Interruption
-from siren_codec.cli.jobs import Encode, Failure, Product, Result
 from siren_codec.errors import SirenError
+from siren_codec.many.jobs import Encode, Failure, Product, Result
+from siren_codec.many.plan import Job
 from siren_codec.options import Options
 
 with warnings.catch_warnings():
@@ -88,8 +87,8 @@ def _pictures(folder: Path, *names: str) -> Iterator[Job]:
 
 
 def _results(cluster: Cluster, jobs: Iterator[Job], recipe: Any, **watch: Any) -> dict[str, Result]:
-    interruption = watch.get("interruption", Interruption(None))
-    results = cluster.run(jobs, recipe, count=watch.get("count", 2), interruption=interruption)
+    stop = watch.get("stop", lambda: False)
+    results = cluster.run(jobs, recipe, count=watch.get("count", 2), stop=stop)
     return {job.source.name: result for job, result in results}
 
 
@@ -135,18 +134,18 @@ def test_what_is_lost_is_done_again(cluster: Cluster, tmp_path: Path) -> None:
 def test_an_interruption_ends_the_tasks(cluster: Cluster, tmp_path: Path) -> None:
     folder = tmp_path / "ids"
     folder.mkdir()
-    interruption = Interruption(None)
+    stop = threading.Event()
 
     def interrupt() -> None:
         _first_process(folder)
-        interruption.requested = True
+        stop.set()
 
     thread = threading.Thread(target=interrupt)
     thread.start()
     names = [f"{number}.png" for number in range(9)]
     recipe = Recipe(folder, waits=True)
     jobs = _pictures(tmp_path, *names)
-    found = _results(cluster, jobs, recipe, count=1, interruption=interruption)
+    found = _results(cluster, jobs, recipe, count=1, stop=stop.is_set)
     thread.join()
     # Of the nine two were taken: one was under way, one waited in line.
     assert list(found) == names[:2]

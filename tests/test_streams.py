@@ -21,7 +21,7 @@ STUB = """
 import os, sys
 from types import SimpleNamespace
 from siren_codec import cli
-from siren_codec.cli import jobs
+from siren_codec.many import jobs
 
 def encode(self, picture, *, progress=None, stop=None, checkpoint=None):
     for step in range(4) if progress else ():

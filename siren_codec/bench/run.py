@@ -15,8 +15,8 @@ from siren_codec.bench.peers import PEERS, Peer
 from siren_codec.bench.pictures import Original
 from siren_codec.bench.results import Results, Row, identity, latest
 from siren_codec.cli import bars
-from siren_codec.cli.workers import pin, shares
 from siren_codec.errors import SirenError
+from siren_codec.many.workers import pin, shares
 from siren_codec.options import MODELS, Options
 
 __all__ = ["Plan", "jobs", "measure", "rows_of"]

@@ -1,15 +1,17 @@
 """What is shown on standard error while pictures are made."""
 
+import json
+import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
 from siren_codec.cli import streams
 from siren_codec.progress import Progress, ProgressCallback
 
-__all__ = ["is_terminal", "of_folder", "of_picture", "say"]
+__all__ = ["is_terminal", "of_folder", "of_picture", "say", "say_json"]
 
 
 def is_terminal() -> bool:
@@ -32,6 +34,15 @@ def say(*lines: str, error: bool) -> None:
         streams.forget(file)
         if not error and not isinstance(failure, BrokenPipeError):
             say(f"standard output: cannot be written: {failure.strerror}", error=True)
+
+
+def say_json(facts: Mapping[str, Any], *, error: bool = False) -> None:
+    """Print a line of JSON, which knows no infinity: what is lossless has null for a PSNR."""
+    finite = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in facts.items()
+    }
+    say(json.dumps(finite), error=error)
 
 
 def _print(text: str, file: TextIO) -> None:

@@ -1,21 +1,17 @@
-"""Whole folders: make what is missing, go on after failures, say what became of each."""
+"""Folders and several files: what is said of each, and the exit code."""
 
-import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from siren_codec import output
-from siren_codec.cli import bars, files
-from siren_codec.cli.folders import Job, Kind, Plan, plan
+from siren_codec.cli import bars
 from siren_codec.cli.interrupt import Interruption
-from siren_codec.cli.jobs import Decode, Encode, Failure, Product, Result, Results, attempt
-from siren_codec.cli.records import Entry, digest
-from siren_codec.cli.verdicts import Judge, State, source_of
-from siren_codec.errors import SirenError
+from siren_codec.many.jobs import Decode, Encode, Product, Results, in_turn
+from siren_codec.many.mirror import Mirror, Outcome
+from siren_codec.many.plan import Job, Kind, Plan
 
 __all__ = ["Batch"]
 
@@ -24,10 +20,10 @@ _INTERRUPTED = "interrupted: ending the pictures under way; again to write nothi
 
 @dataclass
 class Batch:
-    """A folder that is mirrored by a command."""
+    """A folder that a command mirrors, or files whose outputs it puts into one."""
 
     command: str
-    source: Path
+    sources: Path | Sequence[Path]
     target: Path
     kind: Kind
     recipe: Encode | Decode
@@ -45,171 +41,117 @@ class Batch:
     written: int = 0
     cut_short: int = 0
     missed: int = 0
+    done: int = 0
+    """Outputs that were of these very inputs already."""
+    kept: int = 0
     failures: dict[Path, str] = field(default_factory=dict)
     waiting: dict[Path, None] = field(default_factory=dict)
-    """Sources that have neither output nor failure yet, in order."""
-    unwritable: set[Path] = field(default_factory=set)
-    """Records that cannot be written."""
-    judge: Judge = field(init=False)
-
-    def __post_init__(self) -> None:
-        defaults = type(self.recipe)().settings()
-        settings = self.recipe.settings()
-        self.judge = Judge(self.kind.unknown, settings, defaults, force=self.force)
+    """Sources of which nothing has become yet, in order."""
 
     def run(self) -> int:
         """Do it all and return the exit code. Raises SirenError if it cannot begin."""
-        todo = plan(self.source, self.target, self.kind, self.judge)
+        mirror = Mirror(
+            self.sources, self.target, self.kind, self.recipe, self.force, self.preserve
+        )
+        todo = mirror.plan()
         self._announce(todo)
         self.waiting = dict.fromkeys(job.source for job in todo.jobs)
         message = None if self.quiet else f"{self.command}: {_INTERRUPTED}"
         interruption = Interruption(message, begun=True)
         with ExitStack() as stack:
-            results = stack.enter_context(closing(self._results(todo, stack, interruption)))
+            by = self._enter(len(todo.jobs), stack, interruption)
+            outcomes = stack.enter_context(closing(mirror.run(todo.jobs, by)))
             show = stack.enter_context(bars.of_folder(len(todo.jobs), shown=not self.quiet))
-            for job, result in results:
-                self._finish(job, result, todo)
+            for outcome in outcomes:
+                self._tell(outcome)
                 show(len(todo.jobs) - len(self.waiting), len(self.failures))
         self._sum_up(todo)
         if interruption.requested:
             return 130
         return 1 if self.failures else 3 if self.missed else 0
 
-    def _results(self, todo: Plan, stack: ExitStack, interruption: Interruption) -> Results:
-        """Return jobs with their results, as they are done, here or elsewhere."""
-        jobs = self._ready(todo)
-        if self.address is not None and todo.jobs:
+    def _enter(
+        self, jobs: int, stack: ExitStack, interruption: Interruption
+    ) -> Callable[[Iterator[Job]], Results]:
+        """Return what does the jobs, here or elsewhere, with what it needs on the stack."""
+        stop = interruption.stop
+        if self.address is not None and jobs:
             from siren_codec.cli.cluster import Cluster
 
             cluster = stack.enter_context(Cluster(self.address))
             # After Ray, which has handlers of its own.
             stack.enter_context(interruption)
-            return cluster.run(jobs, self.recipe, count=self.count, interruption=interruption)
+            return partial(cluster.run, recipe=self.recipe, count=self.count, stop=stop)
         stack.enter_context(interruption)
-        count = min(self.count, len(todo.jobs))
+        count = min(self.count, jobs)
         if count > 1:
-            from siren_codec.cli import workers
+            from siren_codec.many import workers
 
-            return workers.run(jobs, self.recipe, count=count, interruption=interruption)
-        return self._in_turn(jobs, interruption)
-
-    def _in_turn(self, jobs: Iterator[Job], interruption: Interruption) -> Results:
-        """Yield jobs with their results, one after another in this process."""
+            return partial(workers.run, recipe=self.recipe, count=count, stop=stop)
         shown = not self.quiet and bars.is_terminal()
-        while not interruption.requested and (job := next(jobs, None)):
-            with bars.of_picture(shown=shown, position=1) as progress:
-                result = attempt(self.recipe, job.source, progress=progress, stop=interruption.stop)
-            yield job, result
+        watching = partial(bars.of_picture, shown=shown, position=1)
+        return partial(in_turn, recipe=self.recipe, stop=stop, watching=watching)
 
-    def _ready(self, todo: Plan) -> Iterator[Job]:
-        """Yield the jobs whose output can be written, each when it is asked for."""
-        for job in todo.jobs:
-            try:
-                self._make_folders(job)
-                if self._is_settled(job, todo):
-                    continue
-                output.check(job.target, force=True)
-            except (OSError, SirenError) as error:
-                self._fail(job.source, _reason(error, job))
-            else:
-                yield replace(job, like=files.model(job.source) if self.preserve else None)
-
-    def _make_folders(self, job: Job) -> None:
-        """Make the folders of an output that are missing, with the modes of its source's."""
-        self.target.parent.mkdir(parents=True, exist_ok=True)
-        inner = job.target.parent.relative_to(self.target)
-        for step in (*reversed(inner.parents), inner) if inner.parts else (inner,):
-            like = (self.source / step).stat() if self.preserve else None
-            output.make_folder(self.target / step, like=like)
-
-    def _is_settled(self, job: Job, todo: Plan) -> bool:
-        """Tell whether a job is no longer to be done: another process may have worked here too."""
-        verdict = self.judge.verdict(job)
-        if verdict.state is State.MAKE:
-            return False
-        if verdict.state is State.REFUSED:
-            raise SirenError(f"{job.target}: {verdict.why}")
-        todo.add(job, verdict)
-        if verdict.state is State.KEPT:
-            self._keep(job, verdict.why, said=not self.quiet)
+    def _tell(self, outcome: Outcome) -> None:
+        """Count what became of a job, and say so."""
+        job, product = outcome.job, outcome.product
+        if outcome.status == "failed":
+            self._fail(job.source, outcome.why)
+            return
         del self.waiting[job.source]
-        return True
+        if product is not None:
+            self._succeed(job, product, outcome.notices)
+        elif outcome.status == "kept":
+            self.kept += 1
+            self._keep(job, outcome.why, said=not self.quiet)
+        else:
+            self.done += 1
 
-    def _finish(self, job: Job, result: Result, todo: Plan) -> None:
-        """Write an output and say so."""
-        if isinstance(result, Failure):
-            self._fail(job.source, result.error)
-        elif result is not None:
-            try:
-                if self._is_settled(job, todo):
-                    return
-                self._note(job, result)
-                output.write(job.target, result.data, force=True, like=job.like)
-            except (OSError, SirenError) as error:
-                self._fail(job.source, _reason(error, job))
-            else:
-                self._succeed(job, result)
-
-    def _note(self, job: Job, product: Product) -> None:
-        """Put into the record what an output is made of, before there is an output."""
-        entry = Entry(
-            output=job.target.name,
-            output_digest=digest(product.data),
-            source=source_of(job),
-            source_digest=product.source_digest,
-            settings=self.judge.settings,
-            cut_short=product.interrupted,
-        )
-        record = self.judge.record(job.target.parent)
-        try:
-            record.add(entry)
-        except OSError as error:
-            if record.path not in self.unwritable and not self.quiet:
-                reason = error.strerror or error
-                self._say(f"{record.path}: cannot be written, so nothing will be known: {reason}")
-            self.unwritable.add(record.path)
-
-    def _succeed(self, job: Job, product: Product) -> None:
-        del self.waiting[job.source]
+    def _succeed(self, job: Job, product: Product, notices: Sequence[str]) -> None:
         self.written += 1
         self.cut_short += product.interrupted
         self.missed += product.missed is not None
         name = job.target.relative_to(self.target)
         if not self.quiet:
-            for notice in product.notices:
-                self._say(f"{job.source.relative_to(self.source)}: {notice}")
+            for notice in notices:
+                self._say(f"{self._name(job.source)}: {notice}")
             if self.verbose and product.details:
                 bars.say(*product.details.splitlines(), error=True)
         if product.missed is not None:
             self._say(f"{name}: {product.missed}")
         if self.as_json:
             again = {"again": job.why} if job.why else {}
-            facts = {"input": str(job.source), "output": str(job.target), **product.facts, **again}
-            self._print_json(facts)
+            ends = {"input": str(job.source), "output": str(job.target)}
+            bars.say_json({**ends, **product.facts, **again})
         if not self.quiet and not (self.as_json and bars.is_terminal()):
             bars.say(f"{name}: {product.line}", error=self.as_json)
+
+    def _name(self, source: Path) -> Path:
+        """Return what a source is called: in a tree, where it is there."""
+        return source.relative_to(self.sources) if isinstance(self.sources, Path) else source
 
     def _fail(self, source: Path, error: str) -> None:
         self.waiting.pop(source, None)
         self.failures[source] = error
         if self.as_json:
-            self._print_json({"input": str(source), "error": error})
+            bars.say_json({"input": str(source), "error": error})
         if not self.quiet and not bars.is_terminal():
             self._say(f"{source}: {error}")
 
     def _keep(self, job: Job, why: str, *, said: bool) -> None:
         if self.as_json:
-            self._print_json({"input": str(job.source), "output": str(job.target), "kept": why})
+            bars.say_json({"input": str(job.source), "output": str(job.target), "kept": why})
         if said:
             self._say(f"kept: {job.target}: {why}")
 
     def _announce(self, todo: Plan) -> None:
         """Say before the work what is passed over, left, refused, or made again."""
+        self.done, self.kept = len(todo.done), len(todo.kept)
         for path, error in todo.failures.items():
             self._fail(path, error)
         for each in todo.passed_over:
             if self.as_json:
-                self._print_json({"input": str(each.path), "passed_over": each.why})
+                bars.say_json({"input": str(each.path), "passed_over": each.why})
             if self.verbose:
                 self._say(f"passed over: {each.path}: {each.why}")
         for job, why in todo.kept.items():
@@ -230,8 +172,8 @@ class Batch:
                 (self.written, "done"),
                 (self.cut_short, "of them cut short"),
                 (self.missed, "of them missed the target"),
-                (todo.done, "done before"),
-                (len(todo.kept), "kept (-v says why, --force makes them again)"),
+                (self.done, "done before"),
+                (self.kept, "kept (-v says why, --force makes them again)"),
                 (len(self.failures), "failed"),
                 (len(self.waiting), "not done"),
                 (len(todo.passed_over) - len(unreadable), "other files passed over"),
@@ -247,13 +189,3 @@ class Batch:
 
     def _say(self, text: str) -> None:
         bars.say(f"{self.command}: {text}", error=True)
-
-    def _print_json(self, facts: dict[str, Any]) -> None:
-        bars.say(json.dumps(facts), error=False)
-
-
-def _reason(error: Exception, job: Job) -> str:
-    """Return what is wrong with an output, without saying twice where."""
-    if isinstance(error, OSError):
-        return f"{job.target}: cannot be written: {error.strerror or error}"
-    return " ".join(str(error).split())

@@ -17,11 +17,10 @@ from importlib import import_module
 from typing import Any
 
 from siren_codec import __version__, extras
-from siren_codec.cli.folders import Job
-from siren_codec.cli.interrupt import Interruption
-from siren_codec.cli.jobs import Failure, Recipe, Result, Results, attempt
-from siren_codec.cli.workers import pin
 from siren_codec.errors import SirenError
+from siren_codec.many.jobs import Failure, Recipe, Result, Results, attempt
+from siren_codec.many.verdicts import Job
+from siren_codec.many.workers import pin
 
 __all__ = ["Cluster"]
 
@@ -29,7 +28,7 @@ _RETRIES = 3
 _ANSWER = 10.0
 """Seconds in which a cluster has to answer."""
 _TURN = 0.25
-"""Seconds after which the driver looks whether it was interrupted."""
+"""Seconds after which the driver looks whether it was told to stop."""
 _ASK = 1.0
 """Seconds after which a task asks whether to stop."""
 
@@ -74,11 +73,11 @@ class Cluster:
             self.ray.shutdown()
 
     def run(
-        self, jobs: Iterator[Job], recipe: Recipe, *, count: int, interruption: Interruption
+        self, jobs: Iterator[Job], recipe: Recipe, *, count: int, stop: Callable[[], bool]
     ) -> Results:
         """Yield jobs with their results, as they are done, `count` at a time on each machine.
 
-        After an interruption no more jobs are taken, and those under way end at once.
+        Once `stop` says so no more jobs are taken, and those under way end at once.
         """
         task, cores = self._task(recipe, count)
         bell = self.ray.remote(_Bell).options(num_cpus=0).remote()
@@ -87,7 +86,7 @@ class Cluster:
         while True:
             # Inputs wait in Ray's memory: twice as many as can be worked at keep all busy.
             room = 2 * max(1, int(self.ray.cluster_resources().get("CPU", 1)) // cores)
-            while len(under_way) < room and not interruption.requested:
+            while len(under_way) < room and not stop():
                 job = next(jobs, None)
                 if job is None:
                     break
@@ -99,7 +98,7 @@ class Cluster:
                     under_way[task(content, cores, bell)] = job
             if not under_way:
                 return
-            if interruption.requested and not rung:
+            if not rung and stop():
                 rung = True
                 bell.ring.remote()
             ready, _ = self.ray.wait(list(under_way), timeout=_TURN)

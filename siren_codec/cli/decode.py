@@ -7,11 +7,12 @@ import click
 
 from siren_codec import output
 from siren_codec.cli import bars, files, usage
-from siren_codec.cli.jobs import Decode
+from siren_codec.cli.ends import beside, ends
 from siren_codec.cli.usage import BATCH, PICTURE, option
 from siren_codec.errors import UsageError
 from siren_codec.framing import View
 from siren_codec.limits import Limits
+from siren_codec.many.jobs import Decode
 from siren_codec.options import DECODERS
 
 if TYPE_CHECKING:
@@ -26,12 +27,12 @@ _NOTES = (
     (
         "Folders",
         "With -r the tree of OUTDIR becomes that of DIR: a.siren is a.png. Other files, hidden "
-        "ones and links to folders are passed over and counted; -v and --json name them. Each "
-        "folder of OUTDIR has a hidden file, .siren-record.jsonl, which says what its outputs "
-        "were made of and with which options. A PNG of this very .siren file with these options "
-        "is left; one that was made of another or with others is made again. A PNG that is not "
-        "as the record says is a failure, for it could be an original; --force makes all again. "
-        "Failures are listed at the end.",
+        "ones and links to folders are passed over and counted; -v and --json name them. With -o "
+        "all this holds for the files that are named. Each folder of OUTDIR has a hidden file, "
+        ".siren-record.jsonl, which says what its outputs were made of and with which options. A "
+        "PNG of this very .siren file with these options is left; one that was made of another or "
+        "with others is made again. A PNG that is not as the record says is a failure, for it "
+        "could be an original; --force makes all again. Failures are listed at the end.",
     ),
     (
         "Mode and date",
@@ -45,18 +46,18 @@ _NOTES = (
 
 @usage.command(
     _NAME,
-    usages=("[OPTIONS] IN [OUT]", "[OPTIONS] -r DIR OUTDIR"),
+    usages=("[OPTIONS] IN [OUT]", "[OPTIONS] -o DIR IN...", "[OPTIONS] -r DIR OUTDIR"),
     examples=(
         ("siren-decode a.siren", "writes a.png"),
         ("siren-decode a.siren a.jpg --scale 2", "twice as wide and high"),
         ("siren-decode a.siren b.png --crop 10,20,64,64", "a part of it"),
+        ("siren-decode a.siren b.siren -o pictures", "several, into the folder pictures"),
         ("siren-decode -r small photos", "a folder, and what lies in it, as PNG"),
         ("siren-decode - - <a.siren | display", "from a pipe to a pipe, as PNG"),
     ),
     notes=_NOTES,
 )
-@click.argument("source", metavar="IN", type=usage.FILE)
-@click.argument("target", metavar="[OUT]", type=usage.FILE, required=False)
+@click.argument("words", metavar="IN [OUT]", type=usage.FILE, nargs=-1, required=True)
 @option(PICTURE, "--scale", type=float, metavar="S", help="Size of the output, a multiple of IN's.")
 @option(
     PICTURE,
@@ -103,17 +104,18 @@ _NOTES = (
     *("-r", "--recursive"),
     is_flag=True,
     help="IN and OUT are folders: decode the .siren files of the one, and of the folders in it, "
-    "into the other as PNG. What is done already is left, and a failure is no end.",
+    "into the other as PNG, or --format. What is done already is left, and a failure is no end.",
 )
-@usage.jobs("Decode N files at a time with -r; the cores are shared.")
+@usage.out
+@usage.jobs("Decode N files at a time with -r or -o; the cores are shared.")
 @usage.force
 @usage.no_preserve
 @usage.verbose
 @usage.said
 @usage.the_version
 def decode_command(
-    source: str,
-    target: str | None,
+    words: tuple[str, ...],
+    out: str | None,
     scale: float | None,
     size: tuple[int, int] | None,
     crop: tuple[int, int, int, int] | None,
@@ -138,20 +140,18 @@ def decode_command(
     """
     limits = Limits(pixels=max_pixels, multiply_adds=max_work)
     recipe = Decode("PNG", View(size, scale, crop), show, device, limits, partial)
-    if recursive:
+    found = ends(words, out, recursive=recursive, extensions=[f".{one}" for one in _EXTENSIONS])
+    if found.is_folder:
         from siren_codec.cli.batch import Batch
-        from siren_codec.cli.folders import SIRENS
+        from siren_codec.many.plan import sirens
 
-        if target is None:
-            raise UsageError("-r: expected two folders, found one")
         if extension is not None:
-            raise UsageError("--format: expected one picture, found -r")
-        usage.check_folders(source, target)
+            recipe = recipe.to(_format("-", extension))
         return Batch(
             _NAME,
-            Path(source),
-            Path(target),
-            SIRENS,
+            found.sources,
+            Path(str(found.output)),
+            sirens(extension or _EXTENSIONS[0]),
             recipe,
             count=jobs or 1,
             force=force,
@@ -161,9 +161,10 @@ def decode_command(
             as_json=as_json,
         ).run()
     if jobs is not None:
-        raise UsageError("-j: expected -r, for there is one picture")
-    source = files.dashed(source, files.INPUT)
-    target = _target(source, target, extension)
+        raise UsageError("-j: expected -r or -o, for there is one picture")
+    source = files.dashed(found.inputs[0], files.INPUT)
+    target = found.output or beside(source, extension or _EXTENSIONS[0])
+    target = files.dashed(target, files.OUTPUT)
     format_ = _format(target, extension)
     data = files.read(source)
     files.check_output(source, target, force=force)
@@ -175,24 +176,9 @@ def decode_command(
             bars.say(f"{_NAME}: {files.name(target)}: {notice}", error=True)
     files.write_output(target, product.data, force=force, like=like)
     if as_json:
-        import json
-
         facts = {"input": source, "output": target, **product.facts}
-        bars.say(json.dumps(facts), error=target == "-")
+        bars.say_json(facts, error=target == "-")
     return 0
-
-
-def _target(source: str, target: str | None, extension: str | None) -> str:
-    """Return where the picture goes: beside the file, if nothing else is said."""
-    if target is not None:
-        return files.dashed(target, files.OUTPUT)
-    if source == "-":
-        return "-"
-    if not Path(source).name:
-        raise UsageError(f"{source or 'IN'}: expected a file")
-    if output.is_special(Path(source)):
-        raise UsageError(f"{source}: expected OUT too, for this is no file that has a folder")
-    return str(Path(source).with_suffix(f".{extension or _EXTENSIONS[0]}"))
 
 
 def _format(target: str, extension: str | None) -> str:
@@ -208,6 +194,8 @@ def _format(target: str, extension: str | None) -> str:
         return format_
     if target == "-" or output.is_special(Path(target)):
         return OUTPUT_FORMATS[f".{_EXTENSIONS[0]}"]
+    if named == ".siren":
+        raise UsageError(f"{target}: expected a picture's name; several files take -o DIR")
     raise UsageError(
         f"{target}: expected an extension of {', '.join(OUTPUT_FORMATS)}, or --format, "
         f"found {named or 'none'}"

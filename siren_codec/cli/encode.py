@@ -1,6 +1,5 @@
 """siren-encode."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,13 @@ import click
 from siren_codec import extras, output
 from siren_codec.cli import bars, files, usage
 from siren_codec.cli.batch import Batch
-from siren_codec.cli.folders import PICTURES
+from siren_codec.cli.ends import beside, ends
 from siren_codec.cli.interrupt import Interruption
-from siren_codec.cli.jobs import Encode
 from siren_codec.cli.usage import BATCH, FIT, PICTURE, TARGET, option
 from siren_codec.errors import UsageError
 from siren_codec.limits import QUALITIES
+from siren_codec.many.jobs import Encode
+from siren_codec.many.plan import PICTURES
 from siren_codec.options import (
     ALPHAS,
     DEVICES,
@@ -39,7 +39,9 @@ _NOTES = (
         "Folders",
         "With -r the tree of OUTDIR becomes that of DIR: a.png is a.siren, and where two pictures "
         "of a folder would have the same name both keep their own whole, a.png.siren and "
-        "a.jpg.siren. A picture is what has an extension of a format that Pillow reads, in upper "
+        "a.jpg.siren. With -o all this holds for the pictures that are named, but nothing is "
+        "passed over, and what was made of another file that is still there is not overwritten. "
+        "A picture is what has an extension of a format that Pillow reads, in upper "
         "or lower case, or what is AVIF, GIF, JPEG, JPEG 2000, PNG, TIFF or WebP by its first "
         "bytes; HEIC and JPEG XL where pillow-heif or pillow-jxl-plugin is installed. Other files, "
         "hidden ones and links to folders are passed over and counted, pictures of a kind that is "
@@ -87,11 +89,12 @@ _NOTES = (
 
 @usage.command(
     _NAME,
-    usages=("[OPTIONS] IN OUT", "[OPTIONS] -r DIR OUTDIR"),
+    usages=("[OPTIONS] IN [OUT]", "[OPTIONS] -o DIR IN...", "[OPTIONS] -r DIR OUTDIR"),
     examples=(
-        ("siren-encode a.png a.siren", "about half a bit per pixel, in a minute"),
+        ("siren-encode a.png", "writes a.siren: about half a bit per pixel, in a minute"),
         ("siren-encode -q 20 -e 1 a.png a.siren", "small and quick"),
         ("siren-encode --target-size 20KB a.png a.siren", "the best picture in 20,000 bytes"),
+        ("siren-encode a.png b.jpg -o small", "several, into the folder small"),
         ("siren-encode -r photos small", "a folder, and what lies in it"),
         ("siren-encode -r -j 4 photos small", "four pictures at a time"),
         ("curl URL | siren-encode - - >a.siren", "from a pipe to a pipe"),
@@ -99,8 +102,7 @@ _NOTES = (
     notes=_NOTES,
     exit_codes="0 done, 1 failed, 2 wrong usage, 3 target missed, 130 interrupted, 141 unread.",
 )
-@click.argument("source", metavar="IN", type=usage.FILE)
-@click.argument("target", metavar="OUT", type=usage.FILE)
+@click.argument("words", metavar="IN [OUT]", type=usage.FILE, nargs=-1, required=True)
 @option(
     TARGET,
     *("-q", "--quality"),
@@ -211,12 +213,13 @@ _NOTES = (
     help="IN and OUT are folders: encode the pictures of the one, and of the folders in it, into "
     "the other. What is done already is left, and a failure is no end.",
 )
-@usage.jobs("Encode N pictures at a time with -r: the cores are shared, or a GPU each.")
+@usage.out
+@usage.jobs("Encode N pictures at a time with -r or -o: the cores are shared, or a GPU each.")
 @option(
     BATCH,
     "--ray",
     metavar="ADDRESS",
-    help="Encode on a Ray cluster with -r, -j on each machine: auto, local, HOST:PORT, ray://...",
+    help="Encode on a Ray cluster with -r or -o, -j on each machine: auto, local, HOST:PORT, ray://...",
 )
 @usage.force
 @usage.no_preserve
@@ -224,8 +227,8 @@ _NOTES = (
 @usage.said
 @usage.the_version
 def encode_command(
-    source: str,
-    target: str,
+    words: tuple[str, ...],
+    out: str | None,
     recursive: bool,
     jobs: int | None,
     ray: str | None,
@@ -239,7 +242,7 @@ def encode_command(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Encode the picture IN as the .siren file OUT.
+    """Encode the picture IN as the .siren file OUT, by default beside it.
 
     A small network, a SIREN, and grids of latents that feed it are fitted to the picture; rounded
     to integers and packed they are the file. IN is any picture that Pillow reads; - is standard
@@ -249,14 +252,14 @@ def encode_command(
     """
     extras.need("encode", _NAME)
     recipe = Encode(Options(**options), max_pixels, strip, quiet)
-    if recursive:
+    found = ends(words, out, recursive=recursive, extensions=(".siren",))
+    if found.is_folder:
         if checkpoint is not None:
-            raise UsageError("--checkpoint: expected one picture, found -r")
-        usage.check_folders(source, target)
+            raise UsageError("--checkpoint: expected IN OUT, found -r or -o")
         return Batch(
             _NAME,
-            Path(source),
-            Path(target),
+            found.sources,
+            Path(str(found.output)),
             PICTURES,
             recipe,
             count=jobs or 1,
@@ -268,8 +271,9 @@ def encode_command(
             as_json=as_json,
         ).run()
     if jobs is not None or ray is not None:
-        raise UsageError("-j and --ray: expected -r, for there is one picture")
-    source, target = files.dashed(source, files.INPUT), files.dashed(target, files.OUTPUT)
+        raise UsageError("-j and --ray: expected -r or -o, for there is one picture")
+    source = files.dashed(found.inputs[0], files.INPUT)
+    target = files.dashed(found.output or beside(source, "siren"), files.OUTPUT)
     _check_name(source, target)
     saved = _checkpoint(source, target, checkpoint)
     preserve = not no_preserve
@@ -311,7 +315,7 @@ def _encode(
         bars.say(f"{_NAME}: {files.name(target)}: {product.missed}", error=True)
     if as_json:
         facts = {"input": source, "output": target, **product.facts}
-        bars.say(json.dumps(facts), error=target == "-")
+        bars.say_json(facts, error=target == "-")
     elif not quiet:
         bars.say(f"{files.name(target)}: {product.line}", error=target == "-")
     if interruption.requested:
@@ -329,7 +333,10 @@ def _check_name(source: str, target: str) -> None:
     Image.init()
     extension = Path(target).suffix.lower()
     if extension in {*Image.registered_extensions(), *_OTHER_PICTURES} - {".siren"}:
-        raise UsageError(f"{target}: expected a name of a .siren file, found {extension}")
+        raise UsageError(
+            f"{target}: expected a name of a .siren file, found {extension}; several pictures "
+            "take -o DIR"
+        )
 
 
 def _checkpoint(source: str, target: str, checkpoint: str | None) -> Path | None:

@@ -1,7 +1,6 @@
 """The two ends of a command: files, standard input, standard output."""
 
 import os
-import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -99,7 +98,9 @@ def check_output(source: str, target: str, *, force: bool) -> None:
         standard_output()
         return
     if target.endswith(_ENDS_OF_FOLDERS):
-        raise SirenError(f"{target}: expected the name of a file, found that of a folder")
+        raise SirenError(f"{target}: expected the name of a file, found that of a folder; -o DIR")
+    if Path(target).is_dir():
+        raise SirenError(f"{target}: expected a file, found a folder, which takes -o")
     if source != "-" and are_same(source, target):
         raise SirenError(f"{target}: is the input itself")
     output.check(Path(target), force=force)
@@ -115,13 +116,9 @@ def are_same(one: str, other: str) -> bool:
         return False
 
 
-def model(source: str | Path) -> os.stat_result | None:
+def model(source: str) -> os.stat_result | None:
     """Return whose mode and modification time an output is to have; None if it is no file."""
-    try:
-        found = os.stat(source)
-    except (OSError, ValueError):
-        return None
-    return found if source != "-" and stat.S_ISREG(found.st_mode) else None
+    return None if source == "-" else output.model(source)
 
 
 def write_output(

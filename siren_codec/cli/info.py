@@ -6,38 +6,71 @@ from typing import Any
 
 import click
 
-from siren_codec.cli import files, usage
+from siren_codec.cli import bars, files, usage
 from siren_codec.cli.usage import SAID, option
+from siren_codec.errors import SirenError
 from siren_codec.limits import Limits
 
 __all__ = ["info_command"]
 
+_NAME = "siren-info"
+
 
 @usage.command(
-    "siren-info",
-    usages=("[OPTIONS] FILE",),
+    _NAME,
+    usages=("[OPTIONS] FILE...",),
     examples=(
         ("siren-info a.siren", "a line for each part"),
         ("siren-info --json a.siren | jq .bpp", "for machines"),
+        ("siren-info --json *.siren | jq -r '[.input, .bytes] | @tsv'", "a table of many"),
     ),
 )
-@click.argument("source", metavar="FILE", type=usage.FILE)
+@click.argument("sources", metavar="FILE...", type=usage.FILE, nargs=-1, required=True)
 @usage.max_pixels
 @usage.max_work
-@option(SAID, "--json", "as_json", is_flag=True, help="Print a line of JSON.")
+@option(SAID, "--json", "as_json", is_flag=True, help="Print a line of JSON for each file.")
 @usage.the_version
-def info_command(source: str, as_json: bool, max_pixels: int, max_work: int) -> None:
-    """Print what the .siren file FILE (- is standard input) holds, and what each part costs."""
+def info_command(sources: tuple[str, ...], as_json: bool, max_pixels: int, max_work: int) -> int:
+    """Print what .siren files (- is standard input) hold, and what each of their parts costs.
+
+    Of several files each begins with its name. What is wrong with one keeps no other from being
+    shown; the exit code is then 1.
+    """
+    limits = Limits(pixels=max_pixels, multiply_adds=max_work)
+    files.standard_output()
+    failed = False
+    for index, source in enumerate(sources):
+        source = files.dashed(source, files.INPUT)
+        try:
+            found = _info(source, limits)
+        except SirenError as error:
+            if len(sources) == 1:
+                raise
+            failed = True
+            bars.say(f"{_NAME}: {' '.join(str(error).split())}", error=True)
+            if as_json:
+                _write(json.dumps({"input": source, "error": str(error)}))
+        else:
+            named = {"input": source, **found} if as_json or len(sources) > 1 else found
+            text = json.dumps(named) if as_json else "\n".join(_table(named))
+            _write(text if as_json or index == 0 else f"\n{text}")
+    return 1 if failed else 0
+
+
+def _info(source: str, limits: Limits) -> dict[str, Any]:
+    """Return what a file holds. Raises SirenError, with its name."""
     from siren_codec import summary
 
-    limits = Limits(pixels=max_pixels, multiply_adds=max_work)
-    source = files.dashed(source, files.INPUT)
-    files.standard_output()
     data = files.read(source)
-    found = files.parse(source, data, lambda data: summary.info(data, limits=limits))
-    lines = [f"{name:22} {text}" for name, text in _lines(found)]
-    text = json.dumps(found) if as_json else "\n".join(lines)
+    return files.parse(source, data, lambda data: summary.info(data, limits=limits))
+
+
+def _write(text: str) -> None:
     files.write_output("-", f"{text}\n".encode(), force=False)
+
+
+def _table(found: dict[str, Any]) -> list[str]:
+    return [f"{name:22} {text}" for name, text in _lines(found)]
 
 
 def _lines(found: dict[str, Any]) -> Iterator[tuple[str, object]]:

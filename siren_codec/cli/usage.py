@@ -8,7 +8,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from siren_codec import __version__
-from siren_codec.errors import UsageError
 from siren_codec.limits import DEFAULT_LIMITS
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "Command",
     "Integers",
     "Size",
-    "check_folders",
     "command",
     "device",
     "force",
@@ -31,6 +29,7 @@ __all__ = [
     "max_work",
     "no_preserve",
     "option",
+    "out",
     "said",
     "the_version",
     "verbose",
@@ -211,7 +210,7 @@ def said(function: F) -> F:
         "--json",
         "as_json",
         is_flag=True,
-        help="Print a line of JSON for each picture, failures too with -r.",
+        help="Print a line of JSON for each picture, failures too with -r and -o.",
     )
     return quiet(as_json(function))
 
@@ -233,7 +232,7 @@ force = option(
     "-f",
     "--force",
     is_flag=True,
-    help="Overwrite OUT if it exists; with -r make everything again.",
+    help="Overwrite OUT if it exists; with -r and -o make everything again.",
 )
 no_preserve = option(
     BATCH,
@@ -274,14 +273,17 @@ def device(group: str, choices: Sequence[str], what: str) -> Callable[[F], F]:
     )
 
 
+out = option(
+    BATCH,
+    *("-o", "--out"),
+    type=FILE,
+    metavar="DIR",
+    help="All names are inputs, and their outputs go into the folder DIR, as with -r.",
+)
+
+
 def jobs(what: str) -> Callable[[F], F]:
     """Return the option of how many pictures at a time, with a help of its own."""
     return option(
         BATCH, "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help=f"{what}  [1]"
     )
-
-
-def check_folders(source: str, target: str) -> None:
-    """Raise UsageError where -r is given what can be no folder."""
-    if "-" in (source, target):
-        raise UsageError("-r: expected folders, found -")

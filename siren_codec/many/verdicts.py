@@ -1,4 +1,4 @@
-"""What becomes of each file of a folder: made, made again, left as it is, or refused."""
+"""What becomes of each file: made, made again, left as it is, or refused."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -8,12 +8,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from siren_codec.cli.records import Entry, Record, digest
 from siren_codec.errors import SirenError
+from siren_codec.many.records import Entry, Record, digest
 
-__all__ = ["Job", "Judge", "State", "Verdict", "of_png", "of_siren", "source_of"]
+__all__ = ["FORCE", "Job", "Judge", "State", "Verdict", "of_picture", "of_siren", "source_of"]
 
-_FORCE = "--force overwrites it"
+FORCE = "--force overwrites it"
+"""The end of a reason that is none with --force."""
 _SLACK = 2 * 10**9
 """Nanoseconds to which some disks round a date."""
 
@@ -62,6 +63,9 @@ class Judge:
     """What holds for options that a record does not mention, being older than they are."""
     force: bool = False
     """Make everything again."""
+    of_tree: bool = True
+    """Whether all files of a source's folder are in view, so that their outputs' names may change
+    hands; else one that is made of another file is not ours to overwrite."""
     records: dict[Path, Record] = field(default_factory=dict)
 
     def verdict(self, job: Job) -> Verdict:
@@ -99,7 +103,7 @@ class Judge:
         if entry is None:
             return self.unknown(job)
         if entry.source_digest != source_digest:
-            return _of_another_source(job, entry)
+            return self._of_another_source(job, entry)
         if entry.cut_short:
             return Verdict(State.MAKE, "was cut short")
         found = {**self.defaults, **entry.settings}
@@ -107,16 +111,20 @@ class Judge:
             return Verdict(State.MAKE, f"was made with {_differences(found, self.settings)}")
         return Verdict(State.DONE)
 
+    def _of_another_source(self, job: Job, entry: Entry) -> Verdict:
+        """Judge an output of ours that is not of this source."""
+        other = Path(os.path.realpath(job.target.parent), entry.source)
+        # In one folder files may change their names; but two trees with one mirror would undo each
+        # other's outputs.
+        if other.exists() and not self._may_replace(other, job.source):
+            name = os.path.normpath(other)
+            return Verdict(State.REFUSED, f"was made of {name}, which is still there; {FORCE}")
+        return Verdict(State.MAKE, "was made of another file")
 
-def _of_another_source(job: Job, entry: Entry) -> Verdict:
-    """Judge an output of ours that is not of this source."""
-    other = Path(os.path.realpath(job.target.parent), entry.source)
-    # In one folder files may change their names; but two trees with one mirror would undo each
-    # other's outputs.
-    if other.exists() and not other.parent.samefile(job.source.parent):
-        name = os.path.normpath(other)
-        return Verdict(State.REFUSED, f"was made of {name}, which is still there; {_FORCE}")
-    return Verdict(State.MAKE, "was made of another file")
+    def _may_replace(self, other: Path, source: Path) -> bool:
+        if self.of_tree:
+            return other.parent.samefile(source.parent)
+        return source.exists() and other.samefile(source)
 
 
 def source_of(job: Job) -> str:
@@ -136,17 +144,17 @@ def of_siren(job: Job) -> Verdict:
     with open(job.target, "rb") as file:
         head = file.read(len(MAGIC))
     if head != MAGIC[: len(head)]:
-        return Verdict(State.REFUSED, f"exists already, and is no .siren file; {_FORCE}")
+        return Verdict(State.REFUSED, f"exists already, and is no .siren file; {FORCE}")
     if _is_broken(job.target):
         return Verdict(State.MAKE, "is broken")
     if job.target.stat().st_mtime_ns + _SLACK < job.source.stat().st_mtime_ns:
-        return Verdict(State.REFUSED, f"exists already, older than its picture; {_FORCE}")
+        return Verdict(State.REFUSED, f"exists already, older than its picture; {FORCE}")
     return Verdict(State.KEPT, "nothing is known of what it was made of")
 
 
-def of_png(job: Job) -> Verdict:  # noqa: ARG001
-    """Judge a PNG that is in no record: it may be an original."""
-    return Verdict(State.REFUSED, f"exists already, and may be an original; {_FORCE}")
+def of_picture(job: Job) -> Verdict:  # noqa: ARG001
+    """Judge a picture that is in no record: it may be an original."""
+    return Verdict(State.REFUSED, f"exists already, and may be an original; {FORCE}")
 
 
 def _is_broken(path: Path) -> bool:

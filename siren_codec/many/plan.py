@@ -1,20 +1,22 @@
-"""Folders: which files of a tree are taken, where they go, and what is to be done with them."""
+"""Which files are taken, what their outputs are called, and what is to be done with them."""
 
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siren_codec.cli import records
-from siren_codec.cli.verdicts import Job, Judge, State, Verdict, of_png, of_siren
-from siren_codec.errors import SirenError
+from siren_codec import output
+from siren_codec.errors import SirenError, UsageError
+from siren_codec.many import records
+from siren_codec.many.verdicts import Job, Judge, State, Verdict, of_picture, of_siren
 
 if TYPE_CHECKING:
     from siren_codec.picture.foreign import Foreign
 
-__all__ = ["PICTURES", "SIRENS", "Job", "Kind", "PassedOver", "Plan", "plan"]
+__all__ = ["PICTURES", "Job", "Kind", "PassedOver", "Plan", "plan_files", "plan_tree", "sirens"]
 
 _NOT_READ = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}
 """What Pillow can name, but not read by itself."""
@@ -45,10 +47,10 @@ class Kind:
 
 @dataclass
 class Plan:
-    """What is to be done with a tree."""
+    """What is to be done with a tree, or with some files."""
 
     jobs: list[Job] = field(default_factory=list)
-    done: int = 0
+    done: list[Job] = field(default_factory=list)
     """Outputs that are of these very inputs, with these options."""
     kept: dict[Job, str] = field(default_factory=dict)
     """What is not made again, though its output may not be of it, and why."""
@@ -61,14 +63,14 @@ class Plan:
         if verdict.state is State.MAKE:
             self.jobs.append(replace(job, why=verdict.why))
         elif verdict.state is State.DONE:
-            self.done += 1
+            self.done.append(job)
         elif verdict.state is State.KEPT:
             self.kept[job] = verdict.why
         else:
             self.failures[job.source] = f"{job.target}: {verdict.why}"
 
 
-def plan(source: Path, target: Path, kind: Kind, judge: Judge) -> Plan:
+def plan_tree(source: Path, target: Path, kind: Kind, judge: Judge) -> Plan:
     """Return what is to be done to mirror a tree.
 
     Links to folders are not followed, and a target inside the source is left out. Raises
@@ -76,8 +78,7 @@ def plan(source: Path, target: Path, kind: Kind, judge: Judge) -> Plan:
     """
     if not source.is_dir():
         raise SirenError(f"{source}: expected a folder")
-    if target.exists() and not target.is_dir():
-        raise SirenError(f"{target}: expected a folder")
+    _check_target(target)
     found = Plan()
     for folder, folders, names in _walk(source, target, found):
         into = target / folder.relative_to(source)
@@ -92,6 +93,34 @@ def plan(source: Path, target: Path, kind: Kind, judge: Judge) -> Plan:
             job = Job(folder / name, into / becomes)
             found.add(job, judge.verdict(job))
     return found
+
+
+def plan_files(sources: Sequence[Path], target: Path, kind: Kind, judge: Judge) -> Plan:
+    """Return what is to be done to put the outputs of some files into one folder.
+
+    A source that is no file, or not there, is a failure. Raises SirenError if the target is no
+    folder, and UsageError where two sources have one name: their outputs would have one, too.
+    """
+    _check_target(target)
+    for name, count in Counter(source.name for source in sources).items():
+        if count > 1:
+            raise UsageError(f"{name}: expected one input of this name for {target}, found {count}")
+    found = Plan()
+    names = _names([source.name for source in sources], kind.suffix)
+    for source, name in zip(sources, names, strict=True):
+        if source.is_dir():
+            found.failures[source] = "expected a file, found a folder"
+        elif output.is_special(source):
+            found.failures[source] = "expected a file, found a pipe or a device"
+        else:
+            job = Job(source, target / name)
+            found.add(job, judge.verdict(job))
+    return found
+
+
+def _check_target(target: Path) -> None:
+    if target.exists() and not target.is_dir():
+        raise SirenError(f"{target}: expected a folder")
 
 
 def _walk(source: Path, target: Path, found: Plan) -> Iterator[tuple[Path, list[str], list[str]]]:
@@ -208,5 +237,8 @@ def _is_ordinary(path: Path) -> bool:
 
 PICTURES = Kind(_no_picture, ".siren", of_siren)
 """What siren-encode takes from a folder."""
-SIRENS = Kind(_no_siren, ".png", of_png)
-"""What siren-decode takes from a folder."""
+
+
+def sirens(extension: str = "png") -> Kind:
+    """Return what siren-decode takes from a folder, to make pictures with this extension of it."""
+    return Kind(_no_siren, f".{extension}", of_picture)

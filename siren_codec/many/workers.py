@@ -14,34 +14,39 @@ from itertools import pairwise
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from siren_codec.cli.folders import Job
-from siren_codec.cli.interrupt import Interruption
-from siren_codec.cli.jobs import Failure, Recipe, Result, Results, attempt
+from siren_codec.many.jobs import Failure, Recipe, Result, Results, attempt
+from siren_codec.many.verdicts import Job
 
 __all__ = ["pin", "run", "shares"]
 
 _STOP = "stop"
+_GUARD = 'does the script that began it have `if __name__ == "__main__":` around the work?'
 _TURN = 0.25
-"""Seconds after which the parent looks whether it was interrupted."""
+"""Seconds after which the parent looks whether it was told to stop."""
 
 
-def run(jobs: Iterator[Job], recipe: Recipe, *, count: int, interruption: Interruption) -> Results:
+def run(
+    jobs: Iterator[Job], recipe: Recipe, *, count: int, stop: Callable[[], bool] = lambda: False
+) -> Results:
     """Yield jobs with their results, as they are done, by `count` processes.
 
-    After an interruption no more jobs are taken, and those under way end at once.
+    Once `stop` says so no more jobs are taken, and those under way end at once. The processes end
+    with the generator: at its end, or when it is closed.
     """
-    crew = [_Worker(recipe, index, cores) for index, cores in enumerate(shares(count))]
+    crew: list[_Worker] = []
     try:
+        for index, cores in enumerate(shares(count)):
+            crew.append(_Worker(recipe, index, cores))
         while True:
             for worker in crew:
-                if worker.job is None and not interruption.requested:
+                if worker.job is None and not stop():
                     job = next(jobs, None)
                     if job is not None:
                         worker.give(job)
             busy = {worker.connection: worker for worker in crew if worker.job}
             if not busy:
                 return
-            if interruption.requested:
+            if stop():
                 for worker in busy.values():
                     worker.stop()
             for connection in wait(list(busy), timeout=_TURN):
@@ -111,6 +116,9 @@ class _Worker:
         self.connection.close()
         self._start()
         killed = isinstance(code, int) and code < 0
+        if code == 1:
+            # It imports the script's main module first; what it does later ends in a result.
+            return job, Failure(f"its process ended before it began; {_GUARD}")
         how = f"was killed by signal {-code}" if killed and code else f"ended with code {code}"
         return job, Failure(f"its process {how}; is there enough memory?")
 

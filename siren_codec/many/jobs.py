@@ -6,16 +6,17 @@ Nothing heavy is imported before one is called.
 
 import math
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from siren_codec.cli.records import digest
-from siren_codec.cli.verdicts import Job
 from siren_codec.errors import SirenError
 from siren_codec.framing import View
 from siren_codec.limits import DEFAULT_LIMITS, Limits
+from siren_codec.many.records import digest
+from siren_codec.many.verdicts import Job
 from siren_codec.options import Options
 from siren_codec.progress import ProgressCallback
 
@@ -25,7 +26,17 @@ if TYPE_CHECKING:
     from siren_codec.field import Field
     from siren_codec.picture import Picture
 
-__all__ = ["Decode", "Encode", "Failure", "Product", "Recipe", "Result", "Results", "attempt"]
+__all__ = [
+    "Decode",
+    "Encode",
+    "Failure",
+    "Product",
+    "Recipe",
+    "Result",
+    "Results",
+    "attempt",
+    "in_turn",
+]
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class Product:
     line: str
     """What is said of it."""
     facts: Mapping[str, Any]
-    """What --json says of it."""
+    """What can be counted and measured of it, by name."""
     notices: tuple[str, ...] = ()
     details: str = ""
     """What --verbose adds."""
@@ -99,6 +110,23 @@ def attempt(recipe: Recipe, source: Path | bytes, **watch: Any) -> Result:
         return Failure(f"unexpected {type(error).__name__}: {' '.join(str(error).split())}")
 
 
+def in_turn(
+    jobs: Iterator[Job],
+    recipe: Recipe,
+    *,
+    stop: Callable[[], bool] | None = None,
+    watching: "Callable[[], AbstractContextManager[ProgressCallback | None]]" = nullcontext,
+) -> Results:
+    """Yield jobs with their results, one after another in this process.
+
+    Once `stop` says so no more jobs are taken. Each is done in a context of its own, `watching`.
+    """
+    while not (stop and stop()) and (job := next(jobs, None)):
+        with watching() as progress:
+            result = attempt(recipe, job.source, progress=progress, stop=stop)
+        yield job, result
+
+
 @dataclass(frozen=True)
 class Encode:
     """Picture -> `.siren`."""
@@ -159,7 +187,6 @@ class Encode:
         """Encode a picture. Raises SirenError."""
         from siren_codec import encoding
 
-        began = time.perf_counter()
         encoded = encoding.encode_picture(
             picture,
             self.options,
@@ -173,27 +200,22 @@ class Encode:
             "width": width,
             "height": height,
             "bytes": len(encoded.data),
-            "bpp": 8 * len(encoded.data) / (width * height),
-            # JSON knows no infinity: what is lossless has null.
-            "psnr": _finite(encoded.psnr),
-            "alpha_psnr": _finite(encoded.alpha_psnr),
+            "bpp": encoded.bpp,
+            "psnr": encoded.psnr,
+            "alpha_psnr": encoded.alpha_psnr,
             "missed": encoded.missed,
             "interrupted": encoded.interrupted,
-            "seconds": time.perf_counter() - began,
+            "seconds": encoded.seconds,
         }
         return Product(
             encoded.data,
             _line(encoded, facts),
             facts,
-            picture.notices,
+            encoded.notices,
             _details(encoded),
             encoded.missed,
             encoded.interrupted,
         )
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _line(encoded: "Encoded", facts: Mapping[str, Any]) -> str:

@@ -1,0 +1,176 @@
+"""`siren_codec.encode_many` and `decode_many`."""
+
+import functools
+import multiprocessing
+import operator
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siren_codec import extras
+from siren_codec.errors import UsageError
+from siren_codec.framing import Crop, Size, View
+from siren_codec.keywords import named
+from siren_codec.limits import DEFAULT_LIMITS, Limits
+from siren_codec.many.jobs import Decode, Encode, Recipe, Results, in_turn
+from siren_codec.many.mirror import Mirror, Outcome
+from siren_codec.many.plan import PICTURES, Job, Plan, sirens
+from siren_codec.many.results import (
+    DecodedFile,
+    EncodedFile,
+    R,
+    of_failure,
+    of_outcome,
+    of_passed_over,
+)
+from siren_codec.options import DECODERS, Alpha, Device, Model, Options, Start
+
+if TYPE_CHECKING:
+    from siren_codec.decoding import Show
+
+__all__ = ["Paths", "decode_many", "encode_many"]
+
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+"""A folder, or files."""
+
+
+@named
+def encode_many(
+    paths: Paths,
+    out: str | os.PathLike[str],
+    *,
+    workers: int = 1,
+    force: bool = False,
+    preserve: bool = True,
+    strip: bool = False,
+    max_pixels: int = DEFAULT_LIMITS.pixels,
+    model: Model = "grid",
+    quality: int | None = None,
+    target_bpp: float | None = None,
+    target_size: int | None = None,
+    target_psnr: float | None = None,
+    effort: int = 4,
+    start: Start | None = None,
+    alpha: Alpha = "auto",
+    hidden_layers: int | None = None,
+    hidden_features: int | None = None,
+    steps: int | None = None,
+    device: Device = "auto",
+    memory: int | None = None,
+    seed: int = 0,
+) -> Generator[EncodedFile, None, None]:
+    """Encode many pictures into a folder, and yield what became of each, as they are done.
+
+    `paths` are picture files, whose outputs lie side by side in `out`, or one folder, whose tree
+    becomes that of `out`: a.png is a.siren, or a.png.siren where another picture of the folder
+    would be a.siren too. Only what is missing is made: a record in each folder of outputs says
+    what they were made of, and with which options. What it does not know is overwritten only with
+    `force`. An output is whole or absent, and with `preserve` has the mode and the modification
+    time of its picture.
+
+    With `workers` above 1 so many processes share the cores, or have a GPU each; a script then has
+    its work under `if __name__ == "__main__":`. Closing the iterator, or leaving it to be
+    collected, ends them. `strip` leaves ICC profile, EXIF and XMP out; `max_pixels` bounds a
+    picture; `memory` is that of each; all other options are those of `Options`.
+
+    A picture that fails is a result with an `error`, and no exception. Raises UsageError for an
+    option, and SirenError where a folder is expected, before anything is done.
+    """
+    options = Options.among(locals())
+    extras.need("encode", "encoding")
+    recipe = Encode(options, max_pixels, strip, quiet=True)
+    mirror = Mirror(_sources(paths), Path(out), PICTURES, recipe, force, preserve)
+    return _results(EncodedFile, mirror, mirror.plan(), _workers(workers))
+
+
+@named
+def decode_many(
+    paths: Paths,
+    out: str | os.PathLike[str],
+    *,
+    workers: int = 1,
+    force: bool = False,
+    preserve: bool = True,
+    extension: str = "png",
+    size: Size | None = None,
+    scale: float | None = None,
+    crop: Crop | None = None,
+    show: "Show" = "colour",
+    device: str = "cpu",
+    partial: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Generator[DecodedFile, None, None]:
+    """Decode many `.siren` files into a folder, and yield what became of each, as they are done.
+
+    All is as `encode_many` has it, and the picture as `decode` does: `extension` says what kind of
+    file it is (png, jpg, webp, tiff or bmp), and `show` whether it is the colours, or their
+    `gradient` or `laplacian`. A picture that is there and in no record may be an original: it is an
+    error unless `force` overwrites it.
+    """
+    from siren_codec.picture import OUTPUT_FORMATS
+
+    extension = extension.lower().removeprefix(".")
+    _check("extension", f".{extension}", OUTPUT_FORMATS)
+    _check("show", show, ("colour", "gradient", "laplacian"))
+    _check("device", device, DECODERS)
+    recipe = Decode(
+        OUTPUT_FORMATS[f".{extension}"], View(size, scale, crop), show, device, limits, partial
+    )
+    mirror = Mirror(_sources(paths), Path(out), sirens(extension), recipe, force, preserve)
+    return _results(DecodedFile, mirror, mirror.plan(), _workers(workers))
+
+
+def _results(kind: type[R], mirror: Mirror, todo: Plan, workers: int) -> Generator[R, None, None]:
+    """Yield what is known of a plan already, and then what comes of its jobs."""
+    for source, error in todo.failures.items():
+        yield of_failure(kind, source, error)
+    for found in todo.passed_over:
+        if found.kind:
+            yield of_passed_over(kind, found)
+    for job in todo.done:
+        yield of_outcome(kind, Outcome(job, "done"))
+    for job, why in todo.kept.items():
+        yield of_outcome(kind, Outcome(job, "kept", why))
+    with closing(mirror.run(todo.jobs, _way(mirror.recipe, min(workers, len(todo.jobs))))) as made:
+        for outcome in made:
+            yield of_outcome(kind, outcome)
+
+
+def _way(recipe: Recipe, count: int) -> Callable[[Iterator[Job]], Results]:
+    """Return what does the jobs: this process, or `count` others."""
+    if count <= 1:
+        return functools.partial(in_turn, recipe=recipe)
+    from siren_codec.many import workers
+
+    return functools.partial(workers.run, recipe=recipe, count=count)
+
+
+def _sources(paths: Paths) -> Path | tuple[Path, ...]:
+    """Return the folder or the files. Raises UsageError."""
+    if isinstance(paths, str | os.PathLike):
+        path = Path(paths)
+        return (path,) if path.is_file() else path
+    try:
+        return tuple(map(Path, paths))
+    except TypeError:
+        raise UsageError(f"paths: expected a folder or files, found {paths!r}") from None
+
+
+def _workers(count: int) -> int:
+    """Return how many processes there are to be. Raises UsageError."""
+    try:
+        number = operator.index(count)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise UsageError(f"workers: expected an integer from 1 on, found {count!r}")
+    if number > 1 and multiprocessing.current_process().daemon:
+        raise UsageError(f"workers: expected 1 in a daemon, which has no processes, found {count}")
+    return number
+
+
+def _check(name: str, found: str, choices: Iterable[str]) -> None:
+    if found not in choices:
+        raise UsageError(f"{name}: expected {', '.join(choices)}, found {found}")
