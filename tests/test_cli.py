@@ -218,7 +218,8 @@ def test_info(run: Command, siren: Path) -> None:
     assert result.code == 0
     assert "width                  20" in result.out
     assert "bytes, weights" in result.out
-    assert json.loads(run("info", siren, "--json").out) == siren_codec.info(siren)
+    found = json.loads(run("info", siren, "--json").out)
+    assert found == {"input": str(siren), **siren_codec.info(siren)}
 
 
 def test_info_of_grids(run: Command, siren: Path) -> None:
@@ -367,9 +368,11 @@ def test_bad_encode_options(run: Command, png: Path, tmp_path: Path, options: li
     assert _is_one_line(result.err)
 
 
-def test_missing_arguments_are_a_usage_error(run: Command, png: Path) -> None:
-    assert run("encode", png).code == 2
-    assert run("decode").code == 2
+@pytest.mark.parametrize("command", ["encode", "decode", "info"])
+def test_missing_arguments_are_a_usage_error(run: Command, command: str) -> None:
+    result = run(command)
+    assert result.code == 2
+    assert _is_one_line(result.err)
 
 
 def test_a_picture_over_the_limit(run: Command, png: Path, tmp_path: Path) -> None:
@@ -431,8 +434,8 @@ def test_a_siren_file_has_no_other_picture_s_name(
         result = run("encode", png, tmp_path / name, "--force")
         assert result.code == 2
         extension = Path(name).suffix.lower()
-        said = f"{tmp_path / name}: expected a name of a .siren file, found {extension}\n"
-        assert result.err == f"siren-encode: {said}"
+        said = f"{tmp_path / name}: expected a name of a .siren file, found {extension}; "
+        assert result.err == f"siren-encode: {said}several pictures take -o DIR\n"
     assert png.with_name("there.jpg").read_bytes() == b"a photograph"
 
 

@@ -184,7 +184,7 @@ def test_a_folder_is_done_whatever_becomes_of_standard_error(
 @needs_full
 def test_the_exit_code_is_that_of_the_failure(stub: Path, folder: Path) -> None:
     assert shell(stub, folder, "encode none.png a.siren 2>/dev/full").returncode == 1
-    assert shell(stub, folder, "encode in/0.png 2>/dev/full").returncode == 2
+    assert shell(stub, folder, "encode in/0.png -j 2 2>/dev/full").returncode == 2
 
 
 def test_nothing_else_is_written_into_a_file_that_has_the_place_of_a_stream(

@@ -49,7 +49,7 @@ def ends(
         if name == "-" and out is not None:
             raise UsageError("-o: expected files, found -")
         if Path(name).is_dir():
-            raise UsageError(f"{name}: expected a file, found a folder, which takes -r DIR OUTDIR")
+            raise UsageError(f"{name}: expected a file, found a folder; folders take -r DIR OUTDIR")
     if out is not None:
         return Ends(tuple(inputs), out, is_folder=True)
     if len(words) > 2:

@@ -98,9 +98,9 @@ def check_output(source: str, target: str, *, force: bool) -> None:
         standard_output()
         return
     if target.endswith(_ENDS_OF_FOLDERS):
-        raise SirenError(f"{target}: expected the name of a file, found that of a folder; -o DIR")
+        raise SirenError(f"{target}: expected the name of a file, found that of a folder")
     if Path(target).is_dir():
-        raise SirenError(f"{target}: expected a file, found a folder, which takes -o")
+        raise SirenError(f"{target}: expected a file, found a folder; -o takes one")
     if source != "-" and are_same(source, target):
         raise SirenError(f"{target}: is the input itself")
     output.check(Path(target), force=force)

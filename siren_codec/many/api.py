@@ -14,6 +14,7 @@ from siren_codec.errors import UsageError
 from siren_codec.framing import Crop, Size, View
 from siren_codec.keywords import named
 from siren_codec.limits import DEFAULT_LIMITS, Limits
+from siren_codec.many import workers as processes
 from siren_codec.many.jobs import Decode, Encode, Recipe, Results, in_turn
 from siren_codec.many.mirror import Mirror, Outcome
 from siren_codec.many.plan import PICTURES, Job, Plan, sirens
@@ -142,9 +143,7 @@ def _way(recipe: Recipe, count: int) -> Callable[[Iterator[Job]], Results]:
     """Return what does the jobs: this process, or `count` others."""
     if count <= 1:
         return functools.partial(in_turn, recipe=recipe)
-    from siren_codec.many import workers
-
-    return functools.partial(workers.run, recipe=recipe, count=count)
+    return functools.partial(processes.run, recipe=recipe, count=count)
 
 
 def _sources(paths: Paths) -> Path | tuple[Path, ...]:
@@ -167,7 +166,10 @@ def _workers(count: int) -> int:
     if number < 1:
         raise UsageError(f"workers: expected an integer from 1 on, found {count!r}")
     if number > 1 and multiprocessing.current_process().daemon:
-        raise UsageError(f"workers: expected 1 in a daemon, which has no processes, found {count}")
+        raise UsageError(
+            f"workers: expected 1 in a process that may begin no others, found {count}; "
+            f"{processes.GUARD}"
+        )
     return number
 
 

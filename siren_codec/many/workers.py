@@ -17,10 +17,11 @@ from typing import Any
 from siren_codec.many.jobs import Failure, Recipe, Result, Results, attempt
 from siren_codec.many.verdicts import Job
 
-__all__ = ["pin", "run", "shares"]
+__all__ = ["GUARD", "pin", "run", "shares"]
 
+GUARD = 'does the script have `if __name__ == "__main__":` around its work?'
+"""A process imports the script that has begun it, which must not begin others in turn."""
 _STOP = "stop"
-_GUARD = 'does the script that began it have `if __name__ == "__main__":` around the work?'
 _TURN = 0.25
 """Seconds after which the parent looks whether it was told to stop."""
 
@@ -117,8 +118,8 @@ class _Worker:
         self._start()
         killed = isinstance(code, int) and code < 0
         if code == 1:
-            # It imports the script's main module first; what it does later ends in a result.
-            return job, Failure(f"its process ended before it began; {_GUARD}")
+            # What it does after its beginning ends in a result.
+            return job, Failure(f"its process ended before it began; {GUARD}")
         how = f"was killed by signal {-code}" if killed and code else f"ended with code {code}"
         return job, Failure(f"its process {how}; is there enough memory?")
 
