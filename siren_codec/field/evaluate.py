@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,8 @@ __all__ = [
     "render",
     "render_derivative",
 ]
+
+T = TypeVar("T")
 
 Float64 = npt.NDArray[np.float64]
 Samples = npt.NDArray[Any]
@@ -287,14 +289,7 @@ def _render_into(
             out[top:bottom, left:right, channel] = plane
 
     corners = list(product(range(0, out_height, rows), range(0, out_width, columns)))
-    # A thread for each tile, not a BLAS of many threads for each small product in it.
-    if len(corners) == 1:
-        with one_blas_thread():
-            fill(corners[0])
-        return
-    with one_blas_thread(), ThreadPoolExecutor(available_cores()) as pool:
-        for _ in pool.map(fill, corners):
-            pass
+    _on_all_cores(fill, corners)
 
 
 def _cell_mean(
@@ -344,7 +339,8 @@ def _at_points(field: "Field", x: npt.ArrayLike, y: npt.ArrayLike, order: int) -
     flat_x, flat_y = xs.ravel(), ys.ravel()
     out = np.empty((len(flat_x), field.channels, (1, 3, 4)[order]))
     block = max(1, _block(field) // 4)
-    for start in range(0, len(flat_x), block):
+
+    def fill(start: int) -> None:
         part = slice(start, start + block)
         inputs = partial(point_inputs, field, flat_x[part], flat_y[part])
         jet = network_jet(field, inputs, order, np.float64)
@@ -353,7 +349,24 @@ def _at_points(field: "Field", x: npt.ArrayLike, y: npt.ArrayLike, order: int) -
         if field.alpha is not None:
             of_alpha = _alpha_jet(field.alpha, flat_x[part], flat_y[part])
             out[part, -1] = np.stack(of_alpha[: out.shape[2]], axis=-1)
+
+    _on_all_cores(fill, range(0, len(flat_x), block))
     return out.reshape(*xs.shape, *out.shape[1:])
+
+
+def _on_all_cores(task: Callable[[T], None], parts: Sequence[T]) -> None:
+    """Do a task for each part, a thread for each core.
+
+    Not by a BLAS of many threads for each small product: they wait for each other, and beside other
+    work that takes many times as long.
+    """
+    with one_blas_thread():
+        if len(parts) == 1:
+            task(parts[0])
+            return
+        with ThreadPoolExecutor(available_cores()) as pool:
+            for _ in pool.map(task, parts):
+                pass
 
 
 def _block(field: "Field") -> int:
