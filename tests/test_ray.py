@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -164,6 +165,28 @@ def test_no_gpu_no_task(cluster: Cluster, tmp_path: Path) -> None:
     recipe = Encode(replace(TINY, device="cuda"))
     with pytest.raises(SirenError, match="expected a machine with a GPU"):
         _results(cluster, _pictures(tmp_path, "a.png"), recipe)
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "device", "taken"),
+    [("auto", 0, "cpu", 0), ("auto", 2, "cuda", 1), ("cpu", 2, "cpu", 0), ("cuda", 1, "cuda", 1)],
+)
+def test_auto_is_a_gpu_where_there_is_one(asked: str, there: int, device: str, taken: int) -> None:
+    """As everywhere; here a cluster that says so, for its machines are not this one."""
+    given: dict[str, Any] = {}
+
+    def options(**found: Any) -> SimpleNamespace:
+        given.update(found)
+        return SimpleNamespace(remote=lambda _, recipe: recipe.device)
+
+    found = Cluster("auto")
+    found.ray = SimpleNamespace(
+        cluster_resources=lambda: {"CPU": 4, "GPU": there},
+        nodes=lambda: [{"Alive": True, "Resources": {"CPU": 4}}],
+        remote=lambda _: SimpleNamespace(options=options),
+    )
+    task, cores = found._task(Encode(replace(TINY, device=asked)), 2)
+    assert (task(), cores, given["num_gpus"]) == (device, 2, taken)
 
 
 def test_the_command(

@@ -107,10 +107,12 @@ class Cluster:
 
     def _task(self, recipe: Recipe, count: int) -> tuple[Callable[..., Any], int]:
         """Return what begins a task, given a file's bytes, and the cores that it takes."""
-        # Ray hides the GPUs from tasks that ask for none: an `auto` is the CPU.
-        recipe = recipe.on("cpu") if recipe.device == "auto" else recipe
+        has_gpu = self.ray.cluster_resources().get("GPU", 0) >= 1
+        if recipe.device == "auto":
+            # Ray hides the GPUs from tasks that ask for none: it is to be settled here.
+            recipe = recipe.on("cuda" if has_gpu else "cpu")
         gpus = 1 if recipe.device == "cuda" else 0
-        if self.ray.cluster_resources().get("GPU", 0) < gpus:
+        if gpus and not has_gpu:
             raise SirenError("--ray: expected a machine with a GPU, found none")
         cores = max(1, self._cores() // count)
         task = self.ray.remote(_task).options(
