@@ -73,7 +73,8 @@ _NOTES = (
         "With --ray the pictures are tasks of a Ray cluster (pip install 'siren-codec[ray]', of "
         "the same version on all machines). Inputs and outputs are read and written here only. "
         "A task takes the cores of the smallest machine divided by -j, and a GPU, if the "
-        "cluster has one, unless --device is cpu. What is lost with a machine is done again, up to three times.",
+        "cluster has one, unless --device is cpu. What is lost with a machine is done again, up "
+        "to three times.",
     ),
     (
         "Interruption",
