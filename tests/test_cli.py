@@ -21,7 +21,7 @@ from PIL import Image, ImageCms
 
 import siren_codec
 from siren_codec import cli, encoding, stream
-from siren_codec.cli import bars, decode, streams, usage
+from siren_codec.cli import decode, streams, usage
 from siren_codec.cli.interrupt import Interruption
 from siren_codec.encoding import Encoded
 from siren_codec.fit import Progress
@@ -101,7 +101,7 @@ def test_round_trip(run: Command, png: Path, tmp_path: Path, options: list[str])
     last = result.out.splitlines()[-1]
     assert last.startswith(f"out.siren: {out.stat().st_size} bytes, ")
     assert "bpp, PSNR" in last
-    assert "step 10/10" in result.err
+    assert result.err == ""
     assert run("decode", out) == (0, "", "")
     assert _size(tmp_path / "out.png") == (20, 12)
 
@@ -254,7 +254,7 @@ def test_pipes(siren: Path, png: Path) -> None:
 
 def test_version_and_help(run: Command) -> None:
     for name in ("encode", "decode", "info"):
-        assert run("".join(name), "-V").out == f"siren-{name} {siren_codec.__version__}\n"
+        assert run(name, "-V").out.startswith(f"siren-{name} {siren_codec.__version__}\nPython 3.")
         assert "Exit codes" in run(name, "--help").out
 
 
@@ -955,10 +955,11 @@ def _encode(*arguments: object, before: str = "") -> list[str]:
 
 
 def test_a_killed_encode_leaves_the_old_file(png: Path, siren: Path, data: bytes) -> None:
-    command = _encode(png, siren, "--force", *LONG)
+    often = "from siren_codec.cli import bars; bars.SECONDS = 0"
+    command = _encode(png, siren, "--force", *LONG, before=often)
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
-        assert process.stderr.read(4) == b"\rste"
+        assert process.stderr.readline().startswith(b"siren-encode: picture.png: step 1/100000, ")
         process.kill()
     assert siren.read_bytes() == data
     # Killed in the middle of the writing, too; what is left over is in nobody's way.
@@ -978,13 +979,3 @@ def test_a_full_disk_is_one_line(png: Path, siren: Path, data: bytes) -> None:
     assert done.stderr == f"siren-encode: {siren}: cannot be written: File too large\n"
     assert siren.read_bytes() == data
     assert {path.name for path in siren.parent.iterdir()} == {png.name, siren.name}
-
-
-def test_steps_beyond_the_last_are_not_a_line_each(capfd: pytest.CaptureFixture[str]) -> None:
-    with bars.of_picture(shown=True) as progress:
-        assert progress is not None
-        for step in range(1, 50):
-            progress(Progress(step, max(step, 10), 30.0, 1.0, 0.1, 0.0))
-    err = capfd.readouterr().err
-    assert "step 10/10 " in err
-    assert err.count("step") <= 3

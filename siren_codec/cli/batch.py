@@ -66,7 +66,9 @@ class Batch:
         interruption = Interruption(message, begun=True)
         with ExitStack() as stack:
             results = stack.enter_context(closing(self._results(todo, stack, interruption)))
-            show = stack.enter_context(bars.of_folder(len(todo.jobs), shown=not self.quiet))
+            show = stack.enter_context(
+                bars.of_folder(self.command, len(todo.jobs), shown=not self.quiet)
+            )
             for job, result in results:
                 self._finish(job, result, todo)
                 show(len(todo.jobs) - len(self.waiting), len(self.failures))
@@ -95,9 +97,9 @@ class Batch:
 
     def _in_turn(self, jobs: Iterator[Job], interruption: Interruption) -> Results:
         """Yield jobs with their results, one after another in this process."""
-        shown = not self.quiet and bars.is_terminal()
         while not interruption.requested and (job := next(jobs, None)):
-            with bars.of_picture(shown=shown, position=1) as progress:
+            title = f"{self.command}: {job.source.relative_to(self.source)}"
+            with bars.of_picture(title, shown=not self.quiet, position=1) as progress:
                 result = attempt(self.recipe, job.source, progress=progress, stop=interruption.stop)
             yield job, result
 

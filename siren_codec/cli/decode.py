@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from siren_codec import output
-from siren_codec.cli import bars, files, usage
+from siren_codec.cli import bars, files, hints, usage
 from siren_codec.cli.jobs import Decode
 from siren_codec.cli.usage import BATCH, PICTURE, option
 from siren_codec.errors import UsageError
@@ -52,6 +52,7 @@ _NOTES = (
         ("siren-decode - - <a.siren | display", "from a pipe to a pipe, as PNG"),
     ),
     notes=_NOTES,
+    hints=hints.DECODE,
 )
 @click.argument("source", metavar="IN", type=usage.FILE)
 @click.argument("target", metavar="[OUT]", type=usage.FILE, required=False)

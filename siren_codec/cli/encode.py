@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from siren_codec import output
-from siren_codec.cli import bars, files, usage
+from siren_codec.cli import bars, files, hints, usage
 from siren_codec.cli.batch import Batch
 from siren_codec.cli.folders import PICTURES
 from siren_codec.cli.interrupt import Interruption
@@ -96,6 +96,7 @@ _NOTES = (
         ("curl URL | siren-encode - - >a.siren", "from a pipe to a pipe"),
     ),
     notes=_NOTES,
+    hints=hints.ENCODE,
     exit_codes="0 done, 1 failed, 2 wrong usage, 3 target missed, 130 interrupted, 141 unread.",
 )
 @click.argument("source", metavar="IN", type=usage.FILE)
@@ -295,7 +296,8 @@ def _encode(
         for notice in picture.notices:
             bars.say(f"{_NAME}: {files.name(source)}: {notice}", error=True)
     with Interruption(None if quiet else _INTERRUPTED) as interruption:
-        with bars.of_picture(shown=not quiet) as progress:
+        title = f"{_NAME}: {files.name(source)}"
+        with bars.of_picture(title, shown=not quiet) as progress:
             product = recipe.encode(
                 picture,
                 progress=interruption.watching(progress),

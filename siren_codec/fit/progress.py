@@ -16,8 +16,9 @@ class Progress:
     step: int
     steps: int
     psnr: float
-    bpp: float
-    """Bits per pixel of the latent grids; the weights come on top."""
+    bpp: float | None
+    """Bits per pixel of the latent grids; the weights come on top. None where there are no grids:
+    what the weights alone take is known when they are rounded, at the end."""
     seconds: float
     seconds_left: float
 
@@ -39,14 +40,15 @@ class Clock:
         self.step = 0
         self.began = time.monotonic()
 
-    def tick(self, points: int, *, psnr: float, bits: float) -> Progress:
+    def tick(self, points: int, *, psnr: float, bits: float | None) -> Progress:
         """Count a step over so many points, and return how far the fit has come."""
         self.step += 1
         self.done = min(self.done + points, self.total)
         seconds = self.seconds()
         left = seconds * (self.total - self.done) / max(self.done, 1.0)
         steps = max(self.step, self._steps)
-        return Progress(self.step, steps, psnr, bits / self._pixels, seconds, left)
+        bpp = None if bits is None else bits / self._pixels
+        return Progress(self.step, steps, psnr, bpp, seconds, left)
 
     def seconds(self) -> float:
         """Return the seconds since the start."""
