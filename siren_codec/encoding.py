@@ -27,14 +27,16 @@ __all__ = ["Encoded", "encode", "encode_picture"]
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """A file, the fit that it came from, and the PSNR of the pixels decoded from it."""
+    """A file, the fit that it came from, and how near the pixels decoded from it come."""
 
     data: bytes
     fit: "Fit"
     psnr: float
     """dB over the samples of the decoded integer pixels, without alpha, where they can be seen."""
+    max_error: int
+    """The largest difference of a sample that can be seen, alpha too, in the picture's levels."""
     alpha_psnr: float | None = None
-    """The same of the alpha channel, if there is one."""
+    """The PSNR of the alpha channel, if there is one."""
     missed: str | None = None
     """What a target asked for and what was reached, if that is not the same."""
     interrupted: bool = False
@@ -125,8 +127,9 @@ def encode_picture(
     data = stream.write(result.field)
     decoded = np.atleast_3d(stream.read(data, UNBOUNDED).render())
     psnr, alpha_psnr = metrics.psnr_and_alpha(reference=picture.pixels, decoded=decoded)
-    missed = fitting.missed(picture.pixels, options, size=len(data), psnr=psnr)
-    return Encoded(data, result, psnr, alpha_psnr, missed, result.interrupted)
+    error = metrics.max_error(reference=picture.pixels, decoded=decoded)
+    missed = fitting.missed(picture.pixels, options, size=len(data), psnr=psnr, max_error=error)
+    return Encoded(data, result, psnr, error, alpha_psnr, missed, result.interrupted)
 
 
 def _checkpoint(path: Path | None, picture: Picture, options: Options) -> "Checkpoint | None":

@@ -26,7 +26,7 @@ MODELS = ("grid", "coordinate")
 DEVICES = ("auto", "cpu", "cuda")
 STARTS = ("zero", "prior", "analysis")
 ALPHAS = ("auto", "lossless", "lossy")
-TARGETS = ("target_bpp", "target_size", "target_psnr")
+TARGETS = ("target_bpp", "target_size", "target_psnr", "max_error")
 EFFORTS = range(1, 10)
 DEFAULT_QUALITY = 50
 """Where neither a quality nor a target is asked for."""
@@ -52,6 +52,8 @@ class Options:
     """Bytes of the whole file, never to be exceeded, instead of a quality."""
     target_psnr: float | None = None
     """dB, instead of a quality."""
+    max_error: int | None = None
+    """What no decoded sample may differ by, in the picture's own levels, instead of a quality."""
     effort: int = 4
     """1 (quick) to 9 (best): how long the fit runs."""
     start: str | None = None
@@ -93,6 +95,7 @@ class Options:
         ranges = {
             "quality": (QUALITIES[0], QUALITIES[-1]),
             "target_size": (1, None),
+            "max_error": (1, None),
             "effort": (EFFORTS[0], EFFORTS[-1]),
             "hidden_layers": (HIDDEN_LAYERS[0], HIDDEN_LAYERS[-1]),
             "hidden_features": (HIDDEN_FEATURES[0], HIDDEN_FEATURES[-1]),

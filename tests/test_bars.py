@@ -22,7 +22,7 @@ def pass_seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         nonlocal now
         now += seconds
 
-    monkeypatch.setattr(bars.time, "monotonic", lambda: now)
+    monkeypatch.setattr("time.monotonic", lambda: now)
     return go_on
 
 

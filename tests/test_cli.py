@@ -101,7 +101,7 @@ def test_round_trip(run: Command, png: Path, tmp_path: Path, options: list[str])
     last = result.out.splitlines()[-1]
     assert last.startswith(f"out.siren: {out.stat().st_size} bytes, ")
     assert "bpp, PSNR" in last
-    assert result.err == ""
+    assert "\r" not in result.err
     assert run("decode", out) == (0, "", "")
     assert _size(tmp_path / "out.png") == (20, 12)
 
@@ -141,6 +141,7 @@ def test_json_and_psnr_are_of_the_file(run: Command, png: Path, tmp_path: Path) 
     decoded = siren_codec.decode(out.read_bytes()).astype(float)
     with Image.open(png) as image:
         mse = np.mean((decoded - np.asarray(image)) ** 2)
+        assert found["max_error"] == np.abs(decoded - np.asarray(image)).max()
     assert found["psnr"] == pytest.approx(10 * np.log10(255**2 / mse))
 
 
@@ -153,6 +154,10 @@ def test_verbose_says_more(
     result = run("encode", png, tmp_path / "out.siren", "-v", *options)
     assert unit in result.err
     assert "hidden_layers=2" in result.err
+    decoded = siren_codec.decode((tmp_path / "out.siren").read_bytes()).astype(int)
+    with Image.open(png) as image:
+        largest = np.abs(decoded - np.asarray(image)).max()
+    assert f"the largest error of a sample: {largest}\n" in result.err
 
 
 @pytest.mark.parametrize(
@@ -737,6 +742,10 @@ def altered(monkeypatch: pytest.MonkeyPatch) -> Wrap:
         ["--target-bpp", "nan"],
         ["--target-psnr", "-3"],
         ["--target-psnr", "inf"],
+        ["--max-error", "0"],
+        ["--max-error", "2.5"],
+        ["--max-error", "3", "-q", "50"],
+        ["--max-error", "3", "--model", "coordinate"],
         ["--alpha", "none"],
         ["-j", "2"],
         ["-j", "0"],
@@ -760,6 +769,7 @@ def test_options_reach_the_encoder(run: Command, png: Path, tmp_path: Path, alte
     for options, expected in (
         (["--target-bpp", "1.5"], {"target_bpp": 1.5, "quality": None}),
         (["--target-size", "1KiB", "--memory", "2GB"], {"target_size": 1024, "memory": 2 * 10**9}),
+        (["--max-error", "7"], {"max_error": 7, "quality": None}),
         (["--target-psnr", "30", "--alpha", "lossless"], {"target_psnr": 30, "alpha": "lossless"}),
     ):
         assert run("encode", png, tmp_path / "o", "-f", *GRID, *options).code == 0
@@ -784,6 +794,21 @@ def test_a_size_that_is_met(run: Command, png: Path, tmp_path: Path) -> None:
     result = run("encode", png, out, "--target-size", "1KB", *GRID)
     assert result.code in (0, 3)
     assert out.stat().st_size <= 1000
+
+
+def test_a_largest_error_that_is_out_of_reach(run: Command, tmp_path: Path) -> None:
+    picture, out = tmp_path / "noise.png", tmp_path / "out.siren"
+    noise = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+    Image.fromarray(noise).save(picture)
+    result = run("encode", picture, out, "--max-error", "1", "--json", "--quiet", *GRID)
+    assert result.code == 3
+    found = json.loads(result.out)
+    assert found["missed"] == (
+        f"target missed: expected errors of at most 1, found {found['max_error']}"
+    )
+    assert result.err == f"siren-encode: out.siren: {found['missed']}\n"
+    decoded = siren_codec.decode(out.read_bytes()).astype(int)
+    assert np.abs(decoded - noise).max() == found["max_error"]
 
 
 def test_a_target_that_is_missed(run: Command, png: Path, tmp_path: Path, altered: Wrap) -> None:

@@ -133,6 +133,14 @@ _NOTES = (
 )
 @option(
     TARGET,
+    "--max-error",
+    type=click.IntRange(min=1),
+    metavar="E",
+    help="Instead: a file of which no sample differs by more than E of the picture's own levels, "
+    "such as 0..255 or 0..65535.",
+)
+@option(
+    TARGET,
     *("-e", "--effort"),
     type=click.IntRange(EFFORTS[0], EFFORTS[-1]),
     default=_DEFAULTS.effort,

@@ -176,6 +176,7 @@ class Encode:
             # JSON knows no infinity: what is lossless has null.
             "psnr": _finite(encoded.psnr),
             "alpha_psnr": _finite(encoded.alpha_psnr),
+            "max_error": encoded.max_error,
             "missed": encoded.missed,
             "interrupted": encoded.interrupted,
             "seconds": time.perf_counter() - began,
@@ -214,7 +215,8 @@ def _details(encoded: "Encoded") -> str:
     return (
         f"{field.architecture}: {weights} weights, {latents} latents\n"
         f"{parts}; PSNR: real weights {encoded.fit.real_psnr:.2f} dB, "
-        f"quantised {encoded.fit.quantised_psnr:.2f} dB"
+        f"quantised {encoded.fit.quantised_psnr:.2f} dB\n"
+        f"the largest error of a sample: {encoded.max_error}"
     )
 
 
