@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+import imagecodecs
 import numpy as np
 import pytest
 from conftest import make_field
@@ -211,11 +212,26 @@ def test_decode_options(
     assert _size(out) == size
 
 
-@pytest.mark.parametrize("extension", ["png", "jpg", "webp", "tiff", "bmp"])
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp", "tiff", "bmp", "avif"])
 def test_decode_formats(run: Command, siren: Path, tmp_path: Path, extension: str) -> None:
     out = tmp_path / f"out.{extension}"
     assert run("decode", siren, out).code == 0
     assert _size(out) == (20, 12)
+
+
+def test_jpeg_xl(
+    run: Command, siren: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.jxl"
+    assert run("decode", siren, out) == (0, "", "")
+    assert imagecodecs.jpegxl_decode(out.read_bytes()).shape == (12, 20, 3)
+    monkeypatch.setattr("siren_codec.picture.jpegxl.find_spec", lambda _: None)
+    siren.write_bytes(b"not read, even")
+    result = run("decode", siren, tmp_path / "b.jxl")
+    assert result.code == 1
+    assert "pip install" in result.err
+    assert _is_one_line(result.err)
+    assert not (tmp_path / "b.jxl").exists()
 
 
 def test_info(run: Command, siren: Path) -> None:
@@ -809,6 +825,26 @@ def test_a_largest_error_that_is_out_of_reach(run: Command, tmp_path: Path) -> N
     assert result.err == f"siren-encode: out.siren: {found['missed']}\n"
     decoded = siren_codec.decode(out.read_bytes()).astype(int)
     assert np.abs(decoded - noise).max() == found["max_error"]
+
+
+def test_flat_artwork_had_better_be_a_webp(run: Command, tmp_path: Path) -> None:
+    picture, out = tmp_path / "logo.png", tmp_path / "out.siren"
+    Image.new("P", (40, 30), 3).save(picture)
+    result = run("encode", picture, out, "--json", *TINY)
+    found = json.loads(result.out)
+    assert 0 < found["lossless_webp"] <= found["bytes"] == out.stat().st_size
+    said = f"a lossless WebP of it takes {found['lossless_webp']} bytes, this file {found['bytes']}"
+    assert result.err.count(f"siren-encode: logo.png: {said}\n") == 1
+    assert result.err.count("converted P to RGB") == 1
+    assert run("encode", picture, out, "-f", "--quiet", *TINY) == (0, "", "")
+
+
+def test_a_photograph_had_not(run: Command, png: Path, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    Image.fromarray(noise).save(png)
+    result = run("encode", png, tmp_path / "out.siren", "--json", *TINY)
+    assert json.loads(result.out)["lossless_webp"] is None
+    assert "WebP" not in result.err
 
 
 def test_a_target_that_is_missed(run: Command, png: Path, tmp_path: Path, altered: Wrap) -> None:

@@ -1,6 +1,7 @@
 """Targets, interruption and checkpoints: a fit that is steered, stopped and taken up again."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -74,11 +75,18 @@ def test_errors_are_weighed_until_the_end_and_then_no_longer(
     picture: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small, calls = Picture(np.ascontiguousarray(picture.pixels[:16, :24])), list[str]()
-    for name in ("weigh", "weigh_evenly"):
+
+    def note(name: str) -> Callable[..., None]:
         real = getattr(Samples, name)
-        monkeypatch.setattr(
-            Samples, name, lambda *a, name=name, real=real: (calls.append(name), real(*a))
-        )
+
+        def call(*arguments: object) -> None:
+            calls.append(name)
+            real(*arguments)
+
+        return call
+
+    for name in ("weigh", "weigh_evenly"):
+        monkeypatch.setattr(Samples, name, note(name))
     assert encode(small, max_error=1, steps=2).missed is not None
     assert calls == ["weigh"] * 12 + ["weigh_evenly"]
     calls.clear()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["decode_command"]
 
 _NAME = "siren-decode"
-_EXTENSIONS = ("png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp")
+_EXTENSIONS = ("png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp", "avif", "jxl")
 """What --format knows: the keys of `image.OUTPUT_FORMATS`, which takes long to import."""
 _NOTES = (
     (
@@ -132,8 +132,9 @@ def decode_command(
 ) -> int:
     """Decode the .siren file IN to the picture OUT, at any size.
 
-    OUT is a PNG, JPEG, WebP, TIFF or BMP, as --format or its extension says; IN with .png by
-    default. - is standard input or output; this, devices and pipes take PNG by default.
+    OUT is a PNG, JPEG, WebP, TIFF, BMP, AVIF or JPEG XL, as --format or its extension says; IN
+    with .png by default. - is standard input or output; this, devices and pipes take PNG by
+    default.
     """
     limits = Limits(pixels=max_pixels, multiply_adds=max_work)
     recipe = Decode("PNG", size, scale, crop, show, _cpu_if_auto(device), limits, partial)
@@ -159,11 +160,14 @@ def decode_command(
             quiet=quiet,
             as_json=as_json,
         ).run()
+    from siren_codec.picture import check_writable
+
     if jobs is not None:
         raise UsageError("-j: expected -r, for there is one picture")
     source = files.dashed(source, files.INPUT)
     target = _target(source, target, extension)
     format_ = _format(target, extension)
+    check_writable(format_)
     data = files.read(source)
     files.check_output(source, target, force=force)
     like = None if no_preserve else files.model(source)

@@ -1,6 +1,7 @@
 """siren-encode."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -300,9 +301,7 @@ def _encode(
         output.check(checkpoint, force=True)
     like = files.model(source) if preserve else None
     picture = recipe.load(files.read_standard_input() if source == "-" else Path(source))
-    if not quiet:
-        for notice in picture.notices:
-            bars.say(f"{_NAME}: {files.name(source)}: {notice}", error=True)
+    _notify(source, picture.notices, quiet)
     with Interruption(None if quiet else _INTERRUPTED) as interruption:
         title = f"{_NAME}: {files.name(source)}"
         with bars.of_picture(title, shown=not quiet) as progress:
@@ -313,6 +312,8 @@ def _encode(
                 checkpoint=checkpoint,
             )
         files.write_output(target, product.data, force=force, like=like)
+    # Those of the picture were said before the fit.
+    _notify(source, product.notices[len(picture.notices) :], quiet)
     if verbose:
         bars.say(*product.details.splitlines(), error=True)
     if product.missed:
@@ -325,6 +326,12 @@ def _encode(
     if interruption.requested:
         return 130
     return 3 if product.missed else 0
+
+
+def _notify(source: str, notices: Sequence[str], quiet: bool) -> None:
+    if not quiet:
+        for notice in notices:
+            bars.say(f"{_NAME}: {files.name(source)}: {notice}", error=True)
 
 
 def _check_name(source: str, target: str) -> None:

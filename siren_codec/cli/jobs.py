@@ -157,6 +157,7 @@ class Encode:
     ) -> Product:
         """Encode a picture. Raises SirenError."""
         from siren_codec import encoding
+        from siren_codec.picture import lossless_webp
 
         began = time.perf_counter()
         encoded = encoding.encode_picture(
@@ -168,6 +169,7 @@ class Encode:
             notify=(lambda _: None) if self.quiet else None,
         )
         height, width, _ = picture.pixels.shape
+        lossless = lossless_webp(picture, at_most=len(encoded.data))
         facts = {
             "width": width,
             "height": height,
@@ -177,6 +179,8 @@ class Encode:
             "psnr": _finite(encoded.psnr),
             "alpha_psnr": _finite(encoded.alpha_psnr),
             "max_error": encoded.max_error,
+            # Where it is no larger than the file.
+            "lossless_webp": lossless,
             "missed": encoded.missed,
             "interrupted": encoded.interrupted,
             "seconds": time.perf_counter() - began,
@@ -185,7 +189,7 @@ class Encode:
             encoded.data,
             _line(encoded, facts),
             facts,
-            picture.notices,
+            picture.notices + _better(lossless, len(encoded.data)),
             _details(encoded),
             encoded.missed,
             encoded.interrupted,
@@ -194,6 +198,13 @@ class Encode:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+
+
+def _better(lossless: int | None, size: int) -> tuple[str, ...]:
+    """Return the notice that a picture had better been stored otherwise."""
+    if lossless is None:
+        return ()
+    return (f"a lossless WebP of it takes {lossless} bytes, this file {size}",)
 
 
 def _line(encoded: "Encoded", facts: Mapping[str, Any]) -> str:
