@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from siren_codec import output
-from siren_codec.cli import bars, files
+from siren_codec.cli import bars, files, forecast
 from siren_codec.cli.folders import Job, Kind, Plan, plan
 from siren_codec.cli.interrupt import Interruption
 from siren_codec.cli.jobs import Decode, Encode, Failure, Product, Result, Results, attempt
@@ -35,6 +35,8 @@ class Batch:
     """Pictures at a time."""
     address: str | None = None
     """Of a Ray cluster."""
+    dry_run: bool = False
+    """Say what would be done, and do nothing."""
     force: bool = False
     preserve: bool = True
     """Give outputs the mode and the modification time of their sources."""
@@ -61,6 +63,8 @@ class Batch:
         """Do it all and return the exit code. Raises SirenError if it cannot begin."""
         todo = plan(self.source, self.target, self.kind, self.judge)
         self._announce(todo)
+        if self.dry_run:
+            return self._foretell(todo)
         self.waiting = dict.fromkeys(job.source for job in todo.jobs)
         message = None if self.quiet else f"{self.command}: {_INTERRUPTED}"
         interruption = Interruption(message, begun=True)
@@ -76,6 +80,29 @@ class Batch:
         if interruption.requested:
             return 130
         return 1 if self.failures else 3 if self.missed else 0
+
+    def _foretell(self, todo: Plan) -> int:
+        """Say what would be done with each job, and with all."""
+        seconds, known = 0.0, True
+        for job in todo.jobs:
+            try:
+                facts = forecast.of_file(self.recipe, job.source)
+            except SirenError as error:
+                self._fail(job.source, str(error).removeprefix(f"{job.source}: "))
+                continue
+            forecast.say(str(job.source), str(job.target), facts, as_json=self.as_json)
+            seconds += facts["seconds"] or 0.0
+            known = known and facts["seconds"] is not None
+        if not self.quiet:
+            count = sum(job.source not in self.failures for job in todo.jobs)
+            time = f" in about {bars.interval(seconds)}" if count and known else ""
+            parts = [(todo.done, "done before"), (len(todo.kept), "kept")]
+            parts += [(len(self.failures), "would fail"), (len(todo.passed_over), "passed over")]
+            others = [f"{number} {what}" for number, what in parts if number]
+            self._say(", ".join([f"would make {count}{time}", *others]))
+        for path, why in sorted(self.failures.items()):
+            self._say(f"would fail: {path}: {why}")
+        return 1 if self.failures else 0
 
     def _results(self, todo: Plan, stack: ExitStack, interruption: Interruption) -> Results:
         """Return jobs with their results, as they are done, here or elsewhere."""
@@ -196,7 +223,7 @@ class Batch:
         self.failures[source] = error
         if self.as_json:
             self._print_json({"input": str(source), "error": error})
-        if not self.quiet and not bars.is_terminal():
+        if not self.quiet and not bars.is_terminal() and not self.dry_run:
             self._say(f"{source}: {error}")
 
     def _keep(self, job: Job, why: str, *, said: bool) -> None:

@@ -105,6 +105,7 @@ _NOTES = (
     "into the other as PNG. What is done already is left, and a failure is no end.",
 )
 @usage.jobs("Decode N files at a time with -r; the cores are shared.")
+@usage.dry_run
 @usage.force
 @usage.no_preserve
 @usage.verbose
@@ -124,6 +125,7 @@ def decode_command(
     max_work: int,
     recursive: bool,
     jobs: int | None,
+    dry_run: bool,
     force: bool,
     no_preserve: bool,
     verbose: bool,
@@ -154,6 +156,7 @@ def decode_command(
             SIRENS,
             recipe,
             count=jobs or 1,
+            dry_run=dry_run,
             force=force,
             preserve=not no_preserve,
             verbose=verbose,
@@ -172,7 +175,13 @@ def decode_command(
     files.check_output(source, target, force=force)
     like = None if no_preserve else files.model(source)
     field = files.parse(source, data, recipe.load)
-    product = recipe.to(format_).render(field)
+    recipe = recipe.to(format_)
+    if dry_run:
+        from siren_codec.cli import forecast
+
+        forecast.say(source, target, forecast.of_field(recipe, field), as_json=as_json)
+        return 0
+    product = recipe.render(field)
     if not quiet:
         for notice in product.notices:
             bars.say(f"{_NAME}: {files.name(target)}: {notice}", error=True)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from siren_codec import output
-from siren_codec.cli import bars, files, hints, usage
+from siren_codec.cli import bars, files, forecast, hints, usage
 from siren_codec.cli.batch import Batch
 from siren_codec.cli.folders import PICTURES
 from siren_codec.cli.interrupt import Interruption
@@ -227,6 +227,7 @@ _NOTES = (
     metavar="ADDRESS",
     help="Encode on a Ray cluster with -r, -j on each machine: auto, local, HOST:PORT, ray://...",
 )
+@usage.dry_run
 @usage.force
 @usage.no_preserve
 @usage.verbose
@@ -241,6 +242,7 @@ def encode_command(
     checkpoint: str | None,
     strip: bool,
     max_pixels: int,
+    dry_run: bool,
     force: bool,
     no_preserve: bool,
     verbose: bool,
@@ -269,6 +271,7 @@ def encode_command(
             recipe,
             count=jobs or 1,
             address=ray,
+            dry_run=dry_run,
             force=force,
             preserve=not no_preserve,
             verbose=verbose,
@@ -280,6 +283,8 @@ def encode_command(
     source, target = files.dashed(source, files.INPUT), files.dashed(target, files.OUTPUT)
     _check_name(source, target)
     saved = _checkpoint(source, target, checkpoint)
+    if dry_run:
+        return _foretell(source, target, recipe, force, quiet, as_json)
     preserve = not no_preserve
     return _encode(source, target, recipe, saved, force, preserve, verbose, quiet, as_json)
 
@@ -326,6 +331,15 @@ def _encode(
     if interruption.requested:
         return 130
     return 3 if product.missed else 0
+
+
+def _foretell(source: str, target: str, recipe: Encode, force: bool, quiet: bool, as_json: bool) -> int:
+    """Say what would be done with one picture."""
+    files.check_output(source, target, force=force)
+    picture = recipe.load(files.read_standard_input() if source == "-" else Path(source))
+    _notify(source, picture.notices, quiet or as_json)
+    forecast.say(source, target, forecast.of_picture(recipe, picture), as_json=as_json)
+    return 0
 
 
 def _notify(source: str, notices: Sequence[str], quiet: bool) -> None:

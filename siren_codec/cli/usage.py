@@ -27,6 +27,7 @@ __all__ = [
     "check_folders",
     "command",
     "device",
+    "dry_run",
     "force",
     "jobs",
     "max_pixels",
@@ -267,6 +268,12 @@ no_preserve = option(
     "--no-preserve",
     is_flag=True,
     help="Do not give OUT the mode and the modification time of IN.",
+)
+dry_run = option(
+    BATCH,
+    *("-n", "--dry-run"),
+    is_flag=True,
+    help="Say what would be done, and about how long it would take; write nothing.",
 )
 verbose = option(SAID, "-v", "--verbose", is_flag=True, help="Say more on standard error.")
 max_pixels = option(
