@@ -45,6 +45,8 @@ class Encoded:
     """The file."""
     psnr: float
     """dB over the integer samples of the colours, where they can be seen."""
+    max_error: int
+    """The largest difference of a sample that can be seen, alpha too, in the picture's levels."""
     alpha_psnr: float | None
     """The same of the alpha channel, if there is one; infinite without loss."""
     sections: Mapping[str, int]
@@ -86,6 +88,7 @@ def encode(
     target_bpp: float | None = None,
     target_size: int | None = None,
     target_psnr: float | None = None,
+    max_error: int | None = None,
     effort: int = 4,
     model: Model = "grid",
     start: Start | None = None,
@@ -128,6 +131,7 @@ def encode_file(
     target_bpp: float | None = None,
     target_size: int | None = None,
     target_psnr: float | None = None,
+    max_error: int | None = None,
     effort: int = 4,
     model: Model = "grid",
     start: Start | None = None,
@@ -271,14 +275,16 @@ def encode_picture(
     data = stream.write(result.field)
     decoded = np.atleast_3d(stream.read(data, UNBOUNDED).render())
     psnr, alpha_psnr = metrics.psnr_and_alpha(reference=picture.pixels, decoded=decoded)
+    error = metrics.max_error(reference=picture.pixels, decoded=decoded)
     _, sections = format.parse(data, UNBOUNDED)
     return Encoded(
         data,
         psnr,
+        error,
         alpha_psnr,
         MappingProxyType(format.parts(data, sections)),
         time.perf_counter() - began,
-        fitting.missed(picture.pixels, options, size=len(data), psnr=psnr),
+        fitting.missed(picture.pixels, options, size=len(data), psnr=psnr, max_error=error),
         result.interrupted,
         picture.notices,
         result,

@@ -13,6 +13,7 @@ __all__ = [
     "MS_SSIM_SIDE",
     "bd_rate",
     "bpp",
+    "max_error",
     "ms_ssim",
     "psnr",
     "psnr_and_alpha",
@@ -64,6 +65,18 @@ def psnr_and_alpha(
     if seen.any():
         of_colours = psnr(reference=reference[seen][:, colours], decoded=decoded[seen][:, colours])
     return of_colours, psnr(reference=reference[:, :, alpha], decoded=decoded[:, :, alpha])
+
+
+def max_error(*, reference: npt.NDArray[Any], decoded: npt.NDArray[Any]) -> int:
+    """Return the largest difference of two samples, in the pictures' own levels.
+
+    Pictures are (height, width, 1 to 4 channels), alpha among them; colours count where they can
+    be seen.
+    """
+    difference = np.abs(reference.astype(np.int32) - decoded)
+    if reference.shape[2] in (2, 4):
+        difference[:, :, :-1] *= reference[:, :, -1:] > 0
+    return int(difference.max())
 
 
 def ssim(*, reference: npt.NDArray[Any], decoded: npt.NDArray[Any]) -> float:

@@ -40,7 +40,7 @@ DEVICES = get_args(Device)
 """Where a fit can run; `auto` is a GPU where there is one."""
 DECODERS = ("cpu", "cuda")
 """Where a picture can be evaluated: without torch, or by it on a GPU."""
-TARGETS = ("target_bpp", "target_size", "target_psnr")
+TARGETS = ("target_bpp", "target_size", "target_psnr", "max_error")
 EFFORTS = range(1, 10)
 DEFAULT_QUALITY = 50
 """Where neither a quality nor a target is asked for."""
@@ -66,6 +66,8 @@ class Options:
     """Bytes of the whole file, never to be exceeded, instead of a quality."""
     target_psnr: float | None = None
     """dB, instead of a quality."""
+    max_error: int | None = None
+    """What no decoded sample may differ by, in the picture's own levels, instead of a quality."""
     effort: int = 4
     """1 (quick) to 9 (best): how long the fit runs."""
     start: str | None = None
@@ -112,6 +114,7 @@ class Options:
         ranges = {
             "quality": (QUALITIES[0], QUALITIES[-1]),
             "target_size": (1, None),
+            "max_error": (1, None),
             "effort": (EFFORTS[0], EFFORTS[-1]),
             "hidden_layers": (HIDDEN_LAYERS[0], HIDDEN_LAYERS[-1]),
             "hidden_features": (HIDDEN_FEATURES[0], HIDDEN_FEATURES[-1]),

@@ -16,8 +16,10 @@ class Progress:
     """Steps in all; a fit with a target may take a few more."""
     psnr: float
     """dB, of the step's own samples, before rounding and clipping."""
-    bpp: float
-    """Bits per pixel of the latent grids; the weights come on top."""
+    bpp: float | None
+    """Bits per pixel of the latent grids; the weights come on top. None where there are no grids:
+    what the weights alone take is known when they are rounded, at the end.
+    """
     seconds: float
     """Since the fit began."""
     seconds_left: float

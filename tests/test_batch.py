@@ -343,7 +343,7 @@ def test_bars_on_a_terminal(
     result = run("encode", "-r", tree, tmp_path / "out", *TINY)
     assert "0/5 pictures |" in result.err
     assert "5/5 pictures |" in result.err
-    assert "1 failed, 00:00 left" in result.err
+    assert "1 failed, 0:00 left" in result.err
     assert "step 10/10 |" in result.err
     # Said once, at the end.
     assert result.err.count("not a picture that Pillow can read") == 1

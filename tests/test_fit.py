@@ -217,7 +217,7 @@ def test_progress_counts_every_step(
     assert all(progress.steps == schedule.steps for progress in seen)
     assert seen[-1].seconds_left == pytest.approx(0, abs=1e-6)
     assert seen[-1].psnr > seen[0].psnr
-    assert all((progress.bpp > 0) == bool(architecture.grids) for progress in seen)
+    assert all(((progress.bpp or 0) > 0) == bool(architecture.grids) for progress in seen)
 
 
 def _failing(monkeypatch: pytest.MonkeyPatch, fails: Callable[[int], bool]) -> None:

@@ -15,6 +15,7 @@ from siren_codec.metrics import (
     MS_SSIM_SIDE,
     bd_rate,
     bpp,
+    max_error,
     ms_ssim,
     psnr,
     psnr_and_alpha,
@@ -266,3 +267,21 @@ def test_rate_at() -> None:
 def test_metrics_import_neither_torch_nor_scipy() -> None:
     code = "import sys, siren_codec.metrics; assert not {'scipy', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_max_error_is_of_what_can_be_seen(dtype: type) -> None:
+    reference: Pixels = np.full((2, 3, 4), 100, dtype)
+    reference[0, 0, 3] = 0
+    decoded = reference.copy()
+    decoded[0, 0, 1] = 255  # Cannot be seen.
+    assert max_error(reference=reference, decoded=decoded) == 0
+    decoded[0, 0, 3] = 7
+    assert max_error(reference=reference, decoded=decoded) == 7
+    decoded[1, 1, 0] = 88
+    assert max_error(reference=reference, decoded=decoded) == 12
+    # Without alpha all count.
+    assert max_error(reference=reference[:, :, :3], decoded=decoded[:, :, :3]) == 155
+    peak = np.iinfo(dtype).max
+    ends: Pixels = np.array([[[0], [peak]]], dtype)
+    assert max_error(reference=ends, decoded=ends[:, ::-1]) == peak

@@ -73,6 +73,12 @@ def test_any_integer_becomes_an_int(name: str) -> None:
             "expected one of quality and the targets, found target size and target psnr",
         ),
         ({"target_size": 0}, "target size: expected at least 1, found 0"),
+        ({"max_error": 0}, "max error: expected at least 1, found 0"),
+        ({"max_error": 0.5}, "max error: expected an integer, found 0.5"),
+        (
+            {"max_error": 3, "quality": 60},
+            "expected one of quality and the targets, found quality and max error",
+        ),
         ({"target_size": 1.5}, "target size: expected an integer, found 1.5"),
         ({"target_bpp": 0.0}, "target bpp: expected above 0, found 0.0"),
         ({"target_bpp": "1"}, "target bpp: expected above 0, found '1'"),

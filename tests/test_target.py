@@ -1,6 +1,7 @@
 """Targets, interruption and checkpoints: a fit that is steered, stopped and taken up again."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from siren_codec.encoding import Encoded, encode_picture
 from siren_codec.errors import FitError, LimitError
 from siren_codec.fit import checkpoint as checkpoints
 from siren_codec.fit.checkpoint import Checkpoint
-from siren_codec.fit.target import Steering, Target, first_quality
+from siren_codec.fit.samples import Samples
+from siren_codec.fit.target import Measured, Steering, Target, first_quality
 from siren_codec.options import Options
 from siren_codec.picture import Picture
 
@@ -55,6 +57,66 @@ def test_a_psnr_is_met(picture: Picture, psnr: float) -> None:
     assert encoded.missed is None
 
 
+@pytest.mark.parametrize(("most", "dtype"), [(20, np.uint8), (6000, np.uint16)])
+def test_a_largest_error_is_met_and_never_exceeded(
+    picture: Picture, most: int, dtype: type
+) -> None:
+    scale = np.iinfo(dtype).max // 255
+    grey = Picture(picture.pixels[:, :, 1:2].astype(dtype) * dtype(scale))
+    encoded = encode(grey, max_error=most, steps=10)
+    decoded = np.atleast_3d(stream.read(encoded.data).render())
+    found = np.abs(decoded.astype(int) - grey.pixels).max()
+    assert 0.8 * most < found <= most
+    assert encoded.max_error == found
+    assert encoded.missed is None
+
+
+def test_errors_are_weighed_until_the_end_and_then_no_longer(
+    picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, calls = Picture(np.ascontiguousarray(picture.pixels[:16, :24])), list[str]()
+
+    def note(name: str) -> Callable[..., None]:
+        real = getattr(Samples, name)
+
+        def call(*arguments: object) -> None:
+            calls.append(name)
+            real(*arguments)
+
+        return call
+
+    for name in ("weigh", "weigh_evenly"):
+        monkeypatch.setattr(Samples, name, note(name))
+    assert encode(small, max_error=1, steps=2).missed is not None
+    assert calls == ["weigh"] * 12 + ["weigh_evenly"]
+    calls.clear()
+    encode(small, target_size=20, steps=2)
+    assert calls == ["weigh_evenly"]
+
+
+def test_what_is_weighed() -> None:
+    pixels = np.full((2, 3, 4), 100, np.uint8)
+    pixels[0, 0, 3] = 0
+    samples = Samples(pixels, pixels[:, :, 3] > 0, levels=1, device="cpu")
+    even = samples.at(0).weights
+    decoded = pixels.copy()
+    decoded[0, 0, 0] += 50  # Cannot be seen.
+    decoded[1, 1, 1] += 4
+    decoded[1, 2, 2] -= 8
+    for times in (1, 2):
+        samples.weigh(decoded, 2 * 4 / 255)
+        weights = samples.at(0).weights
+        assert even is not None
+        assert weights is not None
+        assert weights.mean() == pytest.approx(float(even.mean()), rel=1e-5)
+        usual = float(weights[0, 0, 1])
+        assert float(weights[1, 1, 1]) / usual == pytest.approx(2**times, rel=1e-4)
+        assert float(weights[2, 1, 2]) / usual == pytest.approx(17**times, rel=1e-4)
+        assert weights[:3, 0, 0].tolist() == [0, 0, 0]
+    samples.weigh_evenly()
+    assert samples.at(0).weights is even
+
+
 def test_metadata_and_alpha_count(picture: Picture) -> None:
     alpha = np.full((*picture.pixels.shape[:2], 1), 255, np.uint8)
     with_more = Picture(
@@ -71,6 +133,7 @@ def test_metadata_and_alpha_count(picture: Picture) -> None:
         ({"target_size": 20}, "expected 20 to 20 bytes, found"),
         ({"target_bpp": 100.0}, "expected .* bytes, found"),
         ({"target_psnr": 90.0}, "expected 90 dB, found"),
+        ({"max_error": 1}, "expected errors of at most 1, found"),
     ],
 )
 def test_a_target_out_of_reach_is_said(
@@ -84,7 +147,7 @@ def test_a_target_out_of_reach_is_said(
 
 def test_steering_goes_to_the_aim() -> None:
     """In a world where the measure follows the quality at once."""
-    target = Target(lambda _: 0.0, True, 12.0, 11.9, 12.1)
+    target = Target(lambda _: 0.0, Measured.SIZE, 12.0, 11.9, 12.1)
     steering = Steering(target, 90.0)
     for _ in range(12):
         steering.turn(8.0 + 0.06 * steering.quality)
@@ -92,21 +155,26 @@ def test_steering_goes_to_the_aim() -> None:
 
 
 def test_what_a_target_misses() -> None:
-    size = Target(lambda _: 0.0, True, 5.0, 4.0, 6.0)
+    size = Target(lambda _: 0.0, Measured.SIZE, 5.0, 4.0, 6.0)
     assert [size.misses(x) for x in (3.5, 4.0, 5.5, 6.0)] == [0.5, 0, 0, 0]
     assert size.misses(6.1) > size.misses(-100.0)
-    psnr = Target(lambda _: 0.0, False, 5.0, 4.0, 6.0)
+    psnr = Target(lambda _: 0.0, Measured.PSNR, 5.0, 4.0, 6.0)
     assert psnr.misses(6.5) == 0.5
+    error = Target(lambda _: 0.0, Measured.ERROR, 5.0, 4.0, 6.0)
+    assert [error.misses(x) for x in (4.0, 6.0, 6.5)] == [0, 0, 0.5]
+    assert error.misses(3.9) > error.misses(100.0)
+    assert error.most_error == pytest.approx(2 * 10**-0.2)
 
 
 def test_the_first_guess_follows_the_target(picture: Picture) -> None:
     guesses = [
-        first_quality(picture.pixels, Target(lambda _: 0.0, True, math.log2(size), 0, 0))
+        first_quality(picture.pixels, Target(lambda _: 0.0, Measured.SIZE, math.log2(size), 0, 0))
         for size in (600, 1500, 4000)
     ]
     assert guesses[0] + 5 < guesses[1] < guesses[2] - 5
     low, high = (
-        first_quality(picture.pixels, Target(lambda _: 0.0, False, psnr, 0, 0)) for psnr in (22, 34)
+        first_quality(picture.pixels, Target(lambda _: 0.0, Measured.PSNR, psnr, 0, 0))
+        for psnr in (22, 34)
     )
     assert low + 20 < high
 

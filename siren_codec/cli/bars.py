@@ -6,12 +6,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, TextIO
 
 from siren_codec.cli import streams
 from siren_codec.progress import Progress, ProgressCallback
 
-__all__ = ["is_terminal", "of_folder", "of_picture", "say", "say_json"]
+__all__ = ["SECONDS", "interval", "is_terminal", "of_folder", "of_picture", "say", "say_json"]
+
+SECONDS = 10.0
+"""Between two lines of progress, where standard error is no terminal."""
 
 
 def is_terminal() -> bool:
@@ -56,11 +60,79 @@ def _print(text: str, file: TextIO) -> None:
 
 
 @contextmanager
-def of_picture(*, shown: bool, position: int = 0) -> Iterator[ProgressCallback | None]:
-    """Yield a progress callback that shows step, PSNR and time left."""
+def of_picture(
+    title: str, *, shown: bool, position: int = 0
+) -> "Iterator[ProgressCallback | None]":
+    """Yield a progress callback that shows step, PSNR, rate and time left.
+
+    It moves a bar on a terminal; elsewhere it says a line, with the title, every ten seconds.
+    """
     if not shown or sys.stderr is None:
         yield None
-        return
+    elif _has_bars():
+        with _bar_of_picture(position) as show:
+            yield show
+    else:
+        is_due = _seldom()
+
+        def tell(progress: "Progress") -> None:
+            if is_due():
+                step = f"step {progress.step}/{progress.steps}"
+                say(f"{title}: {step}, {_state(progress)}", error=True)
+
+        yield tell
+
+
+@contextmanager
+def of_folder(command: str, total: int, *, shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """Yield what is to be called after each picture: with how many are done, and have failed.
+
+    It moves a bar on a terminal; elsewhere it says a line at most every ten seconds.
+    """
+    began = time.monotonic()
+
+    def state(done: int, failed: int) -> str:
+        seconds = (time.monotonic() - began) * (total - done) / max(1, done)
+        return f"{failed} failed, {interval(seconds)} left"
+
+    if not shown or sys.stderr is None:
+        yield lambda *_: None
+    elif _has_bars():
+        from tqdm import tqdm
+
+        layout = "{n_fmt}/{total_fmt} pictures |{bar:24}| {desc}"
+        with tqdm(file=sys.stderr, total=total, bar_format=layout, leave=False, position=0) as bar:
+
+            def show(done: int, failed: int) -> None:
+                bar.set_description_str(state(done, failed), refresh=False)
+                bar.update(done - bar.n)
+                bar.refresh()
+
+            yield show
+    else:
+        is_due = _seldom()
+
+        def tell(done: int, failed: int) -> None:
+            if is_due():
+                say(f"{command}: {done}/{total} pictures, {state(done, failed)}", error=True)
+
+        yield tell
+
+
+def interval(seconds: float) -> str:
+    """Return a time in words of digits: 0:42, 12:05, 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _has_bars() -> bool:
+    """Tell whether bars can be shown: decoding does without tqdm where it is not installed."""
+    return is_terminal() and find_spec("tqdm") is not None
+
+
+@contextmanager
+def _bar_of_picture(position: int) -> "Iterator[ProgressCallback]":
     from tqdm import tqdm
 
     bar: Any = None
@@ -73,16 +145,13 @@ def of_picture(*, shown: bool, position: int = 0) -> Iterator[ProgressCallback |
                 total=progress.steps,
                 # The time left is the fit's own: steps differ in cost, which tqdm cannot know.
                 bar_format="step {n_fmt}/{total_fmt} |{bar:24}| {desc}",
-                mininterval=0.1 if is_terminal() else 10.0,
                 leave=False,
                 position=position,
             )
-        # A fit with a target may take steps beyond its last one; these are not worth a line each.
+        # A fit with a target may take steps beyond its last one; these are not shown each.
         ends = progress.step == progress.steps and bar.n < bar.total
         bar.total = progress.steps
-        left = tqdm.format_interval(round(progress.seconds_left))
-        state = f"PSNR {progress.psnr:.2f} dB, {progress.bpp:.3f} bpp, {left} left"
-        bar.set_description_str(state, refresh=False)
+        bar.set_description_str(_state(progress), refresh=False)
         bar.update(progress.step - bar.n)
         if ends:
             bar.refresh()
@@ -94,23 +163,21 @@ def of_picture(*, shown: bool, position: int = 0) -> Iterator[ProgressCallback |
             bar.close()
 
 
-@contextmanager
-def of_folder(total: int, *, shown: bool) -> Iterator[Callable[[int, int], None]]:
-    """Yield what is to be called after each picture: with how many are done, and have failed."""
-    if not shown or not is_terminal():
-        yield lambda *_: None
-        return
-    from tqdm import tqdm
+def _state(progress: "Progress") -> str:
+    rate = "" if progress.bpp is None else f"{progress.bpp:.3f} bpp, "
+    return f"PSNR {progress.psnr:.2f} dB, {rate}{interval(progress.seconds_left)} left"
 
-    layout = "{n_fmt}/{total_fmt} pictures |{bar:24}| {desc}"
-    began = time.monotonic()
-    with tqdm(file=sys.stderr, total=total, bar_format=layout, leave=False, position=0) as bar:
 
-        def show(done: int, failed: int) -> None:
-            seconds = (time.monotonic() - began) * (total - done) / max(1, done)
-            left = tqdm.format_interval(round(seconds))
-            bar.set_description_str(f"{failed} failed, {left} left", refresh=False)
-            bar.update(done - bar.n)
-            bar.refresh()
+def _seldom() -> Callable[[], bool]:
+    """Return what tells whether a line is due: ten seconds after the last one, or the start."""
+    last = time.monotonic()
 
-        yield show
+    def is_due() -> bool:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < SECONDS:
+            return False
+        last = now
+        return True
+
+    return is_due

@@ -2,16 +2,18 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from siren_codec.cli import bars
+from siren_codec.cli import bars, forecast
 from siren_codec.cli.interrupt import Interruption
+from siren_codec.errors import SirenError
 from siren_codec.many.jobs import Decode, Encode, Product, Results, in_turn
 from siren_codec.many.mirror import Mirror, Outcome
 from siren_codec.many.plan import Job, Kind, Plan
+from siren_codec.progress import ProgressCallback
 
 __all__ = ["Batch"]
 
@@ -31,6 +33,8 @@ class Batch:
     """Pictures at a time."""
     address: str | None = None
     """Of a Ray cluster."""
+    dry_run: bool = False
+    """Say what would be done, and do nothing."""
     force: bool = False
     preserve: bool = True
     """Give outputs the mode and the modification time of their sources."""
@@ -55,13 +59,17 @@ class Batch:
         )
         todo = mirror.plan()
         self._announce(todo)
+        if self.dry_run:
+            return self._foretell(todo)
         self.waiting = dict.fromkeys(job.source for job in todo.jobs)
         message = None if self.quiet else f"{self.command}: {_INTERRUPTED}"
         interruption = Interruption(message, begun=True)
         with ExitStack() as stack:
             by = self._enter(len(todo.jobs), stack, interruption)
             outcomes = stack.enter_context(closing(mirror.run(todo.jobs, by)))
-            show = stack.enter_context(bars.of_folder(len(todo.jobs), shown=not self.quiet))
+            show = stack.enter_context(
+                bars.of_folder(self.command, len(todo.jobs), shown=not self.quiet)
+            )
             for outcome in outcomes:
                 self._tell(outcome)
                 show(len(todo.jobs) - len(self.waiting), len(self.failures))
@@ -69,6 +77,29 @@ class Batch:
         if interruption.requested:
             return 130
         return 1 if self.failures else 3 if self.missed else 0
+
+    def _foretell(self, todo: Plan) -> int:
+        """Say what would be done with each job, and with all."""
+        seconds, known = 0.0, True
+        for job in todo.jobs:
+            try:
+                facts = forecast.of_file(self.recipe, job.source)
+            except SirenError as error:
+                self._fail(job.source, str(error).removeprefix(f"{job.source}: "))
+                continue
+            forecast.say(str(job.source), str(job.target), facts, as_json=self.as_json)
+            seconds += facts["seconds"] or 0.0
+            known = known and facts["seconds"] is not None
+        if not self.quiet:
+            count = sum(job.source not in self.failures for job in todo.jobs)
+            time = f" in about {bars.interval(seconds)}" if count and known else ""
+            parts = [(todo.done, "done before"), (len(todo.kept), "kept")]
+            parts += [(len(self.failures), "would fail"), (len(todo.passed_over), "passed over")]
+            others = [f"{number} {what}" for number, what in parts if number]
+            self._say(", ".join([f"would make {count}{time}", *others]))
+        for path, why in sorted(self.failures.items()):
+            self._say(f"would fail: {path}: {why}")
+        return 1 if self.failures else 0
 
     def _enter(
         self, jobs: int, stack: ExitStack, interruption: Interruption
@@ -88,8 +119,11 @@ class Batch:
             from siren_codec.many import workers
 
             return partial(workers.run, recipe=self.recipe, count=count, stop=stop)
-        shown = not self.quiet and bars.is_terminal()
-        watching = partial(bars.of_picture, shown=shown, position=1)
+
+        def watching(job: Job) -> AbstractContextManager[ProgressCallback | None]:
+            title = f"{self.command}: {job.source}"
+            return bars.of_picture(title, shown=not self.quiet, position=1)
+
         return partial(in_turn, recipe=self.recipe, stop=stop, watching=watching)
 
     def _tell(self, outcome: Outcome) -> None:
@@ -135,7 +169,7 @@ class Batch:
         self.failures[source] = error
         if self.as_json:
             bars.say_json({"input": str(source), "error": error})
-        if not self.quiet and not bars.is_terminal():
+        if not self.quiet and not bars.is_terminal() and not self.dry_run:
             self._say(f"{source}: {error}")
 
     def _keep(self, job: Job, why: str, *, said: bool) -> None:

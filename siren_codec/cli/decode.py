@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from siren_codec import output
-from siren_codec.cli import bars, files, usage
+from siren_codec.cli import bars, files, hints, usage
 from siren_codec.cli.ends import beside, ends
 from siren_codec.cli.usage import BATCH, PICTURE, option
 from siren_codec.errors import UsageError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["decode_command"]
 
 _NAME = "siren-decode"
-_EXTENSIONS = ("png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp")
+_EXTENSIONS = ("png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp", "avif", "jxl")
 """What --format knows: the keys of `image.OUTPUT_FORMATS`, which takes long to import."""
 _NOTES = (
     (
@@ -56,6 +56,7 @@ _NOTES = (
         ("siren-decode - - <a.siren | display", "from a pipe to a pipe, as PNG"),
     ),
     notes=_NOTES,
+    hints=hints.DECODE,
 )
 @click.argument("words", metavar="IN [OUT]", type=usage.FILE, nargs=-1, required=True)
 @option(PICTURE, "--scale", type=float, metavar="S", help="Size of the output, a multiple of IN's.")
@@ -108,6 +109,7 @@ _NOTES = (
 )
 @usage.out
 @usage.jobs("Decode N files at a time with -r or -o; the cores are shared.")
+@usage.dry_run
 @usage.force
 @usage.no_preserve
 @usage.verbose
@@ -127,6 +129,7 @@ def decode_command(
     max_work: int,
     recursive: bool,
     jobs: int | None,
+    dry_run: bool,
     force: bool,
     no_preserve: bool,
     verbose: bool,
@@ -135,8 +138,9 @@ def decode_command(
 ) -> int:
     """Decode the .siren file IN to the picture OUT, at any size.
 
-    OUT is a PNG, JPEG, WebP, TIFF or BMP, as --format or its extension says; IN with .png by
-    default. - is standard input or output; this, devices and pipes take PNG by default.
+    OUT is a PNG, JPEG, WebP, TIFF, BMP, AVIF or JPEG XL, as --format or its extension says; IN
+    with .png by default. - is standard input or output; this, devices and pipes take PNG by
+    default.
     """
     limits = Limits(pixels=max_pixels, multiply_adds=max_work)
     recipe = Decode("PNG", View(size, scale, crop), show, device, limits, partial)
@@ -154,23 +158,33 @@ def decode_command(
             sirens(extension or _EXTENSIONS[0]),
             recipe,
             count=jobs or 1,
+            dry_run=dry_run,
             force=force,
             preserve=not no_preserve,
             verbose=verbose,
             quiet=quiet,
             as_json=as_json,
         ).run()
+    from siren_codec.picture import check_writable
+
     if jobs is not None:
         raise UsageError("-j: expected -r or -o, for there is one picture")
     source = files.dashed(found.inputs[0], files.INPUT)
     target = found.output or beside(source, extension or _EXTENSIONS[0])
     target = files.dashed(target, files.OUTPUT)
     format_ = _format(target, extension)
+    check_writable(format_)
     data = files.read(source)
     files.check_output(source, target, force=force)
     like = None if no_preserve else files.model(source)
     field = files.parse(source, data, recipe.load)
-    product = recipe.to(format_).render(field)
+    recipe = recipe.to(format_)
+    if dry_run:
+        from siren_codec.cli import forecast
+
+        forecast.say(source, target, forecast.of_field(recipe, field), as_json=as_json)
+        return 0
+    product = recipe.render(field)
     if not quiet:
         for notice in product.notices:
             bars.say(f"{_NAME}: {files.name(target)}: {notice}", error=True)

@@ -1,12 +1,13 @@
 """siren-encode."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from siren_codec import extras, output
-from siren_codec.cli import bars, files, usage
+from siren_codec.cli import bars, files, forecast, hints, usage
 from siren_codec.cli.batch import Batch
 from siren_codec.cli.ends import beside, ends
 from siren_codec.cli.interrupt import Interruption
@@ -101,6 +102,7 @@ _NOTES = (
         ("curl URL | siren-encode - - >a.siren", "from a pipe to a pipe"),
     ),
     notes=_NOTES,
+    hints=hints.ENCODE,
     exit_codes="0 done, 1 failed, 2 wrong usage, 3 target missed, 130 interrupted, 141 unread.",
 )
 @click.argument("words", metavar="IN [OUT]", type=usage.FILE, nargs=-1, required=True)
@@ -133,6 +135,14 @@ _NOTES = (
     metavar="DB",
     help="Instead: a file whose pixels have a PSNR of DB decibels. A target that is missed is "
     "said; the nearest file is written.",
+)
+@option(
+    TARGET,
+    "--max-error",
+    type=click.IntRange(min=1),
+    metavar="E",
+    help="Instead: a file of which no sample differs by more than E of the picture's own levels, "
+    "such as 0..255 or 0..65535.",
 )
 @option(
     TARGET,
@@ -222,6 +232,7 @@ _NOTES = (
     metavar="ADDRESS",
     help="Encode on a Ray cluster with -r or -o, -j on each machine: auto, local, HOST:PORT, ray://...",
 )
+@usage.dry_run
 @usage.force
 @usage.no_preserve
 @usage.verbose
@@ -236,6 +247,7 @@ def encode_command(
     checkpoint: str | None,
     strip: bool,
     max_pixels: int,
+    dry_run: bool,
     force: bool,
     no_preserve: bool,
     verbose: bool,
@@ -265,6 +277,7 @@ def encode_command(
             recipe,
             count=jobs or 1,
             address=ray,
+            dry_run=dry_run,
             force=force,
             preserve=not no_preserve,
             verbose=verbose,
@@ -277,6 +290,8 @@ def encode_command(
     target = files.dashed(found.output or beside(source, "siren"), files.OUTPUT)
     _check_name(source, target)
     saved = _checkpoint(source, target, checkpoint)
+    if dry_run:
+        return _foretell(source, target, recipe, force, quiet, as_json)
     preserve = not no_preserve
     return _encode(source, target, recipe, saved, force, preserve, verbose, quiet, as_json)
 
@@ -298,11 +313,10 @@ def _encode(
         output.check(checkpoint, force=True)
     like = files.model(source) if preserve else None
     picture = recipe.load(files.read_standard_input() if source == "-" else Path(source))
-    if not quiet:
-        for notice in picture.notices:
-            bars.say(f"{_NAME}: {files.name(source)}: {notice}", error=True)
+    _notify(source, picture.notices, quiet)
     with Interruption(None if quiet else _INTERRUPTED) as interruption:
-        with bars.of_picture(shown=not quiet) as progress:
+        title = f"{_NAME}: {files.name(source)}"
+        with bars.of_picture(title, shown=not quiet) as progress:
             product = recipe.encode(
                 picture,
                 progress=interruption.watching(progress),
@@ -310,6 +324,8 @@ def _encode(
                 checkpoint=checkpoint,
             )
         files.write_output(target, product.data, force=force, like=like)
+    # Those of the picture were said before the fit.
+    _notify(source, product.notices[len(picture.notices) :], quiet)
     if verbose:
         bars.say(*product.details.splitlines(), error=True)
     if product.missed:
@@ -322,6 +338,23 @@ def _encode(
     if interruption.requested:
         return 130
     return 3 if product.missed else 0
+
+
+def _foretell(
+    source: str, target: str, recipe: Encode, force: bool, quiet: bool, as_json: bool
+) -> int:
+    """Say what would be done with one picture."""
+    files.check_output(source, target, force=force)
+    picture = recipe.load(files.read_standard_input() if source == "-" else Path(source))
+    _notify(source, picture.notices, quiet or as_json)
+    forecast.say(source, target, forecast.of_picture(recipe, picture), as_json=as_json)
+    return 0
+
+
+def _notify(source: str, notices: Sequence[str], quiet: bool) -> None:
+    if not quiet:
+        for notice in notices:
+            bars.say(f"{_NAME}: {files.name(source)}: {notice}", error=True)
 
 
 def _check_name(source: str, target: str) -> None:

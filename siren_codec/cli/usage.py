@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from siren_codec import __version__
+from siren_codec.cli.hints import Hints, hint
+from siren_codec.cli.versions import of_command
 from siren_codec.limits import DEFAULT_LIMITS
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Size",
     "command",
     "device",
+    "dry_run",
     "force",
     "jobs",
     "max_pixels",
@@ -140,14 +142,30 @@ class Command(click.Command):
         examples: Sequence[tuple[str, str]],
         notes: Sequence[tuple[str, str]],
         exit_codes: str,
+        hints: Hints,
         **attributes: Any,
     ) -> None:
         super().__init__(*args, **attributes)
+        self.hints = hints
         self.notes = tuple(notes)
         """Headings and paragraphs that only the manual has."""
         self.exit_codes = exit_codes
         self.usages = tuple(usages)
         self.examples = tuple(examples)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse arguments; of an option of other commands say which one serves here."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError:
+            found = hint(self.hints, given)
+            if found is None:
+                raise
+            name, instead = found
+            raise click.NoSuchOption(
+                name, f"No such option {name!r}: {instead}.", ctx=ctx
+            ) from None
 
     def groups(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
         """Return each group's options, as they are written, with their help."""
@@ -184,6 +202,7 @@ def command(
     examples: Sequence[tuple[str, str]],
     notes: Sequence[tuple[str, str]] = (),
     exit_codes: str = _EXIT_CODES,
+    hints: Hints | None = None,
 ) -> Callable[[Callable[..., Any]], Command]:
     """Make a command of a function."""
     return click.command(
@@ -194,6 +213,7 @@ def command(
         examples=examples,
         notes=notes,
         exit_codes=exit_codes,
+        hints=hints or {},
     )
 
 
@@ -216,14 +236,21 @@ def said(function: F) -> F:
 
 
 def the_version(function: F) -> F:
-    """Add the version option: one for each command, for click's remembers the first one's name."""
-    return click.version_option(
-        __version__,
-        "-V",
-        "--version",
-        cls=_Option,
-        group=SAID,
-        message="%(prog)s %(version)s",
+    """Add the version option, which also tells what the command works with."""
+
+    def tell(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+        if asked and not ctx.resilient_parsing:
+            click.echo("\n".join(of_command(ctx.command_path)))
+            ctx.exit()
+
+    return option(
+        SAID,
+        *("-V", "--version"),
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=tell,
+        help="Show the versions of this and of what it works with, and exit.",
     )(function)
 
 
@@ -239,6 +266,12 @@ no_preserve = option(
     "--no-preserve",
     is_flag=True,
     help="Do not give OUT the mode and the modification time of IN.",
+)
+dry_run = option(
+    BATCH,
+    *("-n", "--dry-run"),
+    is_flag=True,
+    help="Say what would be done, and about how long it would take; write nothing.",
 )
 verbose = option(SAID, "-v", "--verbose", is_flag=True, help="Say more on standard error.")
 max_pixels = option(

@@ -22,14 +22,15 @@ class Clock:
         self.step = 0
         self.began = time.monotonic()
 
-    def tick(self, points: int, *, psnr: float, bits: float) -> Progress:
+    def tick(self, points: int, *, psnr: float, bits: float | None) -> Progress:
         """Count a step over so many points, and return how far the fit has come."""
         self.step += 1
         self.done = min(self.done + points, self.total)
         seconds = self.seconds()
         left = seconds * (self.total - self.done) / max(self.done, 1.0)
         steps = max(self.step, self._steps)
-        return Progress(self.step, steps, psnr, bits / self._pixels, seconds, left)
+        bpp = None if bits is None else bits / self._pixels
+        return Progress(self.step, steps, psnr, bpp, seconds, left)
 
     def seconds(self) -> float:
         """Return the seconds since the start."""

@@ -10,6 +10,9 @@ from siren_codec.fit.lattice import Lattice
 
 __all__ = ["Samples", "averaged", "filled", "samples_of", "weights_of"]
 
+_STEEPNESS, _FARTHEST = 4, 2.0
+"""How a weight grows with an error over the largest that may be, and how far it is looked at."""
+
 
 class Samples:
     """The samples of a picture, and the lattices of its stages."""
@@ -28,10 +31,11 @@ class Samples:
         """
         self._levels = levels
         self.values = samples_of(pixels, device)
-        self._weights: Tensor | None = None
+        self._seen: Tensor | None = None
         if visible is not None:
-            self._weights = weights_of(visible, pixels.shape[2], device)
-            self.values = filled(self.values, self._weights)
+            self._seen = weights_of(visible, pixels.shape[2], device)
+            self.values = filled(self.values, self._seen)
+        self._weights = self._seen
 
     def at(self, level: int) -> Lattice:
         """Return the picture, averaged over areas of 2**level x 2**level pixels."""
@@ -41,6 +45,24 @@ class Samples:
         """Return so many parts of it that take turns: of level 0, for the others are small."""
         lattice = self.at(level)
         return [lattice] if level else lattice.in_turn(parts)
+
+    def weigh(self, decoded: npt.NDArray[np.uint8 | np.uint16], most: float) -> None:
+        """Let samples count more, the more so the nearer their error comes to `most`, or beyond.
+
+        `decoded` are the (height, width, channels) pixels of now, alpha apart among them; `most` is
+        of samples in [-1, 1]. The weights are those of before, times a factor of the error, and
+        their mean stays: with every call least squares come nearer to the least maximum (Lawson
+        1961; Rice and Usow 1968).
+        """
+        found = samples_of(decoded[:, :, : len(self.values)], self.values.device.type)
+        errors = (found - self.values).abs_().div_(most).clamp_max_(_FARTHEST)
+        before = torch.ones_like(errors) if self._weights is None else self._weights
+        weights = errors.pow_(_STEEPNESS).add_(1).mul_(before)
+        self._weights = weights.mul_(before.mean() / weights.mean().clamp_min(1e-12))
+
+    def weigh_evenly(self) -> None:
+        """Let all samples that can be seen count the same again."""
+        self._weights = self._seen
 
 
 def samples_of(pixels: npt.NDArray[np.uint8 | np.uint16], device: str = "cpu") -> Tensor:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from siren_codec import effort
 from siren_codec.field import Architecture
 from siren_codec.fit.lattice import STRIPE
 from siren_codec.fit.rate import quality_lambda
@@ -86,8 +87,8 @@ class Schedule:
 
 def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -> Schedule:
     """If `coarse`, a few steps from coarse to fine; most at full size; then the networks alone."""
-    parts = min(_MOST_PARTS, max(1, width * height // _PART_PIXELS), -(-height // STRIPE))
-    steps = options.steps or parts * _visits(options.effort, width * height)
+    parts = min(effort.parts(width * height), -(-height // STRIPE))
+    steps = options.steps or parts * effort.grid_visits(options.effort, width * height)
     coarsest = max(0, math.floor(math.log2(max(1, min(width, height) / _LEAST_SIDE))))
     levels = range(min(coarsest, len(_GRID_SHARES)), 0, -1)
     shares = _GRID_SHARES if coarse else (0.0,) * len(_GRID_SHARES)
@@ -105,19 +106,6 @@ def _grid_schedule(options: Options, width: int, height: int, *, coarse: bool) -
         latent_rate=0.12,
     )
     return _hurried(schedule, steps / parts)
-
-
-def _visits(effort: int, pixels: int) -> int:
-    """Return how many times an effort goes over a picture.
-
-    A large one is seen fewer times, for its fit would take hours; a small one, whose fit takes no
-    time, as often as the networks need to adapt themselves.
-    """
-    visits, size = _GRID_VISITS[effort - 1], pixels / _USUAL_PIXELS
-    if size > 1:
-        seldom: float = size**_HASTE
-        return max(3, round(visits / seldom))
-    return max(visits, min(_ENOUGH_VISITS, round(visits / size)))
 
 
 def _hurried(schedule: Schedule, visits: float) -> Schedule:
@@ -153,17 +141,6 @@ _HURRY: tuple[tuple[int, dict[str, Any]], ...] = (
 )
 """What is different below so many visits: smaller rates, and less noise, for there is no time to
 average over it (docs/EXPERIMENTS.md)."""
-_GRID_VISITS = (5, 24, 95, 225, 450, 850, 1400, 2900, 4400)
-"""How many times an effort goes over a picture of `_USUAL_PIXELS`."""
-_ENOUGH_VISITS = 100
-"""A small picture is seen more often than the effort asks for, up to these."""
-_USUAL_PIXELS = 768 * 512
-_HASTE = 0.4
-"""Visits fall by this power of the pixels: time grows by what it leaves of 1."""
-_PART_PIXELS = 3 << 14
-"""Pixels of a part, at least, where parts of a picture take turns: half a crop of 384 x 256."""
-_MOST_PARTS = 4
-"""More of them help little, and cost more: all grids move at each step."""
 _LEAST_SIDE = 8
 """Pixels of the shorter side that a coarse stage leaves."""
 _GRID_SHARES = (0.08, 0.04, 0.04)

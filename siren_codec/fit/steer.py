@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import Tensor
 
 from siren_codec.fit.course import settling_course
 from siren_codec.fit.engine import Loss
 from siren_codec.fit.model import Exponents
-from siren_codec.fit.target import Steering, Target, nameable
+from siren_codec.fit.target import Measured, Steering, Target, nameable
 
 if TYPE_CHECKING:
     from siren_codec.fit.best import Best
@@ -50,7 +51,8 @@ def settle(run: "Run", steering: Steering, exponents: Exponents) -> Loss:
 
     A file that is too large, or too good, has its grids rounded with a dead zone; one that is
     too small, or far too large, is fitted on for a few steps first, from where the grids were
-    before they were rounded. The state that misses least is kept.
+    before they were rounded. Of errors that are too large these steps see more: they pull least
+    squares towards the least maximum. The state that misses least is kept.
     """
     model, flat = run.state.model, run.state.latents.flat
     steps = max(_LEAST_STEPS, round(_SHARE * run.schedule.steps))
@@ -62,10 +64,14 @@ def settle(run: "Run", steering: Steering, exponents: Exponents) -> Loss:
             best = missed, model.state(), flat.clone()
         if missed == 0 or run.stopped:
             break
+        if steering.target.of is Measured.ERROR:
+            field = run.rounded.field(exponents)
+            run.samples.weigh(np.atleast_3d(field.render()), steering.target.most_error)
         steering.turn(measured, share=_EAGER * (attempt + 1))
         run.state.price_at(steering.quality)
         run.fit_on(settling_course(run.schedule, steps), exponents)
     assert best is not None
+    run.samples.weigh_evenly()
     model.restore(best[1])
     flat.copy_(best[2])
     return run.rounded.loss(exponents)
@@ -93,4 +99,5 @@ def _trim(run: "Run", target: Target, exponents: Exponents, most: float) -> tupl
         if target.misses(measured) == 0:
             return 0.0, plain
         low, high = (middle, high) if measured > target.aim else (low, middle)
-    return target.misses(measure(high)), plain
+    # What lies on the side where it is allowed to: a small file, or a small error.
+    return target.misses(measure(low if target.of is Measured.ERROR else high)), plain

@@ -1,8 +1,9 @@
-"""A size or a PSNR that a file is to have: the fit's lambda is steered towards it."""
+"""A size, a PSNR or a largest error that a file is to have: lambda is steered towards it."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from siren_codec.options import DEFAULT_QUALITY, Options
 from siren_codec.stream import prior as priors
 
 __all__ = [
+    "Measured",
     "Steering",
     "Target",
     "first_cost",
@@ -36,6 +38,8 @@ _SIZE_TOLERANCE = 0.02
 """Of the size that is asked for."""
 _PSNR_TOLERANCE = 0.1
 """In dB."""
+_ERROR_TOLERANCE = 0.9
+"""What a largest error that is to be met is at least, of what it may be."""
 _LEAST, _MOST = -100.0, 200.0
 """How far a quality may be steered; the ends mean no bits at all, and the finest grids."""
 _FARTHEST = 12.0
@@ -50,15 +54,28 @@ _WEIGHTS = 350
 """Bytes of the weights and the header, as the first guess has it."""
 _GAIN, _SHRINK = 3.0, 0.93
 """What a fit adds to the PSNR of its start, in dB, and what it leaves of the bits."""
+_CREST = 15.0
+"""How far the largest error lies above the root of the mean squared one, in dB, about."""
+
+
+class Measured(Enum):
+    """What is measured of a file, in numbers that grow with its quality."""
+
+    SIZE = "size"
+    """The binary logarithm of its bytes."""
+    PSNR = "psnr"
+    """In dB."""
+    ERROR = "error"
+    """How far the largest error lies below the peak, in dB: it goes along with the PSNR."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a file is to measure: the binary logarithm of its bytes, or a PSNR in dB."""
+    """What a file is to measure."""
 
     measure: Callable[[Field], float]
     """Measures a Field as it would be written."""
-    of_size: bool
+    of: Measured
     aim: float
     low: float
     """No less will do."""
@@ -68,40 +85,75 @@ class Target:
     @property
     def slope(self) -> float:
         """About what the measure gains by a quality more."""
-        return 0.07 if self.of_size else 0.25
+        return 0.07 if self.of is Measured.SIZE else 0.25
+
+    @property
+    def most_error(self) -> float:
+        """Where errors are measured, the largest that may be, of samples in [-1, 1]."""
+        return 2 * 10 ** (-self.low / 20)
 
     def misses(self, measured: float) -> float:
-        """Return how far out of its range a measure is: 0 within; too large a file is the worst."""
+        """Return how far out of its range a measure is: 0 within.
+
+        The worst is what may not be: too large a file, too large an error.
+        """
         if measured > self.high:
-            return measured - self.high + (1000 if self.of_size else 0)
-        return max(0.0, self.low - measured)
+            return measured - self.high + (1000 if self.of is Measured.SIZE else 0)
+        if measured < self.low:
+            return self.low - measured + (1000 if self.of is Measured.ERROR else 0)
+        return 0.0
 
 
 def target_for(pixels: Pixels, options: Options) -> Target | None:
-    """Return what the fit of a picture is steered towards: a PSNR, or a size in bytes.
+    """Return what the fit of a picture is steered towards, if there is a target.
 
     `pixels` are (height, width, channels), alpha among them.
     """
     if options.target_psnr is not None:
-        aim = float(options.target_psnr)
-        return Target(
-            lambda field: metrics.psnr_and_alpha(
-                reference=pixels, decoded=np.atleast_3d(field.render())
-            )[0],
-            *(False, aim, aim - 0.9 * _PSNR_TOLERANCE, aim + 0.9 * _PSNR_TOLERANCE),
-        )
+        return _of_psnr(pixels, options.target_psnr)
+    if options.max_error is not None:
+        return _of_error(pixels, options.max_error)
     least, most = _sizes(pixels, options)
     if not most:
         return None
     # The middle, for a size may not be exceeded.
     return Target(
         lambda field: math.log2(len(stream.write(field))),
-        *(True, math.log2((least + most) / 2), math.log2(least), math.log2(most)),
+        *(Measured.SIZE, math.log2((least + most) / 2), math.log2(least), math.log2(most)),
     )
 
 
-def missed(pixels: Pixels, options: Options, *, size: int, psnr: float) -> str | None:
-    """Return a sentence about a target that a file of a size and a PSNR missed."""
+def _of_psnr(pixels: Pixels, wanted: float) -> Target:
+    def measure(field: Field) -> float:
+        return metrics.psnr_and_alpha(reference=pixels, decoded=_decoded(field))[0]
+
+    aim, tolerance = float(wanted), 0.9 * _PSNR_TOLERANCE
+    return Target(measure, Measured.PSNR, aim, aim - tolerance, aim + tolerance)
+
+
+def _of_error(pixels: Pixels, most: int) -> Target:
+    """Return the target of a largest error, which is a whole number and may not be exceeded."""
+    peak = np.iinfo(pixels.dtype).max
+
+    def below_peak(error: float) -> float:
+        # No error at all is better than the least one, but by how much?
+        return 20 * math.log10(peak / max(error, 0.5))
+
+    def measure(field: Field) -> float:
+        return below_peak(metrics.max_error(reference=pixels, decoded=_decoded(field)))
+
+    aim, least = below_peak(most), math.ceil(_ERROR_TOLERANCE * most)
+    return Target(measure, Measured.ERROR, aim, aim, below_peak(least))
+
+
+def _decoded(field: Field) -> Pixels:
+    return np.atleast_3d(field.render())
+
+
+def missed(
+    pixels: Pixels, options: Options, *, size: int, psnr: float, max_error: int
+) -> str | None:
+    """Return a sentence about a target that a file of such a size and quality missed."""
     least, most = _sizes(pixels, options)
     if most and not least <= size <= most:
         return (
@@ -110,6 +162,9 @@ def missed(pixels: Pixels, options: Options, *, size: int, psnr: float) -> str |
     wanted = options.target_psnr
     if wanted is not None and abs(psnr - wanted) > _PSNR_TOLERANCE:
         return f"target missed: expected {wanted:g} dB, found {psnr:.2f}"
+    most_error = options.max_error
+    if most_error is not None and max_error > most_error:
+        return f"target missed: expected errors of at most {most_error}, found {max_error}"
     return None
 
 
@@ -135,8 +190,9 @@ class Steering:
 
         What is still to come makes the file smaller and better; the measure is corrected for that.
         """
-        gain = _SHRINKING * left if self.target.of_size else _BETTERING * left
-        aim = self.target.aim + (_OVER_SIZE if self.target.of_size else _OVER_PSNR)
+        of_size = self.target.of is Measured.SIZE
+        gain = (_SHRINKING if of_size else _BETTERING) * left
+        aim = self.target.aim + (_OVER_SIZE if of_size else _OVER_PSNR)
         way = share * (aim - measured - gain) / self.target.slope
         self.quality = min(max(self.quality + min(max(way, -_FARTHEST), _FARTHEST), _LEAST), _MOST)
 
@@ -156,10 +212,11 @@ def first_quality(pixels: Pixels, target: Target) -> int:
     for _ in range(4):
         steering.quality = nameable(steering.quality)
         error, bits = glance(int(steering.quality))
-        if target.of_size:
+        if target.of is Measured.SIZE:
             steering.turn(math.log2(_WEIGHTS + _SHRINK * bits / 8))
         else:
-            steering.turn(_GAIN - 10 * math.log10(max(error, 1e-12)))
+            psnr = _GAIN - 10 * math.log10(max(error, 1e-12))
+            steering.turn(psnr - (_CREST if target.of is Measured.ERROR else 0))
     return nameable(steering.quality)
 
 

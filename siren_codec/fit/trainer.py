@@ -297,7 +297,8 @@ class Run:
             self.state.optimisers.forget()
         elif turns.complete:
             best.offer(loss.objective)
-        progress = self._clock.tick(lattice.points, psnr=loss.psnr, bits=loss.bits)
+        bits = loss.bits if self.state.latents.shapes else None
+        progress = self._clock.tick(lattice.points, psnr=loss.psnr, bits=bits)
         if self._control.progress:
             self._control.progress(progress)
         self.stopped = bool(self._control.stop and self._control.stop())

@@ -52,6 +52,7 @@ def encode_many(
     target_bpp: float | None = None,
     target_size: int | None = None,
     target_psnr: float | None = None,
+    max_error: int | None = None,
     effort: int = 4,
     start: Start | None = None,
     alpha: Alpha = "auto",

@@ -115,14 +115,14 @@ def in_turn(
     recipe: Recipe,
     *,
     stop: Callable[[], bool] | None = None,
-    watching: "Callable[[], AbstractContextManager[ProgressCallback | None]]" = nullcontext,
+    watching: "Callable[[Job], AbstractContextManager[ProgressCallback | None]] | None" = None,
 ) -> Results:
     """Yield jobs with their results, one after another in this process.
 
     Once `stop` says so no more jobs are taken. Each is done in a context of its own, `watching`.
     """
     while not (stop and stop()) and (job := next(jobs, None)):
-        with watching() as progress:
+        with watching(job) if watching else nullcontext() as progress:
             result = attempt(recipe, job.source, progress=progress, stop=stop)
         yield job, result
 
@@ -186,6 +186,7 @@ class Encode:
     ) -> Product:
         """Encode a picture. Raises SirenError."""
         from siren_codec import encoding
+        from siren_codec.picture import lossless_webp
 
         encoded = encoding.encode_picture(
             picture,
@@ -196,6 +197,7 @@ class Encode:
             notify=(lambda _: None) if self.quiet else None,
         )
         height, width, _ = picture.pixels.shape
+        lossless = lossless_webp(picture, at_most=len(encoded.data))
         facts = {
             "width": width,
             "height": height,
@@ -203,6 +205,9 @@ class Encode:
             "bpp": encoded.bpp,
             "psnr": encoded.psnr,
             "alpha_psnr": encoded.alpha_psnr,
+            "max_error": encoded.max_error,
+            # Where it is no larger than the file.
+            "lossless_webp": lossless,
             "missed": encoded.missed,
             "interrupted": encoded.interrupted,
             "seconds": encoded.seconds,
@@ -211,11 +216,18 @@ class Encode:
             encoded.data,
             _line(encoded, facts),
             facts,
-            encoded.notices,
+            encoded.notices + _better(lossless, len(encoded.data)),
             _details(encoded),
             encoded.missed,
             encoded.interrupted,
         )
+
+
+def _better(lossless: int | None, size: int) -> tuple[str, ...]:
+    """Return the notice that a picture had better been stored otherwise."""
+    if lossless is None:
+        return ()
+    return (f"a lossless WebP of it takes {lossless} bytes, this file {size}",)
 
 
 def _line(encoded: "Encoded", facts: Mapping[str, Any]) -> str:
@@ -237,7 +249,8 @@ def _details(encoded: "Encoded") -> str:
     return (
         f"{field.architecture}: {weights} weights, {latents} latents\n"
         f"{parts}; PSNR: real weights {encoded.fit.real_psnr:.2f} dB, "
-        f"quantised {encoded.fit.quantised_psnr:.2f} dB"
+        f"quantised {encoded.fit.quantised_psnr:.2f} dB\n"
+        f"the largest error of a sample: {encoded.max_error}"
     )
 
 

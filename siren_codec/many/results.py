@@ -41,6 +41,8 @@ class EncodedFile(_File):
 
     psnr: float | None = None
     """dB over the samples of the decoded pixels, without alpha."""
+    max_error: int | None = None
+    """The largest difference of a sample that can be seen, in the picture's levels."""
     alpha_psnr: float | None = None
     """The same of the alpha channel, if there is one; infinite if it is stored without loss."""
     bpp: float | None = None

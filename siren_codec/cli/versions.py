@@ -1,0 +1,43 @@
+"""What --version says: the command, and the libraries that decide what it makes and can read."""
+
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+
+from siren_codec import __version__
+
+__all__ = ["of_command"]
+
+_ALWAYS = ("numpy", "pillow", "constriction", "zstandard")
+_IF_THERE = {
+    "siren-encode": ("torch", "numba", "imagecodecs", "pillow-heif", "pillow-jxl-plugin"),
+    "siren-decode": ("torch", "imagecodecs", "pillow-jxl-plugin"),
+    "siren-info": (),
+    "siren-bench": ("torch", "numba", "imagecodecs", "scikit-image"),
+}
+"""What a command can do without, or does not always need."""
+
+
+def of_command(name: str) -> Sequence[str]:
+    """Return the lines of a command's --version; only what decoding needs is imported."""
+    from siren_codec.stream import by_c
+
+    versions = {package: _version(package) for package in (*_ALWAYS, *_IF_THERE.get(name, ()))}
+    libraries = [
+        f"{package} {version or 'not installed'}"
+        for package, version in versions.items()
+        if version or package in _ALWAYS
+    ]
+    return (
+        f"{name} {__version__}",
+        f"Python {platform.python_version()}",
+        *libraries,
+        f"range decoder: {'compiled (C)' if by_c.available() else 'numpy, for no C was built'}",
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
