@@ -254,6 +254,8 @@ def test_what_is_wrong_is_told_at_the_call(
         {"size": (1, 2, 3)},
         {"size": 5},
         {"crop": (1, 2)},
+        {"scale": "large"},
+        {"workers": 0},
     ],
 )
 def test_what_is_wrong_with_a_decoding(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from siren_codec.errors import UsageError
 from siren_codec.limits import DEFAULT_LIMITS, Limits
 from siren_codec.many import workers as processes
-from siren_codec.many.jobs import Decode, Encode, Recipe, Results, in_turn
+from siren_codec.many.jobs import Decode, Encode, Results, in_turn
 from siren_codec.many.mirror import Mirror, Outcome
 from siren_codec.many.plan import PICTURES, Job, Plan, sirens
 from siren_codec.many.results import (
@@ -75,6 +75,7 @@ def encode_many(
     A picture that fails is a result with an `error`, and no exception. Raises UsageError for an
     option, and SirenError where a folder is expected, before anything is done.
     """
+    count = _workers(workers)
     options = Options(
         model=model,
         quality=quality,
@@ -93,7 +94,7 @@ def encode_many(
     )
     recipe = Encode(options, max_pixels, strip, quiet=True)
     mirror = Mirror(_sources(paths), Path(out), PICTURES, recipe, force, preserve)
-    return _results(EncodedFile, mirror, mirror.plan(), _workers(workers))
+    return _results(EncodedFile, mirror, count, mirror.plan())
 
 
 def decode_many(
@@ -121,6 +122,7 @@ def decode_many(
     """
     from siren_codec.picture import OUTPUT_FORMATS
 
+    count = _workers(workers)
     extension = extension.lower().removeprefix(".")
     _check("extension", f".{extension}", OUTPUT_FORMATS)
     _check("show", show, ("colour", "gradient", "laplacian"))
@@ -128,7 +130,7 @@ def decode_many(
     recipe = Decode(
         OUTPUT_FORMATS[f".{extension}"],
         _integers("size", size, 2),
-        None if scale is None else float(scale),
+        _real("scale", scale),
         _integers("crop", crop, 4),
         show,
         device,
@@ -136,11 +138,11 @@ def decode_many(
         partial,
     )
     mirror = Mirror(_sources(paths), Path(out), sirens(extension), recipe, force, preserve)
-    return _results(DecodedFile, mirror, mirror.plan(), _workers(workers))
+    return _results(DecodedFile, mirror, count, mirror.plan())
 
 
-def _results(kind: type[R], mirror: Mirror, todo: Plan, workers: int) -> Generator[R, None, None]:
-    """Yield what is known of a plan already, and then what comes of its jobs."""
+def _results(kind: type[R], mirror: Mirror, count: int, todo: Plan) -> Generator[R, None, None]:
+    """Yield what is known of a plan already, and then what `count` processes make of its jobs."""
     for source, error in todo.failures.items():
         yield of_failure(kind, source, error)
     for found in todo.passed_over:
@@ -150,16 +152,13 @@ def _results(kind: type[R], mirror: Mirror, todo: Plan, workers: int) -> Generat
         yield of_outcome(kind, Outcome(job, "done"))
     for job, why in todo.kept.items():
         yield of_outcome(kind, Outcome(job, "kept", why))
-    with closing(mirror.run(todo.jobs, _way(mirror.recipe, min(workers, len(todo.jobs))))) as made:
-        for outcome in made:
+    count = min(count, len(todo.jobs))
+    by: Callable[[Iterator[Job]], Results] = functools.partial(in_turn, recipe=mirror.recipe)
+    if count > 1:
+        by = functools.partial(processes.run, recipe=mirror.recipe, count=count)
+    with closing(mirror.run(todo.jobs, by)) as outcomes:
+        for outcome in outcomes:
             yield of_outcome(kind, outcome)
-
-
-def _way(recipe: Recipe, count: int) -> Callable[[Iterator[Job]], Results]:
-    """Return what does the jobs: this process, or `count` others."""
-    if count <= 1:
-        return functools.partial(in_turn, recipe=recipe)
-    return functools.partial(processes.run, recipe=recipe, count=count)
 
 
 def _sources(paths: Paths) -> Path | tuple[Path, ...]:
@@ -200,6 +199,14 @@ def _integers(name: str, values: Sequence[int] | None, count: int) -> Any:
     if len(numbers) != count:
         raise UsageError(f"{name}: expected {count} integers, found {values!r}")
     return numbers
+
+
+def _real(name: str, value: float | None) -> float | None:
+    """Return a number as JSON has it. Raises UsageError."""
+    try:
+        return None if value is None else float(value)
+    except (TypeError, ValueError):
+        raise UsageError(f"{name}: expected a number, found {value!r}") from None
 
 
 def _check(name: str, found: str, choices: Iterable[str]) -> None:
