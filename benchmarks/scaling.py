@@ -32,9 +32,10 @@ from benchmarks.timing import Actions, Row, in_turn
 from siren_codec import stream
 from siren_codec.bench.environment import ROOT
 from siren_codec.decoding import decode
-from siren_codec.encoding import encode
+from siren_codec.encoding import encode_picture
 from siren_codec.field import Field
 from siren_codec.fit import sampler
+from siren_codec.options import Options
 from siren_codec.picture import Picture, load, save_bytes
 from siren_codec.stream import format, latents, prior, weights
 
@@ -62,7 +63,8 @@ def sample(sizes: Sequence[int], steps: int, device: str) -> bytes:
     """Return the file of the astronaut's picture, or of a part no larger than what is asked for."""
     picture = load(ROOT / "samples" / "astronaut.png", max_pixels=1 << 20)
     side = min(_BASE, max(sizes))
-    return encode(picture.pixels[:side, :side], steps=steps, device=device)
+    part = replace(picture, pixels=picture.pixels[:side, :side])
+    return encode_picture(part, Options(steps=steps, device=device)).data
 
 
 def of_size(field: Field, width: int, height: int) -> bytes:

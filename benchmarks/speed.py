@@ -31,7 +31,7 @@ from siren_codec import stream
 from siren_codec.bench import commands
 from siren_codec.bench.environment import ROOT
 from siren_codec.decoding import open_field
-from siren_codec.encoding import encode
+from siren_codec.encoding import encode_picture
 from siren_codec.field import Architecture
 from siren_codec.fit import architecture_for, choose_device, quality_lambda, sampler
 from siren_codec.options import DEFAULT_QUALITY, DEVICES, EFFORTS, MODELS, Options
@@ -73,7 +73,8 @@ def decoding_rows(
         rows += decode_rows("10x28", coordinate_file(width, height), runs, device)
     if model != "coordinate":
         if data is None:
-            data = encode(synthetic_photo(width, height), steps=count, device=device)
+            photo = Picture(synthetic_photo(width, height))
+            data = encode_picture(photo, Options(steps=count, device=device)).data
         field = open_field(data)
         name = f"grid {field.width}x{field.height}, {len(data)} bytes"
         rows += decode_rows(name, data, runs, device)
@@ -171,9 +172,10 @@ def synthetic_photo(width: int, height: int) -> npt.NDArray[np.uint8]:
 def coordinate_file(width: int, height: int) -> bytes:
     """Return a 10 x 28 file; how well it is fitted does not matter to its decoding."""
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    return encode(
-        pixels, model="coordinate", hidden_layers=10, hidden_features=28, steps=2, device="cpu"
+    options = Options(
+        model="coordinate", hidden_layers=10, hidden_features=28, steps=2, device="cpu"
     )
+    return encode_picture(Picture(pixels), options).data
 
 
 def print_rows(rows: list[Row]) -> None:

@@ -1,71 +1,218 @@
 """Encoding: Picture -> fit.fit -> Field -> stream.write -> bytes."""
 
 import hashlib
+import os
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from siren_codec import metrics, stream
+from siren_codec import extras, metrics, output, stream
+from siren_codec.decoding import Readable
+from siren_codec.errors import SirenWarning, UsageError
+from siren_codec.field import Field
+from siren_codec.keywords import named
 from siren_codec.limits import DEFAULT_LIMITS, UNBOUNDED
-from siren_codec.options import Options
-from siren_codec.picture import Picture, from_array, from_pil
+from siren_codec.options import Alpha, Device, Model, Options, Start
+from siren_codec.picture import Picture, from_array, from_pil, load, strip
+from siren_codec.progress import ProgressCallback
 from siren_codec.stream import format
 from siren_codec.stream import prior as priors
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from siren_codec.fit import Checkpoint, Fit, ProgressCallback
+    from siren_codec.fit import Checkpoint, Fit
 
-__all__ = ["Encoded", "encode", "encode_picture"]
+__all__ = ["AnyPicture", "Encoded", "encode", "encode_file", "encode_picture", "read_picture"]
+
+AnyPicture: TypeAlias = "npt.ArrayLike | Image | str | os.PathLike[str] | Readable"
+"""A (height, width[, 1..4]) uint8 or uint16 array of L, LA, RGB or RGBA, a Pillow image, or a
+picture file: its path, its bytes, or a file object."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Encoded:
-    """A file, the fit that it came from, and the PSNR of the pixels decoded from it."""
+    """A `.siren` file, and what can be said of it. PSNRs are of the pixels decoded from it."""
 
     data: bytes
-    fit: "Fit"
+    """The file."""
     psnr: float
-    """dB over the samples of the decoded integer pixels, without alpha, where they can be seen."""
-    alpha_psnr: float | None = None
-    """The same of the alpha channel, if there is one."""
-    missed: str | None = None
+    """dB over the integer samples of the colours, where they can be seen."""
+    alpha_psnr: float | None
+    """The same of the alpha channel, if there is one; infinite without loss."""
+    sections: Mapping[str, int]
+    """Bytes by section; they add up to the file."""
+    seconds: float
+    """What encoding took."""
+    missed: str | None
     """What a target asked for and what was reached, if that is not the same."""
-    interrupted: bool = False
+    interrupted: bool
     """Whether the fit was stopped before its end."""
+    notices: tuple[str, ...]
+    """What of the picture was converted or left out."""
+    fit: "Fit"
+    """The fit that it came from."""
+
+    @property
+    def field(self) -> Field:
+        """The picture as it is in the file."""
+        return self.fit.field
+
+    @property
+    def bpp(self) -> float:
+        """Bits of the whole file for each pixel."""
+        field = self.field
+        return metrics.bpp(file_bytes=len(self.data), width=field.width, height=field.height)
+
+    def __repr__(self) -> str:
+        parts = [f"{len(self.data)} bytes", f"{self.bpp:.3f} bpp", f"PSNR {self.psnr:.2f} dB"]
+        if self.missed:
+            parts.append(self.missed)
+        return f"<siren_codec.Encoded {', '.join(parts)}>"
 
 
+@named
 def encode(
-    picture: "npt.ArrayLike | Image",
+    picture: AnyPicture,
     *,
-    progress: "ProgressCallback | None" = None,
+    quality: int | None = None,
+    target_bpp: float | None = None,
+    target_size: int | None = None,
+    target_psnr: float | None = None,
+    effort: int = 4,
+    model: Model = "grid",
+    start: Start | None = None,
+    alpha: Alpha = "auto",
+    hidden_layers: int | None = None,
+    hidden_features: int | None = None,
+    steps: int | None = None,
+    device: Device = "auto",
+    memory: int | None = None,
+    seed: int = 0,
+    strip: bool = False,
     max_pixels: int = DEFAULT_LIMITS.pixels,
-    **options: Any,
+    progress: ProgressCallback | None = None,
 ) -> bytes:
     """Return a picture as the bytes of a `.siren` file.
 
-    `picture` is a Pillow image or a (height, width[, 1..4]) uint8 or uint16 array of L, LA, RGB or
-    RGBA. `options` are those of `Options`: `quality` is 1 to 100, `effort` 1 (quick) to 9, `model`
-    is "grid" or "coordinate", and so on. The same seed gives the same bytes on the same machine.
-    `progress` is called after every step. What is converted on the way in is said in a warning.
-    Raises SirenError (UsageError, LimitError, PictureError, FitError).
+    `picture` is a (height, width[, 1..4]) uint8 or uint16 array of L, LA, RGB or RGBA, a Pillow
+    image, or a picture file: its path, its bytes or a file object. Everything from `quality` to
+    `seed` is as in `Options`, which says what they mean. `strip` leaves the metadata out,
+    a picture of more than `max_pixels` is refused, and `progress` is called with a `Progress`
+    after each step. The same seed gives the same bytes on the same machine. What is converted or
+    dropped on the way in, and a target that is missed, is a SirenWarning. Raises SirenError
+    (UsageError, LimitError, PictureError, FitError, NotInstalledError).
+
+    >>> data = siren_codec.encode("astronaut.png", quality=40, effort=1)
     """
+    options = Options.among(locals())
+    source = read_picture(picture, max_pixels=max_pixels, without_metadata=strip)
+    encoded = encode_picture(source, options, progress=progress)
+    _warn(encoded)
+    return encoded.data
+
+
+@named
+def encode_file(
+    picture: AnyPicture,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    quality: int | None = None,
+    target_bpp: float | None = None,
+    target_size: int | None = None,
+    target_psnr: float | None = None,
+    effort: int = 4,
+    model: Model = "grid",
+    start: Start | None = None,
+    alpha: Alpha = "auto",
+    hidden_layers: int | None = None,
+    hidden_features: int | None = None,
+    steps: int | None = None,
+    device: Device = "auto",
+    memory: int | None = None,
+    seed: int = 0,
+    strip: bool = False,
+    max_pixels: int = DEFAULT_LIMITS.pixels,
+    progress: ProgressCallback | None = None,
+    stop: Callable[[], bool] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    force: bool = False,
+) -> Encoded:
+    """Write a picture as a `.siren` file, and return what can be said of it.
+
+    `picture` and the options are those of `encode`. The file is whole or absent; one that is there
+    is overwritten only with `force`. Without a `path` it is the picture's own with `.siren` for
+    its extension. `stop` is asked after each step whether to end with the best there is. The fit's
+    state is saved to the `checkpoint` every half minute, and an unfinished one of the same picture
+    with the same options goes on from there. Raises SirenError.
+
+    >>> encoded = siren_codec.encode_file("astronaut.png", "small.siren", effort=1)
+    >>> encoded.bpp < 2, sum(encoded.sections.values()) == len(encoded.data)
+    (True, True)
+    """
+    options = Options.among(locals())
+    extras.need("encode", "encoding")
+    target = _target(picture, path)
+    output.check(target, force=force)
+    source = read_picture(picture, max_pixels=max_pixels, without_metadata=strip)
+    saved = None if checkpoint is None else Path(checkpoint)
+    encoded = encode_picture(source, options, progress=progress, stop=stop, checkpoint=saved)
+    output.write(target, encoded.data, force=force)
+    _warn(encoded)
+    return encoded
+
+
+def _target(picture: AnyPicture, path: str | os.PathLike[str] | None) -> Path:
+    """Return where a file goes; never onto the picture itself."""
+    is_path = isinstance(picture, str | os.PathLike)
+    if path is None:
+        if not is_path:
+            raise UsageError("expected a path, for the picture has none")
+        path = Path(picture).with_suffix(".siren")  # type: ignore[arg-type]
+    target = Path(path)
+    if is_path and os.path.realpath(picture) == os.path.realpath(target):  # type: ignore[arg-type]
+        raise UsageError(f"{target}: is the picture itself")
+    return target
+
+
+def _warn(encoded: Encoded) -> None:
+    """Warn whoever called a function of this module that is `named`."""
+    for notice in (*encoded.notices, *([encoded.missed] if encoded.missed else [])):
+        warnings.warn(notice, SirenWarning, stacklevel=4)
+
+
+def read_picture(
+    picture: AnyPicture, *, max_pixels: int, without_metadata: bool = False
+) -> Picture:
+    """Return the Picture of whatever is one. Raises SirenError."""
     from PIL.Image import Image
 
-    chosen = Options(**options)
+    extras.need("encode", "encoding")
     if isinstance(picture, Image):
-        source = _of_pil(picture, max_pixels)
+        found = _of_pil(picture, max_pixels)
+    elif isinstance(picture, str | os.PathLike):
+        found = load(picture, max_pixels=max_pixels)
+    elif isinstance(picture, bytes | bytearray):
+        found = load(bytes(picture), max_pixels=max_pixels)
+    elif isinstance(picture, Readable):
+        found = load(_whole(picture), max_pixels=max_pixels)
     else:
-        source = from_array(picture, max_pixels=max_pixels)
-    for notice in source.notices:
-        warnings.warn(notice, stacklevel=2)
-    return encode_picture(source, chosen, progress=progress).data
+        found = from_array(picture, max_pixels=max_pixels)
+    return strip(found) if without_metadata else found
+
+
+def _whole(file: Readable) -> bytes:
+    data = file.read()
+    if not isinstance(data, bytes):
+        raise UsageError(f"expected a file of bytes, found one of {type(data).__name__}")
+    return data
 
 
 def _of_pil(opened: "Image", max_pixels: int) -> Picture:
@@ -81,19 +228,18 @@ def encode_picture(
     picture: Picture,
     options: Options,
     *,
-    progress: "ProgressCallback | None" = None,
+    progress: ProgressCallback | None = None,
     stop: Callable[[], bool] | None = None,
     checkpoint: Path | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> Encoded:
-    """Encode a Picture; see `encode`. The PSNR is that of the bytes, decoded.
+    """Encode a Picture; see `encode_file`.
 
-    `stop` is asked after every step whether to end at once with the best there is. A `checkpoint`
-    is a file that the fit's state is saved to every half minute, and that an unfinished fit of the
-    same picture with the same options goes on from; it is removed at the end. `notify` is called
-    with a line about kernels that are compiled first, or missing, which else goes to standard
-    error.
+    `notify` is called with a line about kernels that are compiled first, or missing, which else
+    goes to standard error.
     """
+    extras.need("encode", "encoding")
+    began = time.perf_counter()
     height, width, _ = picture.pixels.shape
     depth = 8 * picture.pixels.itemsize
     format.check_picture(width=width, height=height, depth=depth, metadata=picture.metadata)
@@ -125,8 +271,18 @@ def encode_picture(
     data = stream.write(result.field)
     decoded = np.atleast_3d(stream.read(data, UNBOUNDED).render())
     psnr, alpha_psnr = metrics.psnr_and_alpha(reference=picture.pixels, decoded=decoded)
-    missed = fitting.missed(picture.pixels, options, size=len(data), psnr=psnr)
-    return Encoded(data, result, psnr, alpha_psnr, missed, result.interrupted)
+    _, sections = format.parse(data, UNBOUNDED)
+    return Encoded(
+        data,
+        psnr,
+        alpha_psnr,
+        MappingProxyType(format.parts(data, sections)),
+        time.perf_counter() - began,
+        fitting.missed(picture.pixels, options, size=len(data), psnr=psnr),
+        result.interrupted,
+        picture.notices,
+        result,
+    )
 
 
 def _checkpoint(path: Path | None, picture: Picture, options: Options) -> "Checkpoint | None":

@@ -1,10 +1,23 @@
 """The errors that siren_codec raises on purpose; all else is a bug."""
 
-__all__ = ["FitError", "FormatError", "LimitError", "PictureError", "SirenError", "UsageError"]
+__all__ = [
+    "FitError",
+    "FormatError",
+    "LimitError",
+    "NotInstalledError",
+    "PictureError",
+    "SirenError",
+    "SirenWarning",
+    "UsageError",
+]
 
 
 class SirenError(Exception):
     """Anything wrong with what the caller gave us; the message says what was expected and found."""
+
+
+class SirenWarning(UserWarning):
+    """What was converted, dropped or missed, where that is no error."""
 
 
 class FormatError(SirenError):
@@ -21,6 +34,10 @@ class PictureError(SirenError):
 
 class FitError(SirenError):
     """The fit failed: no usable model came out of it."""
+
+
+class NotInstalledError(SirenError):
+    """What was asked for needs an extra that is not installed; the message names it."""
 
 
 class UsageError(SirenError, ValueError):

@@ -2,14 +2,17 @@
 
 import math
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from numbers import Real
+from typing import Any, Literal, get_args
 
 from siren_codec.errors import UsageError
 from siren_codec.limits import DEFAULT_LIMITS, QUALITIES
 
 __all__ = [
     "ALPHAS",
+    "DECODERS",
     "DEFAULT_QUALITY",
     "DEVICES",
     "EFFORTS",
@@ -19,13 +22,24 @@ __all__ = [
     "SEEDS",
     "STARTS",
     "TARGETS",
+    "Alpha",
+    "Device",
+    "Model",
     "Options",
+    "Start",
 ]
 
-MODELS = ("grid", "coordinate")
-DEVICES = ("auto", "cpu", "cuda")
-STARTS = ("zero", "prior", "analysis")
-ALPHAS = ("auto", "lossless", "lossy")
+Model = Literal["grid", "coordinate"]
+Start = Literal["zero", "prior", "analysis"]
+Alpha = Literal["auto", "lossless", "lossy"]
+Device = Literal["auto", "cpu", "cuda"]
+MODELS = get_args(Model)
+STARTS = get_args(Start)
+ALPHAS = get_args(Alpha)
+DEVICES = get_args(Device)
+"""Where a fit can run; `auto` is a GPU where there is one."""
+DECODERS = ("cpu", "cuda")
+"""Where a picture can be evaluated: without torch, or by it on a GPU."""
 TARGETS = ("target_bpp", "target_size", "target_psnr")
 EFFORTS = range(1, 10)
 DEFAULT_QUALITY = 50
@@ -76,6 +90,11 @@ class Options:
     seed: int = 0
     """Of all random numbers; it repeats on one machine."""
 
+    @classmethod
+    def among(cls, arguments: Mapping[str, Any]) -> "Options":
+        """Return the options among the arguments of a function that takes each by its name."""
+        return cls(**{each.name: arguments[each.name] for each in fields(cls)})
+
     def __post_init__(self) -> None:
         for name, choices in (
             ("model", MODELS),
@@ -88,7 +107,7 @@ class Options:
                 object.__setattr__(self, name, "analysis" if self.model == "grid" else "zero")
             elif found not in choices:
                 expected = ", ".join(choices[:-1]) + " or " + choices[-1]
-                raise UsageError(f"{name}: expected {expected}, found {found}")
+                raise UsageError(f"{name}: expected {expected}, found {found!r}")
         self._check_targets()
         ranges = {
             "quality": (QUALITIES[0], QUALITIES[-1]),
@@ -125,17 +144,22 @@ class Options:
             raise UsageError(f"target: expected the grid model, found {self.model}")
         for name in ("target_bpp", "target_psnr"):
             found = getattr(self, name)
-            if found is not None and not (_is_real(found) and 0 < found < math.inf):
+            if found is None:
+                continue
+            if not (_is_real(found) and 0 < found < math.inf):
                 raise UsageError(f"{name.replace('_', ' ')}: expected above 0, found {found!r}")
+            object.__setattr__(self, name, float(found))
 
 
 def _is_real(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _integer(name: str, value: Any, least: int, most: int | None) -> int:
     name = name.replace("_", " ")
     try:
+        if isinstance(value, bool):
+            raise TypeError
         number = operator.index(value)
     except TypeError:
         raise UsageError(f"{name}: expected an integer, found {value!r}") from None

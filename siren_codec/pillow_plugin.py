@@ -27,7 +27,8 @@ from PIL import ExifTags, Image, ImageFile
 
 from siren_codec import encoding, output
 from siren_codec.decoding import read_limited, read_shown
-from siren_codec.errors import LimitError, SirenError, UsageError
+from siren_codec.errors import LimitError, SirenError, SirenWarning, UsageError
+from siren_codec.framing import View
 from siren_codec.limits import UNBOUNDED, Limits
 from siren_codec.options import Options
 from siren_codec.picture import METADATA, MODES, Picture, from_array, from_pil
@@ -133,7 +134,7 @@ class SirenImageFile(ImageFile.ImageFile):
         # Pillow warns beyond its limit, and refuses beyond twice as many.
         limits = UNBOUNDED if most is None else Limits(pixels=2 * most)
         try:
-            field = read_shown(self._data, self.size, limits=limits)
+            field = read_shown(self._data, View(self.size), limits=limits)
             return field.render(self.size, limits=None if most is None else limits)
         except LimitError as error:
             raise Image.DecompressionBombError(str(error)) from error
@@ -235,7 +236,7 @@ def _encoded(image: Image.Image, options: Mapping[str, Any]) -> bytes:
         chosen = Options(**rest)
         picture = _picture(image, given)
         for notice in picture.notices:
-            warnings.warn(notice, stacklevel=3)
+            warnings.warn(notice, SirenWarning, stacklevel=3)
         return encoding.encode_picture(picture, chosen).data
     except UsageError:
         raise

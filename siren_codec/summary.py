@@ -9,6 +9,7 @@ import numpy as np
 from siren_codec import metrics, stream
 from siren_codec.decoding import Source, read_bytes
 from siren_codec.field import Architecture, Field, QuantisedTensor
+from siren_codec.keywords import named
 from siren_codec.limits import DEFAULT_LIMITS, Limits
 from siren_codec.picture import MODES
 from siren_codec.stream import format, latents, weights
@@ -18,14 +19,20 @@ from siren_codec.stream.tables import MAX_MAGNITUDE
 __all__ = ["info"]
 
 
+@named
 def info(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
-    """Return everything that a `.siren` file says of itself, given its path or its bytes."""
+    """Return everything that a `.siren` file says of itself, as JSON has it.
+
+    `source` is a path, bytes or another buffer, or a file object. Raises SirenError.
+
+    >>> siren_codec.info("astronaut.siren")["width"]
+    512
+    """
     data = read_bytes(source, limits)
     field = stream.read(data, limits)
     architecture = field.architecture
     header, sections = format.parse(data, limits)
-    sizes = format.sizes(sections)
-    rest = len(data) - format.CRC_LENGTH - sum(sizes.values())
+    sizes = format.parts(data, sections)
     count = sum(tensor.values.size for tensor in field.tensors())
     return {
         "version": format.VERSION,
@@ -43,7 +50,7 @@ def info(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
         "context_features": architecture.context_features,
         "bytes": len(data),
         "bpp": metrics.bpp(file_bytes=len(data), width=field.width, height=field.height),
-        "sections": {"header": rest, **sizes, "checksum": format.CRC_LENGTH},
+        "sections": sizes,
         "prior": _prior_info(field),
         "weights": count,
         "weight_coder": weights.coder(sections[format.Section.WEIGHTS]).name.lower(),

@@ -24,9 +24,9 @@ from siren_codec import cli, encoding, stream
 from siren_codec.cli import bars, decode, streams, usage
 from siren_codec.cli.interrupt import Interruption
 from siren_codec.encoding import Encoded
-from siren_codec.fit import Progress
 from siren_codec.options import TARGETS, Options
 from siren_codec.picture import OUTPUT_FORMATS, Picture
+from siren_codec.progress import Progress
 
 GRID = ["--hidden-layers", "2", "--hidden-features", "8", "--steps", "10", "--device", "cpu"]
 TINY = [*GRID, "--model", "coordinate"]
@@ -637,12 +637,12 @@ def test_an_unknown_extension_is_a_usage_error(run: Command, siren: Path, tmp_pa
 def test_interruption_leaves_nothing(
     run: Command, png: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from siren_codec.fit import progress
+    from siren_codec.fit import clock
 
     def interrupt(*_: object, **__: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(progress.Clock, "tick", interrupt)
+    monkeypatch.setattr(clock.Clock, "tick", interrupt)
     before = set(tmp_path.iterdir())
     result = run("encode", png, tmp_path / "out.siren", "--quiet", *TINY)
     assert result.code == 130

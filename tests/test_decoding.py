@@ -14,6 +14,7 @@ import siren_codec
 from siren_codec import stream
 from siren_codec.errors import LimitError
 from siren_codec.field import Field
+from siren_codec.framing import View
 from siren_codec.limits import Limits
 from siren_codec.many.jobs import Decode
 from siren_codec.stream import format
@@ -86,8 +87,8 @@ def test_a_smaller_picture_reads_fewer_levels(asked: list[dict[str, Any]]) -> No
 
 
 def test_derivatives_are_of_all_levels(asked: list[dict[str, Any]]) -> None:
-    Decode(scale=0.125, show="gradient").load(format.MAGIC)
-    Decode(scale=0.125).load(format.MAGIC)
+    Decode(view=View(scale=0.125), show="gradient").load(format.MAGIC)
+    Decode(view=View(scale=0.125)).load(format.MAGIC)
     assert [options.get("first_level", 0) for options in asked] == [0, 2]
 
 
@@ -113,7 +114,7 @@ def test_what_is_missing_is_said() -> None:
         "the file is cut short: metadata may be missing",
     )
     # Of a whole file nothing is missing: a small picture does not need it.
-    assert Decode(scale=0.25).render(replace(GRIDS, first_level=1)).notices == ()
+    assert Decode(view=View(scale=0.25)).render(replace(GRIDS, first_level=1)).notices == ()
 
 
 def _run(code: str) -> str:

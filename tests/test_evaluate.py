@@ -16,7 +16,8 @@ from conftest import make_field
 
 from siren_codec.errors import LimitError, UsageError
 from siren_codec.field import Field, Layer, QuantisedTensor, evaluate, threads
-from siren_codec.field.evaluate import Crop, Derivative, Size
+from siren_codec.field.evaluate import Derivative
+from siren_codec.framing import Crop, Size, View
 from siren_codec.limits import Limits
 
 Float64 = npt.NDArray[np.float64]
@@ -361,7 +362,7 @@ def test_render_derivative_is_the_derivative_at_pixel_centres(
 
 def test_render_derivative_of_a_crop_at_a_scale() -> None:
     field = make_field(19, width=40, height=30)
-    part = evaluate.render_derivative(field, "laplacian", scale=0.5, crop=(4, 6, 20, 10))
+    part = evaluate.render_derivative(field, "laplacian", View(None, 0.5, (4, 6, 20, 10)))
     whole = evaluate.render_derivative(field, "laplacian")[6:16, 4:24]
     mean = whole.reshape(5, 2, 10, 2, 3).mean(axis=(1, 3))
     np.testing.assert_allclose(part, mean, rtol=1e-3, atol=1e-3 * np.abs(mean).max())
@@ -369,7 +370,9 @@ def test_render_derivative_of_a_crop_at_a_scale() -> None:
 
 def test_render_derivative_holds_to_max_pixels() -> None:
     with pytest.raises(LimitError):
-        evaluate.render_derivative(make_field(20), "gradient", scale=2, limits=Limits(pixels=700))
+        evaluate.render_derivative(
+            make_field(20), "gradient", View(scale=2), limits=Limits(pixels=700)
+        )
 
 
 @pytest.mark.parametrize("kind", ["gradient", "laplacian"])
@@ -385,7 +388,7 @@ def test_derivatives_of_extreme_weights_are_finite_and_silent(kind: Derivative) 
     )
     field = Field(16, 12, 8, base.architecture, layers)
     assert field.render((4, 4)).shape == (4, 4, 3)
-    assert np.isfinite(evaluate.render_derivative(field, kind, (4, 4))).all()
+    assert np.isfinite(evaluate.render_derivative(field, kind, View((4, 4)))).all()
 
 
 # Sizes, scales and crops
@@ -420,7 +423,7 @@ def test_the_output_s_size(
     crop: Crop | None, scale: float | None, size: Size | None, expected: Size
 ) -> None:
     field = make_field(22, width=30, height=20)
-    assert evaluate.frame(field, size, scale=scale, crop=crop)[1] == expected
+    assert evaluate.frame(field, View(size, scale, crop))[1] == expected
     pixels = field.render(size, scale=scale, crop=crop)
     assert pixels.shape == (expected[1], expected[0], 3)
 
@@ -645,7 +648,7 @@ def test_memory_follows_the_block_and_not_the_picture(monkeypatch: pytest.Monkey
     output = field.render().nbytes
     assert peak_memory(field.render) < output + activations / 4
     assert peak_memory(lambda: field.render((1, 1))) < activations / 4
-    assert peak_memory(lambda: evaluate.render_derivative(field, "laplacian", (1, 8))) < (
+    assert peak_memory(lambda: evaluate.render_derivative(field, "laplacian", View((1, 8)))) < (
         activations / 4
     )
 
@@ -811,7 +814,7 @@ def test_memory_of_grids_follows_the_block(monkeypatch: pytest.MonkeyPatch) -> N
     small_blocks(monkeypatch)
     for crop, size in ((None, (1, 1)), (None, (16, 4)), ((0, 3000, 16, 300), None)):
         assert peak_memory(partial(field.render, size, crop=crop)) < activations / 8
-    derivative = partial(evaluate.render_derivative, field, "laplacian", (1, 8))
+    derivative = partial(evaluate.render_derivative, field, "laplacian", View((1, 8)))
     assert peak_memory(derivative) < activations / 8
 
 
@@ -824,9 +827,9 @@ def test_a_small_crop_of_a_large_picture_meets_its_own_cells_only() -> None:
 def test_grids_count_as_work() -> None:
     small: dict[str, Any] = {"hidden_layers": 1, "hidden_features": 1, "channels": 1}
     limits = Limits(multiply_adds=200 * 16 * 12)
-    assert evaluate.frame(grid_field(features=(0, 5), **small), limits=limits)[1] == (16, 12)
+    assert evaluate.frame(grid_field(features=(0, 5), **small), View(), limits)[1] == (16, 12)
     with pytest.raises(LimitError, match="multiply-adds"):
-        evaluate.frame(grid_field(features=(1, 5), **small), limits=limits)
+        evaluate.frame(grid_field(features=(1, 5), **small), View(), limits)
 
 
 # Levels that were not read
@@ -911,14 +914,14 @@ SHOWN: list[tuple[dict[str, Any], int]] = [
 @pytest.mark.parametrize(("request_", "level"), SHOWN)
 def test_the_levels_that_an_output_shows(request_: dict[str, Any], level: int) -> None:
     features = (1, 1, 3, 0, 3, 3, 0)
-    assert evaluate.first_level_shown(768, 512, features, **request_) == level
-    assert evaluate.first_level_shown(768, 512, (), **request_) == 0
+    assert evaluate.first_level_shown(768, 512, features, View(**request_)) == level
+    assert evaluate.first_level_shown(768, 512, (), View(**request_)) == 0
 
 
 def test_the_levels_of_a_bad_request() -> None:
     for request_ in ({"scale": 0.0}, {"size": (0, 3)}, {"crop": (0, 0, 769, 2)}):
         with pytest.raises(UsageError):
-            evaluate.first_level_shown(768, 512, (1,), **request_)
+            evaluate.first_level_shown(768, 512, (1,), View(**request_))
 
 
 # Limits and settings

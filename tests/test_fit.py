@@ -18,7 +18,6 @@ from siren_codec.errors import FitError, UsageError
 from siren_codec.field import Architecture, Field
 from siren_codec.fit import (
     Control,
-    Progress,
     Schedule,
     Stage,
     choose_device,
@@ -30,6 +29,7 @@ from siren_codec.fit.engine.by_kernels import KernelEngine
 from siren_codec.fit.optimiser import SOAP
 from siren_codec.options import Options
 from siren_codec.picture import Picture
+from siren_codec.progress import Progress
 from siren_codec.stream.latents import cost as latents_cost
 from siren_codec.stream.latents import is_exact
 

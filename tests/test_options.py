@@ -58,8 +58,8 @@ def test_any_integer_becomes_an_int(name: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model": "jpeg"}, "model: expected grid or coordinate, found jpeg"),
-        ({"device": "tpu"}, "device: expected auto, cpu or cuda, found tpu"),
+        ({"model": "jpeg"}, "model: expected grid or coordinate, found 'jpeg'"),
+        ({"device": "tpu"}, "device: expected auto, cpu or cuda, found 'tpu'"),
         ({"quality": 0}, "quality: expected 1 to 100, found 0"),
         ({"quality": 101}, "quality: expected 1 to 100, found 101"),
         ({"quality": 50.0}, "quality: expected an integer, found 50.0"),
@@ -82,7 +82,7 @@ def test_any_integer_becomes_an_int(name: str) -> None:
             {"target_psnr": 30, "model": "coordinate"},
             "target: expected the grid model, found coordinate",
         ),
-        ({"alpha": "none"}, "alpha: expected auto, lossless or lossy, found none"),
+        ({"alpha": "none"}, "alpha: expected auto, lossless or lossy, found 'none'"),
         ({"memory": 0}, "memory: expected at least 1, found 0"),
         ({"effort": 0}, "effort: expected 1 to 9, found 0"),
         ({"effort": 10}, "effort: expected 1 to 9, found 10"),

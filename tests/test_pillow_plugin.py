@@ -24,6 +24,7 @@ from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, UnidentifiedImag
 import siren_codec
 from siren_codec import pillow_plugin, stream
 from siren_codec.field import Field
+from siren_codec.framing import View
 from siren_codec.picture import Picture, save_bytes
 
 Pixels = npt.NDArray[Any]
@@ -248,8 +249,8 @@ def test_a_draft_reads_what_it_shows(
 ) -> None:
     sizes = []
 
-    def read(_: bytes, size: tuple[int, int], **__: Any) -> Field:
-        sizes.append(size)
+    def read(_: bytes, view: View, **__: Any) -> Field:
+        sizes.append(view.size)
         return field
 
     monkeypatch.setattr(pillow_plugin, "read_shown", read)
@@ -517,7 +518,7 @@ def test_broken_exif_is_dropped_with_a_warning() -> None:
         ({"progress": print}, TypeError, "'progress'"),
         ({"max_pixels": 5}, TypeError, "'max_pixels'"),
         ({"quality": 101}, ValueError, "^quality: expected 1 to 100, found 101$"),
-        ({"model": "x"}, ValueError, "^model: expected grid or coordinate, found x$"),
+        ({"model": "x"}, ValueError, "^model: expected grid or coordinate, found 'x'$"),
     ],
 )
 def test_options_that_are_refused(

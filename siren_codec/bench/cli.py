@@ -2,17 +2,17 @@
 
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from siren_codec import extras
 from siren_codec.cli import bars, usage
 from siren_codec.cli.usage import BATCH, FIT, PICTURE, SAID, TARGET, option
 from siren_codec.errors import SirenError
 from siren_codec.limits import QUALITIES
-from siren_codec.options import EFFORTS, MODELS, Options
+from siren_codec.options import DEVICES, EFFORTS, MODELS, Options
 
 if TYPE_CHECKING:
     from siren_codec.bench.peers import Peer
@@ -22,13 +22,6 @@ __all__ = ["CODECS", "bench_command"]
 
 CODECS = ("grid", "jpeg", "webp", "avif", "jpeg2000", "jxl", "coordinate")
 _DEFAULT_CODECS = CODECS[:-1]
-_NEEDED = {
-    "jinja2": "jinja2",
-    "matplotlib": "matplotlib",
-    "scipy": "scipy",
-    "skimage": "scikit-image",
-}
-"""Modules of the extra and their packages; without imagecodecs only JPEG XL is left out."""
 _NOTES = (
     (
         "What is measured",
@@ -139,7 +132,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     metavar="N",
     help="Take the middle of each picture, at most N x N pixels.",
 )
-@usage.device(FIT, "Where to fit; auto is a GPU if there is one.")
+@usage.device(FIT, DEVICES, "Where to fit; auto is a GPU if there is one.")
 @option(FIT, "--steps", type=click.IntRange(min=1), metavar="N", help="Steps, instead of -e's.")
 @option(
     BATCH,
@@ -180,7 +173,7 @@ def bench_command(
     Real files are made and decoded, and lengths, PSNR, SSIM, MS-SSIM, times and memory are kept.
     Without IMAGES three photographs are taken that come with scikit-image.
     """
-    _check_extra()
+    extras.need("bench", "siren-bench")
     from siren_codec.bench import pictures, run
     from siren_codec.bench.peers import PEERS
 
@@ -209,15 +202,6 @@ def bench_command(
     if failures:
         raise SirenError(f"{len(failures)} failed; the first: {failures[0]}")
     return 0
-
-
-def _check_extra() -> None:
-    missing = [name for module, name in _NEEDED.items() if find_spec(module) is None]
-    if missing:
-        raise SirenError(
-            f"expected the extra bench, found no {', '.join(missing)}: "
-            "pip install 'siren-codec[bench]'"
-        )
 
 
 def _chosen(device: str, codecs: Sequence[str]) -> str:

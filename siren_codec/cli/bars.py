@@ -6,12 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from siren_codec.cli import streams
-
-if TYPE_CHECKING:
-    from siren_codec.fit import Progress, ProgressCallback
+from siren_codec.progress import Progress, ProgressCallback
 
 __all__ = ["is_terminal", "of_folder", "of_picture", "say", "say_json"]
 
@@ -58,7 +56,7 @@ def _print(text: str, file: TextIO) -> None:
 
 
 @contextmanager
-def of_picture(*, shown: bool, position: int = 0) -> "Iterator[ProgressCallback | None]":
+def of_picture(*, shown: bool, position: int = 0) -> Iterator[ProgressCallback | None]:
     """Yield a progress callback that shows step, PSNR and time left."""
     if not shown or sys.stderr is None:
         yield None
@@ -67,7 +65,7 @@ def of_picture(*, shown: bool, position: int = 0) -> "Iterator[ProgressCallback 
 
     bar: Any = None
 
-    def show(progress: "Progress") -> None:
+    def show(progress: Progress) -> None:
         nonlocal bar
         if bar is None:
             bar = tqdm(

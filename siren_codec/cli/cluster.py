@@ -16,7 +16,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from siren_codec import __version__
+from siren_codec import __version__, extras
 from siren_codec.errors import SirenError
 from siren_codec.many.jobs import Failure, Recipe, Result, Results, attempt
 from siren_codec.many.verdicts import Job
@@ -43,10 +43,8 @@ class Cluster:
     def __enter__(self) -> "Cluster":
         """Connect. Raises SirenError."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        try:
-            self.ray: Any = import_module("ray")
-        except ImportError:
-            raise SirenError("--ray: expected Ray: pip install 'siren-codec[ray]'") from None
+        extras.need("ray", "--ray")
+        self.ray: Any = import_module("ray")
         if not self.ray.is_initialized():
             self._check_address()
             extra = {"include_dashboard": False} if self.address == "local" else {}

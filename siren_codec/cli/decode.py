@@ -10,8 +10,10 @@ from siren_codec.cli import bars, files, usage
 from siren_codec.cli.ends import beside, ends
 from siren_codec.cli.usage import BATCH, PICTURE, option
 from siren_codec.errors import UsageError
+from siren_codec.framing import View
 from siren_codec.limits import Limits
 from siren_codec.many.jobs import Decode
+from siren_codec.options import DECODERS
 
 if TYPE_CHECKING:
     from siren_codec.decoding import Show
@@ -94,7 +96,7 @@ _NOTES = (
     help=f"What OUT is, whatever its name: {', '.join(_EXTENSIONS)}.  [OUT's extension; else "
     f"{_EXTENSIONS[0]}]",
 )
-@usage.device(PICTURE, "auto is cpu: decoding needs neither a GPU nor torch.")
+@usage.device(PICTURE, DECODERS, "Where to evaluate the picture; cuda needs torch.")
 @usage.max_pixels
 @usage.max_work
 @option(
@@ -137,7 +139,7 @@ def decode_command(
     default. - is standard input or output; this, devices and pipes take PNG by default.
     """
     limits = Limits(pixels=max_pixels, multiply_adds=max_work)
-    recipe = Decode("PNG", size, scale, crop, show, _cpu_if_auto(device), limits, partial)
+    recipe = Decode("PNG", View(size, scale, crop), show, device, limits, partial)
     found = ends(words, out, recursive=recursive, extensions=[f".{one}" for one in _EXTENSIONS])
     if found.is_folder:
         from siren_codec.cli.batch import Batch
@@ -177,10 +179,6 @@ def decode_command(
         facts = {"input": source, "output": target, **product.facts}
         bars.say_json(facts, error=target == "-")
     return 0
-
-
-def _cpu_if_auto(device: str) -> str:
-    return "cpu" if device == "auto" else device
 
 
 def _format(target: str, extension: str | None) -> str:

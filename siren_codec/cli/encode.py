@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from siren_codec import output
+from siren_codec import extras, output
 from siren_codec.cli import bars, files, usage
 from siren_codec.cli.batch import Batch
 from siren_codec.cli.ends import beside, ends
@@ -17,6 +17,7 @@ from siren_codec.many.jobs import Encode
 from siren_codec.many.plan import PICTURES
 from siren_codec.options import (
     ALPHAS,
+    DEVICES,
     EFFORTS,
     HIDDEN_FEATURES,
     HIDDEN_LAYERS,
@@ -181,7 +182,7 @@ _NOTES = (
     help="Width of a layer.  [grid: 32; coordinate: 4 to 64, for 12 sqrt(pixels) weights]",
 )
 @option(FIT, "--steps", type=click.IntRange(min=1), metavar="N", help="Steps, instead of -e's.")
-@usage.device(FIT, "Where to fit; auto is a GPU if there is one.")
+@usage.device(FIT, DEVICES, "Where to fit; auto is a GPU if there is one.")
 @option(
     FIT,
     "--memory",
@@ -249,6 +250,7 @@ def encode_command(
 
     Ctrl-C ends the fit and writes the best so far; a second one writes nothing.
     """
+    extras.need("encode", _NAME)
     recipe = Encode(Options(**options), max_pixels, strip, quiet)
     found = ends(words, out, recursive=recursive, extensions=(".siren",))
     if found.is_folder:

@@ -5,10 +5,9 @@ import signal
 import sys
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from siren_codec.fit import Progress, ProgressCallback
+from siren_codec.progress import Progress, ProgressCallback
 
 __all__ = ["Interruption"]
 
@@ -45,10 +44,10 @@ class Interruption:
         """Tell whether to end with the best there is."""
         return self.requested
 
-    def watching(self, progress: "ProgressCallback | None") -> "ProgressCallback":
+    def watching(self, progress: ProgressCallback | None) -> ProgressCallback:
         """Return a callback that takes note of the first step, and passes each on."""
 
-        def note(step: "Progress") -> None:
+        def note(step: Progress) -> None:
             self.begun = True
             if progress:
                 progress(step)

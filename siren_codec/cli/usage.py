@@ -9,7 +9,6 @@ from click.shell_completion import CompletionItem
 
 from siren_codec import __version__
 from siren_codec.limits import DEFAULT_LIMITS
-from siren_codec.options import DEVICES
 
 __all__ = [
     "BATCH",
@@ -262,10 +261,15 @@ max_work = option(
 )
 
 
-def device(group: str, what: str) -> Callable[[F], F]:
-    """Return the device option with a help of its own."""
+def device(group: str, choices: Sequence[str], what: str) -> Callable[[F], F]:
+    """Return the device option, by default the first choice, with a help of its own."""
     return option(
-        group, "--device", type=click.Choice(DEVICES), default="auto", show_default=True, help=what
+        group,
+        "--device",
+        type=click.Choice(choices),
+        default=choices[0],
+        show_default=True,
+        help=what,
     )
 
 

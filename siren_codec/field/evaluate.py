@@ -7,7 +7,6 @@ needs follows the block and not the picture, and averages what each output pixel
 """
 
 import math
-import operator
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,16 +21,17 @@ from siren_codec.field.inputs import Orders, lattice_inputs, point_inputs, seen_
 from siren_codec.field.kernel import cell_centres
 from siren_codec.field.network import network, network_jet
 from siren_codec.field.threads import available_cores, one_blas_thread
+from siren_codec.framing import Crop, Size, View
 from siren_codec.limits import Limits
 
 if TYPE_CHECKING:
     from siren_codec.field.field import Field
 
 __all__ = [
-    "Crop",
+    "WHOLE",
     "Derivative",
     "Sampler",
-    "Size",
+    "Show",
     "at",
     "colour_sampler",
     "derivative_sampler",
@@ -46,11 +46,10 @@ __all__ = [
 Float64 = npt.NDArray[np.float64]
 Samples = npt.NDArray[Any]
 Sampler = Callable[[Float64, Float64], Samples]
-Size = tuple[int, int]
-"""(width, height) of the output, in pixels."""
-Crop = tuple[int, int, int, int]
-"""(x, y, width, height) in pixels of the original."""
 Derivative = Literal["gradient", "laplacian"]
+Show = Literal["colour", "gradient", "laplacian"]
+WHOLE = View()
+"""All of a picture, as large as it is."""
 
 BLOCK_ELEMENTS = 1 << 19
 """Activations of one layer held at once, 2 MiB in float32: enough to be worth numpy's calls, and
@@ -59,22 +58,28 @@ not more than the cores' common cache holds."""
 
 def render(
     field: "Field",
-    size: Size | None = None,
+    view: View = WHOLE,
     *,
-    scale: float | None = None,
-    crop: Crop | None = None,
+    show: Show = "colour",
     sampler: Sampler | None = None,
     limits: Limits | None = None,
 ) -> npt.NDArray[Any]:
-    """Return the picture, or the part `crop` of it, at `size` or `scale` (default: its own size).
+    """Return what a view shows of a picture, or of its derivatives.
 
     The result is uint8 or uint16, (height, width) for one channel, else (height, width, channels).
     An output pixel is the mean of the picture over what it covers: point samples where it covers
     at most one original pixel, else as many samples a side as it covers pixels, rounded up, or
     fewer where the finest levels were not read.
-    Raises UsageError for a bad size, scale or crop, LimitError beyond the `limits`.
+
+    The `gradient` and the `laplacian` are those of the colours, without alpha, and are scaled to
+    uint8: the gradient's magnitude from black, the Laplacian around mid-grey, the 99.5th
+    percentile of their magnitude at the end of the range.
+
+    Raises UsageError for a view that does not fit, LimitError beyond the `limits`.
     """
-    crop, size = frame(field, size, scale=scale, crop=crop, limits=limits)
+    if show != "colour":
+        return _squeezed(_as_levels(render_derivative(field, show, view, limits=limits), show))
+    crop, size = frame(field, view, limits)
     dtype = np.dtype(np.uint8 if field.depth == 8 else np.uint16)
     out = np.empty((size[1], size[0], field.channels), dtype)
 
@@ -84,20 +89,28 @@ def render(
     sampler = _with_alpha(field, sampler or colour_sampler(field), 0)
     over = _oversampling(field, crop, size)
     _render_into(out, sampler, quantise, crop, over, _block(field), field.peak)
-    return out[:, :, 0] if field.channels == 1 else out
+    return _squeezed(out)
+
+
+def _squeezed(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
+
+
+def _as_levels(values: npt.NDArray[np.float32], show: Derivative) -> npt.NDArray[np.uint8]:
+    """Return the derivatives of the colours, scaled for the eye."""
+    if values.shape[2] in (2, 4):
+        values = values[:, :, :-1]
+    values = values / np.float32(max(np.percentile(np.abs(values), 99.5), 1e-12))
+    if show == "laplacian":
+        values = (values + np.float32(1)) / np.float32(2)
+    return np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8)
 
 
 def render_derivative(
-    field: "Field",
-    kind: Derivative,
-    size: Size | None = None,
-    *,
-    scale: float | None = None,
-    crop: Crop | None = None,
-    limits: Limits | None = None,
+    field: "Field", kind: Derivative, view: View = WHOLE, *, limits: Limits | None = None
 ) -> npt.NDArray[np.float32]:
     """Return (height, width, channels) gradient magnitudes or Laplacians, per original pixel."""
-    crop, size = frame(field, size, scale=scale, crop=crop, limits=limits)
+    crop, size = frame(field, view, limits)
     out = np.empty((size[1], size[0], field.channels), np.float32)
     sampler = _with_alpha(field, derivative_sampler(field, kind), 1 if kind == "gradient" else 2)
     over = _oversampling(field, crop, size)
@@ -129,16 +142,9 @@ def laplacian(field: "Field", x: npt.ArrayLike, y: npt.ArrayLike) -> Float64:
     return _at_points(field, x, y, order=2)[..., 3]
 
 
-def frame(
-    field: "Field",
-    size: Size | None = None,
-    *,
-    scale: float | None = None,
-    crop: Crop | None = None,
-    limits: Limits | None = None,
-) -> tuple[Crop, Size]:
-    """Return the crop and the output's size that a request means, or say what is wrong with it."""
-    crop, size = _view(field.width, field.height, size, scale, crop)
+def frame(field: "Field", view: View, limits: Limits | None = None) -> tuple[Crop, Size]:
+    """Return the part of a Field and the output's size that a view means, within the limits."""
+    crop, size = view.frame(field.width, field.height)
     if max(size) >= 1 << 31 or (limits is not None and size[0] * size[1] > limits.pixels):
         most = f"{limits.pixels} pixels" if limits is not None else "2147483647 a side"
         raise LimitError(f"{size[0]}x{size[1]}: expected at most {most}")
@@ -152,62 +158,17 @@ def frame(
     return crop, size
 
 
-def first_level_shown(
-    width: int,
-    height: int,
-    features: Sequence[int],
-    size: Size | None = None,
-    *,
-    scale: float | None = None,
-    crop: Crop | None = None,
-) -> int:
-    """Return the first of the levels that an output shows: finer ones need not be read.
+def first_level_shown(width: int, height: int, features: Sequence[int], view: View) -> int:
+    """Return the first of the levels that a view shows: finer ones need not be read.
 
     `features` are the architecture's, `width` and `height` the original's. Where an output pixel
     covers at least s x s original ones, the level is floor(log2(s)) - 1, so that each has two cells
-    a side, but not beyond the coarsest with grids. Raises UsageError as `frame` does.
+    a side, but not beyond the coarsest with grids. Raises UsageError if the view does not fit.
     """
-    (_, _, *covered), size = _view(width, height, size, scale, crop)
+    (_, _, *covered), size = view.frame(width, height)
     shrink = min(covered[0] / size[0], covered[1] / size[1])
     coarsest = max((level for level, count in enumerate(features) if count), default=0)
     return min(coarsest, math.floor(math.log2(max(2.0, shrink))) - 1)
-
-
-def _view(
-    width: int, height: int, size: Size | None, scale: float | None, crop: Crop | None
-) -> tuple[Crop, Size]:
-    """Return the crop and the output's size that a request of a width x height picture means."""
-    crop = (0, 0, width, height) if crop is None else _integers("crop", crop, 4)
-    size = None if size is None else _integers("size", size, 2)
-    left, top, across, down = crop
-    inside = min(left, top) >= 0 and left + across <= width and top + down <= height
-    if across < 1 or down < 1 or not inside:
-        raise UsageError(
-            f"crop {left},{top},{across},{down}: expected a part of the {width}x{height} picture"
-        )
-    if size is not None and scale is not None:
-        raise UsageError("expected a size or a scale, found both")
-    if size is None:
-        scale = 1.0 if scale is None else scale
-        if isinstance(scale, str) or not (math.isfinite(scale) and scale > 0):
-            raise UsageError(f"scale {scale}: expected a finite number above 0")
-        if not math.isfinite(max(across, down) * scale):
-            raise LimitError(f"scale {scale}: expected an output that can be counted")
-        size = (max(1, math.floor(across * scale + 0.5)), max(1, math.floor(down * scale + 0.5)))
-    if min(size) < 1:
-        raise UsageError(f"size {size[0]}x{size[1]}: expected at least 1x1")
-    return crop, size
-
-
-def _integers(name: str, values: Sequence[int], count: int) -> Any:
-    """Return a tuple of so many integers, whatever sequence of them was given."""
-    try:
-        numbers = tuple(operator.index(value) for value in values)
-    except TypeError:
-        numbers = ()
-    if len(numbers) != count:
-        raise UsageError(f"{name}: expected {count} integers, found {values!r}")
-    return numbers
 
 
 def _oversampling(field: "Field", crop: Crop, size: Size) -> tuple[int, int]:

@@ -1,19 +1,24 @@
 """The central type: a picture as a function, together with all that its file holds."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from siren_codec.field import evaluate
-from siren_codec.field.evaluate import Crop, Sampler, Size
+from siren_codec.field.evaluate import Sampler, Show
 from siren_codec.field.kernel import TAPS
 from siren_codec.field.network import BYPASS_SCALE
+from siren_codec.framing import Crop, Size, View
 from siren_codec.limits import Limits
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 __all__ = ["BYPASS_SCALE", "Architecture", "Field", "Layer", "PriorName", "QuantisedTensor"]
 
@@ -140,6 +145,10 @@ class QuantisedTensor:
     def __post_init__(self) -> None:
         self.values.flags.writeable = False
 
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()
+
     def dequantise(self) -> npt.NDArray[np.float64]:
         """Return the real tensor, exact in float64, and below 2**24 steps in float32."""
         return np.ldexp(self.values.astype(np.float64), self.exponent)
@@ -164,7 +173,7 @@ class PriorName:
     quality: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Field:
     """A compressed picture: a continuous function of (x, y) and what is needed to sample it.
 
@@ -205,6 +214,11 @@ class Field:
         return self.architecture.channels + (self.alpha is not None)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the array that `render` makes: (height, width[, channels])."""
+        return (self.height, self.width, self.channels)[: 2 if self.channels == 1 else 3]
+
+    @property
     def peak(self) -> int:
         """The largest sample value, 255 or 65535."""
         return (1 << self.depth) - 1
@@ -226,11 +240,79 @@ class Field:
         *,
         scale: float | None = None,
         crop: Crop | None = None,
+        show: Show = "colour",
         sampler: Sampler | None = None,
         limits: Limits | None = None,
     ) -> npt.NDArray[Any]:
-        """Return the picture, or a part of it, at any size: see `evaluate.render`."""
-        return evaluate.render(self, size, scale=scale, crop=crop, sampler=sampler, limits=limits)
+        """Return the picture, or a part of it, at any size.
+
+        `size` is (width, height) of the result, or `scale` a multiple of the part's; `crop` is
+        (x, y, width, height) in pixels of the original. The array is (height, width) for one
+        channel, else (height, width, channels), uint8 or uint16. `show` is "colour", or "gradient"
+        or "laplacian" for the derivatives as uint8; `gradient` and `laplacian` have their values.
+        Where an output pixel covers more than one of the original it is their mean. Raises
+        UsageError, and LimitError beyond the `limits`, if there are any.
+        """
+        view = View(size, scale, crop)
+        return evaluate.render(self, view, show=show, sampler=sampler, limits=limits)
+
+    def to_pil(
+        self,
+        size: Size | None = None,
+        *,
+        scale: float | None = None,
+        crop: Crop | None = None,
+        show: Show = "colour",
+    ) -> "Image":
+        """Return what `render` does as a Pillow image, with the metadata in its `info`.
+
+        Pillow has no 16-bit colour: it is given with 8 bits, and a SirenWarning says so.
+        """
+        from siren_codec import decoding
+
+        return decoding.to_pil(self, View(size, scale, crop), show)
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        size: Size | None = None,
+        *,
+        scale: float | None = None,
+        crop: Crop | None = None,
+        show: Show = "colour",
+        force: bool = False,
+    ) -> None:
+        """Write what `render` does as a picture file, of the format that the extension says.
+
+        16 bits and metadata are kept where the format can hold them; a SirenWarning says what is
+        not. The file is whole or absent. Raises SirenError, also if it is there and `force` is not
+        given.
+        """
+        from siren_codec import decoding
+
+        decoding.save(self, path, View(size, scale, crop), show, force=force)
+
+    def __repr__(self) -> str:
+        mode = ("L", "LA", "RGB", "RGBA")[self.channels - 1]
+        sines = f"{self.architecture.hidden_layers}x{self.architecture.hidden_features}"
+        rest = "" if self.whole else ", cut short"
+        return (
+            f"<siren_codec.Field {self.width}x{self.height} {mode}, {self.depth} bits, "
+            f"{self.model} model, SIREN {sines}{rest}>"
+        )
+
+    def _repr_png_(self) -> bytes:
+        """Return a thumbnail, for notebooks."""
+        from siren_codec import decoding
+
+        return decoding.thumbnail(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "metadata": dict(self.metadata)}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()
 
     def at(self, x: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the colour at points between pixels: see `evaluate.at`."""

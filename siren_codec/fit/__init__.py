@@ -5,7 +5,6 @@ from siren_codec.fit.kernels import load_ahead as load_kernels_ahead
 from siren_codec.fit.kernels import on_standard_error
 from siren_codec.fit.model import sampler
 from siren_codec.fit.plan import Plan, architecture_for, plan_for, prior_for
-from siren_codec.fit.progress import Progress, ProgressCallback
 from siren_codec.fit.rate import quality_lambda
 from siren_codec.fit.schedule import Schedule, Stage
 from siren_codec.fit.target import Target, missed
@@ -16,8 +15,6 @@ __all__ = [
     "Control",
     "Fit",
     "Plan",
-    "Progress",
-    "ProgressCallback",
     "Schedule",
     "Stage",
     "Target",

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from siren_codec.fit.best import Best
 from siren_codec.fit.checkpoint import Checkpoint
-from siren_codec.fit.progress import Clock
+from siren_codec.fit.clock import Clock
 from siren_codec.fit.state import State
 
 __all__ = ["Saving"]

@@ -14,13 +14,13 @@ from siren_codec.field import Architecture, Field, PriorName
 from siren_codec.fit import kernels, start
 from siren_codec.fit.best import Best
 from siren_codec.fit.checkpoint import Checkpoint
+from siren_codec.fit.clock import Clock
 from siren_codec.fit.course import Settings, course_of, rounded_course
 from siren_codec.fit.engine import Engine, Loss, engine, is_of_memory, one_torch_thread
 from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.lattice import Lattice, tile_shape
 from siren_codec.fit.memory import left_for_tiles
 from siren_codec.fit.model import Exponents, Model
-from siren_codec.fit.progress import Clock, ProgressCallback
 from siren_codec.fit.rounded import Rounded
 from siren_codec.fit.samples import Samples
 from siren_codec.fit.saving import Saving
@@ -31,6 +31,7 @@ from siren_codec.fit.step import Step
 from siren_codec.fit.target import Steering, Target
 from siren_codec.fit.turns import Turns
 from siren_codec.options import DEVICES
+from siren_codec.progress import ProgressCallback
 
 __all__ = ["Control", "Fit", "Run", "choose_device", "fit"]
 

@@ -4,12 +4,15 @@ import functools
 import multiprocessing
 import operator
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from siren_codec import extras
 from siren_codec.errors import UsageError
+from siren_codec.framing import Crop, Size, View
+from siren_codec.keywords import named
 from siren_codec.limits import DEFAULT_LIMITS, Limits
 from siren_codec.many import workers as processes
 from siren_codec.many.jobs import Decode, Encode, Results, in_turn
@@ -23,7 +26,7 @@ from siren_codec.many.results import (
     of_outcome,
     of_passed_over,
 )
-from siren_codec.options import DEVICES, Options
+from siren_codec.options import DECODERS, Alpha, Device, Model, Options, Start
 
 if TYPE_CHECKING:
     from siren_codec.decoding import Show
@@ -34,6 +37,7 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 """A folder, or files."""
 
 
+@named
 def encode_many(
     paths: Paths,
     out: str | os.PathLike[str],
@@ -43,18 +47,18 @@ def encode_many(
     preserve: bool = True,
     strip: bool = False,
     max_pixels: int = DEFAULT_LIMITS.pixels,
-    model: str = "grid",
+    model: Model = "grid",
     quality: int | None = None,
     target_bpp: float | None = None,
     target_size: int | None = None,
     target_psnr: float | None = None,
     effort: int = 4,
-    start: str | None = None,
-    alpha: str = "auto",
+    start: Start | None = None,
+    alpha: Alpha = "auto",
     hidden_layers: int | None = None,
     hidden_features: int | None = None,
     steps: int | None = None,
-    device: str = "auto",
+    device: Device = "auto",
     memory: int | None = None,
     seed: int = 0,
 ) -> Generator[EncodedFile, None, None]:
@@ -75,28 +79,15 @@ def encode_many(
     A picture that fails is a result with an `error`, and no exception. Raises UsageError for an
     option, and SirenError where a folder is expected, before anything is done.
     """
+    options = Options.among(locals())
+    extras.need("encode", "encoding")
     count = _workers(workers)
-    options = Options(
-        model=model,
-        quality=quality,
-        target_bpp=target_bpp,
-        target_size=target_size,
-        target_psnr=target_psnr,
-        effort=effort,
-        start=start,
-        alpha=alpha,
-        hidden_layers=hidden_layers,
-        hidden_features=hidden_features,
-        steps=steps,
-        device=device,
-        memory=memory,
-        seed=seed,
-    )
     recipe = Encode(options, max_pixels, strip, quiet=True)
     mirror = Mirror(_sources(paths), Path(out), PICTURES, recipe, force, preserve)
     return _results(EncodedFile, mirror, count, mirror.plan())
 
 
+@named
 def decode_many(
     paths: Paths,
     out: str | os.PathLike[str],
@@ -105,9 +96,9 @@ def decode_many(
     force: bool = False,
     preserve: bool = True,
     extension: str = "png",
-    size: tuple[int, int] | None = None,
+    size: Size | None = None,
     scale: float | None = None,
-    crop: tuple[int, int, int, int] | None = None,
+    crop: Crop | None = None,
     show: "Show" = "colour",
     device: str = "cpu",
     partial: bool = False,
@@ -126,16 +117,9 @@ def decode_many(
     extension = extension.lower().removeprefix(".")
     _check("extension", f".{extension}", OUTPUT_FORMATS)
     _check("show", show, ("colour", "gradient", "laplacian"))
-    _check("device", device, DEVICES)
+    _check("device", device, DECODERS)
     recipe = Decode(
-        OUTPUT_FORMATS[f".{extension}"],
-        _integers("size", size, 2),
-        _real("scale", scale),
-        _integers("crop", crop, 4),
-        show,
-        device,
-        limits,
-        partial,
+        OUTPUT_FORMATS[f".{extension}"], View(size, scale, crop), show, device, limits, partial
     )
     mirror = Mirror(_sources(paths), Path(out), sirens(extension), recipe, force, preserve)
     return _results(DecodedFile, mirror, count, mirror.plan())
@@ -186,27 +170,6 @@ def _workers(count: int) -> int:
             f"{processes.GUARD}"
         )
     return number
-
-
-def _integers(name: str, values: Sequence[int] | None, count: int) -> Any:
-    """Return so many integers, as JSON has them, for the record. Raises UsageError."""
-    if values is None:
-        return None
-    try:
-        numbers = tuple(map(operator.index, values))
-    except TypeError:
-        numbers = ()
-    if len(numbers) != count:
-        raise UsageError(f"{name}: expected {count} integers, found {values!r}")
-    return numbers
-
-
-def _real(name: str, value: float | None) -> float | None:
-    """Return a number as JSON has it. Raises UsageError."""
-    try:
-        return None if value is None else float(value)
-    except (TypeError, ValueError):
-        raise UsageError(f"{name}: expected a number, found {value!r}") from None
 
 
 def _check(name: str, found: str, choices: Iterable[str]) -> None:

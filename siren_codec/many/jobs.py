@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from siren_codec.errors import SirenError
+from siren_codec.framing import View
 from siren_codec.limits import DEFAULT_LIMITS, Limits
 from siren_codec.many.records import digest
 from siren_codec.many.verdicts import Job
 from siren_codec.options import Options
+from siren_codec.progress import ProgressCallback
 
 if TYPE_CHECKING:
     from siren_codec.decoding import Show
     from siren_codec.encoding import Encoded
     from siren_codec.field import Field
-    from siren_codec.fit import ProgressCallback
     from siren_codec.picture import Picture
 
 __all__ = [
@@ -85,7 +86,7 @@ class Recipe(Protocol):
         self,
         source: Path | bytes,
         *,
-        progress: "ProgressCallback | None" = None,
+        progress: ProgressCallback | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> Product | None:
         """Return the product; None if `stop` said so before the work began."""
@@ -150,7 +151,7 @@ class Encode:
         self,
         source: Path | bytes,
         *,
-        progress: "ProgressCallback | None" = None,
+        progress: ProgressCallback | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> Product | None:
         """Return the product; None if `stop` said so before the fit. Raises SirenError."""
@@ -179,14 +180,13 @@ class Encode:
         self,
         picture: "Picture",
         *,
-        progress: "ProgressCallback | None" = None,
+        progress: ProgressCallback | None = None,
         stop: Callable[[], bool] | None = None,
         checkpoint: Path | None = None,
     ) -> Product:
         """Encode a picture. Raises SirenError."""
         from siren_codec import encoding
 
-        began = time.perf_counter()
         encoded = encoding.encode_picture(
             picture,
             self.options,
@@ -200,18 +200,18 @@ class Encode:
             "width": width,
             "height": height,
             "bytes": len(encoded.data),
-            "bpp": 8 * len(encoded.data) / (width * height),
+            "bpp": encoded.bpp,
             "psnr": encoded.psnr,
             "alpha_psnr": encoded.alpha_psnr,
             "missed": encoded.missed,
             "interrupted": encoded.interrupted,
-            "seconds": time.perf_counter() - began,
+            "seconds": encoded.seconds,
         }
         return Product(
             encoded.data,
             _line(encoded, facts),
             facts,
-            picture.notices,
+            encoded.notices,
             _details(encoded),
             encoded.missed,
             encoded.interrupted,
@@ -246,9 +246,7 @@ class Decode:
     """`.siren` -> a picture file."""
 
     format: str = "PNG"
-    size: tuple[int, int] | None = None
-    scale: float | None = None
-    crop: tuple[int, int, int, int] | None = None
+    view: View = field(default_factory=View)
     show: "Show" = "colour"
     device: str = "cpu"
     limits: Limits = DEFAULT_LIMITS
@@ -267,7 +265,7 @@ class Decode:
         self,
         source: Path | bytes,
         *,
-        progress: "ProgressCallback | None" = None,  # noqa: ARG002
+        progress: ProgressCallback | None = None,  # noqa: ARG002
         stop: Callable[[], bool] | None = None,
     ) -> Product | None:
         """Return the product; None if `stop` said so. Raises SirenError."""
@@ -282,9 +280,9 @@ class Decode:
         """Return the options that decide the result, as JSON has them."""
         return {
             "format": self.format,
-            "size": self.size and list(self.size),
-            "scale": self.scale,
-            "crop": self.crop and list(self.crop),
+            "size": self.view.size and list(self.view.size),
+            "scale": self.view.scale,
+            "crop": self.view.crop and list(self.view.crop),
             "show": self.show,
             "partial": self.partial,
         }
@@ -294,15 +292,8 @@ class Decode:
         from siren_codec import decoding
 
         data = decoding.read_bytes(source, self.limits)
-        if self.show != "colour":  # Derivatives are of the finest detail most of all.
-            return decoding.open_field(data, partial=self.partial, limits=self.limits)
         return decoding.read_shown(
-            data,
-            self.size,
-            scale=self.scale,
-            crop=self.crop,
-            partial=self.partial,
-            limits=self.limits,
+            data, self.view, show=self.show, partial=self.partial, limits=self.limits
         )
 
     def render(self, field: "Field") -> Product:
@@ -312,13 +303,7 @@ class Decode:
 
         began = time.perf_counter()
         picture = decoding.render_picture(
-            field,
-            size=self.size,
-            scale=self.scale,
-            crop=self.crop,
-            show=self.show,
-            device=self.device,
-            limits=self.limits,
+            field, self.view, show=self.show, device=self.device, limits=self.limits
         )
         data, notices = save_bytes(picture, self.format)
         if not field.whole:

@@ -14,6 +14,7 @@ from typing import IO
 import numpy as np
 from PIL import ExifTags, Image
 
+from siren_codec import extras
 from siren_codec.errors import LimitError, PictureError
 from siren_codec.picture import avif, fits, foreign, jpeg, jpeg2000, pillow, png, pnm, tiff
 from siren_codec.picture.picture import MODES, Picture, check_size
@@ -29,8 +30,9 @@ _OWN_FORMATS = ("PNG", "TIFF", "JPEG2000", "FITS", "PPM", "AVIF")
 def load(source: str | os.PathLike[str] | bytes, *, max_pixels: int) -> Picture:
     """Read a picture file, or its bytes. Raises PictureError or LimitError.
 
-    What Pillow warns of is among the notices.
+    What Pillow warns of is among the notices. Raises NotInstalledError without the extra `encode`.
     """
+    extras.need("encode", "reading pictures")
     name = "standard input" if isinstance(source, bytes) else os.fspath(source)
     try:
         with pillow.errors(), _opened(source) as file:

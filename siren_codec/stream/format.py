@@ -34,6 +34,7 @@ __all__ = [
     "is_whole",
     "layers_of",
     "parse",
+    "parts",
     "read",
     "sizes",
     "write",
@@ -209,6 +210,13 @@ def _layers_from(
 def sizes(sections: Mapping[int, bytes]) -> dict[str, int]:
     """Return the bytes that each section takes in a file, its id and length included."""
     return {_name_of(id_): len(_section(id_, payload)) for id_, payload in sections.items()}
+
+
+def parts(data: bytes, sections: Mapping[int, bytes]) -> dict[str, int]:
+    """Return the bytes of all parts of a file with these sections; they add up to it."""
+    found = sizes(sections)
+    rest = len(data) - CRC_LENGTH - sum(found.values())
+    return {"header": rest, **found, "checksum": CRC_LENGTH}
 
 
 def _name_of(id_: int) -> str:

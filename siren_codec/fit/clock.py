@@ -1,28 +1,11 @@
-"""How far a fit has come, and what time it has left."""
+"""What time a fit has taken, and has left."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from siren_codec.fit.schedule import Schedule
+from siren_codec.progress import Progress
 
-__all__ = ["Clock", "Progress", "ProgressCallback"]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a fit has come. PSNR, in dB, is of the step's own samples, before clipping."""
-
-    step: int
-    steps: int
-    psnr: float
-    bpp: float
-    """Bits per pixel of the latent grids; the weights come on top."""
-    seconds: float
-    seconds_left: float
-
-
-ProgressCallback = Callable[[Progress], None]
+__all__ = ["Clock"]
 
 
 class Clock:
