@@ -15,7 +15,7 @@ from siren_codec.framing import Crop, Size, View
 from siren_codec.keywords import named
 from siren_codec.limits import DEFAULT_LIMITS, Limits
 from siren_codec.many import workers as processes
-from siren_codec.many.jobs import Decode, Encode, Recipe, Results, in_turn
+from siren_codec.many.jobs import Decode, Encode, Results, in_turn
 from siren_codec.many.mirror import Mirror, Outcome
 from siren_codec.many.plan import PICTURES, Job, Plan, sirens
 from siren_codec.many.results import (
@@ -82,9 +82,10 @@ def encode_many(
     """
     options = Options.among(locals())
     extras.need("encode", "encoding")
+    count = _workers(workers)
     recipe = Encode(options, max_pixels, strip, quiet=True)
     mirror = Mirror(_sources(paths), Path(out), PICTURES, recipe, force, preserve)
-    return _results(EncodedFile, mirror, mirror.plan(), _workers(workers))
+    return _results(EncodedFile, mirror, count, mirror.plan())
 
 
 @named
@@ -113,6 +114,7 @@ def decode_many(
     """
     from siren_codec.picture import OUTPUT_FORMATS
 
+    count = _workers(workers)
     extension = extension.lower().removeprefix(".")
     _check("extension", f".{extension}", OUTPUT_FORMATS)
     _check("show", show, ("colour", "gradient", "laplacian"))
@@ -121,11 +123,11 @@ def decode_many(
         OUTPUT_FORMATS[f".{extension}"], View(size, scale, crop), show, device, limits, partial
     )
     mirror = Mirror(_sources(paths), Path(out), sirens(extension), recipe, force, preserve)
-    return _results(DecodedFile, mirror, mirror.plan(), _workers(workers))
+    return _results(DecodedFile, mirror, count, mirror.plan())
 
 
-def _results(kind: type[R], mirror: Mirror, todo: Plan, workers: int) -> Generator[R, None, None]:
-    """Yield what is known of a plan already, and then what comes of its jobs."""
+def _results(kind: type[R], mirror: Mirror, count: int, todo: Plan) -> Generator[R, None, None]:
+    """Yield what is known of a plan already, and then what `count` processes make of its jobs."""
     for source, error in todo.failures.items():
         yield of_failure(kind, source, error)
     for found in todo.passed_over:
@@ -135,16 +137,13 @@ def _results(kind: type[R], mirror: Mirror, todo: Plan, workers: int) -> Generat
         yield of_outcome(kind, Outcome(job, "done"))
     for job, why in todo.kept.items():
         yield of_outcome(kind, Outcome(job, "kept", why))
-    with closing(mirror.run(todo.jobs, _way(mirror.recipe, min(workers, len(todo.jobs))))) as made:
-        for outcome in made:
+    count = min(count, len(todo.jobs))
+    by: Callable[[Iterator[Job]], Results] = functools.partial(in_turn, recipe=mirror.recipe)
+    if count > 1:
+        by = functools.partial(processes.run, recipe=mirror.recipe, count=count)
+    with closing(mirror.run(todo.jobs, by)) as outcomes:
+        for outcome in outcomes:
             yield of_outcome(kind, outcome)
-
-
-def _way(recipe: Recipe, count: int) -> Callable[[Iterator[Job]], Results]:
-    """Return what does the jobs: this process, or `count` others."""
-    if count <= 1:
-        return functools.partial(in_turn, recipe=recipe)
-    return functools.partial(processes.run, recipe=recipe, count=count)
 
 
 def _sources(paths: Paths) -> Path | tuple[Path, ...]:

@@ -102,10 +102,10 @@ class Mirror:
     def _make_folders(self, job: Job) -> None:
         """Make the folders of an output that are missing, with the modes of its source's."""
         self.target.parent.mkdir(parents=True, exist_ok=True)
+        models = self.sources if self.preserve and isinstance(self.sources, Path) else None
         inner = job.target.parent.relative_to(self.target)
         for step in (*reversed(inner.parents), inner) if inner.parts else (inner,):
-            of_tree = self.preserve and isinstance(self.sources, Path)
-            like = (self.sources / step).stat() if of_tree else None  # type: ignore[operator]
+            like = None if models is None else (models / step).stat()
             output.make_folder(self.target / step, like=like)
 
     def _settled(self, job: Job) -> Outcome | None:

@@ -15,7 +15,7 @@ __all__ = ["DecodedFile", "EncodedFile", "of_failure", "of_outcome", "of_passed_
 class _File:
     input: Path
     output: Path | None = None
-    """None where there is none to be: of what was passed over, or a folder that cannot be read."""
+    """None if the work could not begin: the error then says why."""
     status: Literal["made", "done", "kept", "passed over", "failed"]
     """`done`: the output was of this very input already, with these options; `kept`: nothing is
     known of what it was made of, so it was left; `passed over`: a kind of picture that is not read.
