@@ -333,7 +333,9 @@ def _encode(
     return 3 if product.missed else 0
 
 
-def _foretell(source: str, target: str, recipe: Encode, force: bool, quiet: bool, as_json: bool) -> int:
+def _foretell(
+    source: str, target: str, recipe: Encode, force: bool, quiet: bool, as_json: bool
+) -> int:
     """Say what would be done with one picture."""
     files.check_output(source, target, force=force)
     picture = recipe.load(files.read_standard_input() if source == "-" else Path(source))
