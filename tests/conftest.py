@@ -1,6 +1,7 @@
 """What several test modules need: random Fields, PNGs made right again, commands run in-process."""
 
 import json
+import math
 import struct
 import sys
 import zlib
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from siren_codec import cli
+from siren_codec.cli import bars
 from siren_codec.field import Architecture, Field, Layer, QuantisedTensor
 from siren_codec.field.kernel import level_shape
 
@@ -97,7 +99,8 @@ Command = Callable[..., Ran]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """Run `encode`, `decode` or `info` with arguments, in this process."""
+    """Run `encode`, `decode` or `info` with arguments, here; how long it takes is not said."""
+    monkeypatch.setattr(bars, "SECONDS", math.inf)
 
     def call(name: str, *arguments: object) -> Ran:
         mains: dict[str, Callable[[], NoReturn]] = {

@@ -22,7 +22,7 @@ from PIL import Image, ImageCms
 
 import siren_codec
 from siren_codec import cli, encoding, stream
-from siren_codec.cli import decode, streams, usage
+from siren_codec.cli import bars, decode, streams, usage
 from siren_codec.cli.interrupt import Interruption
 from siren_codec.encoding import Encoded
 from siren_codec.options import TARGETS, Options
@@ -46,7 +46,8 @@ Wrap = Callable[[Callable[[Encoded], Encoded]], list[dict[str, Any]]]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """Run `encode`, `decode` or `info` with arguments, in this process."""
+    """Run `encode`, `decode` or `info` with arguments; how long it takes is not said."""
+    monkeypatch.setattr(bars, "SECONDS", math.inf)
 
     def call(name: str, *arguments: object) -> Result:
         mains: dict[str, Callable[[], NoReturn]] = {

@@ -60,7 +60,8 @@ def test_several_into_a_folder(run: Command, here: Path) -> None:
     Image.new("L", (3, 3)).save("folder/a.jpg")
     result = run("encode", "a.png", "folder/a.jpg", "b.jpg", "-o", "new/out", *TINY)
     assert result.code == 0
-    assert result.err == "siren-encode: 3 done\n"
+    # One colour is better stored without loss, and that is said too.
+    assert result.err.endswith("\nsiren-encode: 3 done\n")
     assert _names("new/out") == ["a.jpg.siren", "a.png.siren", "b.siren"]
     assert siren_codec.open("new/out/a.jpg.siren").width == 3
     before = Path("new/out/b.siren").read_bytes()

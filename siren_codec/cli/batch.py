@@ -121,7 +121,7 @@ class Batch:
             return partial(workers.run, recipe=self.recipe, count=count, stop=stop)
 
         def watching(job: Job) -> AbstractContextManager[ProgressCallback | None]:
-            title = f"{self.command}: {job.source}"
+            title = f"{self.command}: {self._name(job.source)}"
             return bars.of_picture(title, shown=not self.quiet, position=1)
 
         return partial(in_turn, recipe=self.recipe, stop=stop, watching=watching)
