@@ -76,8 +76,10 @@ def decode(
     with `partial`, what a file that was cut short still has is enough. What it may cost is bounded
     by the `limits`. Raises SirenError.
 
-    >>> siren_codec.decode("astronaut.siren", scale=0.5).shape
-    (256, 256, 3)
+    >>> siren_codec.decode("photo.siren", scale=2).shape
+    (128, 192, 3)
+    >>> siren_codec.decode("photo.siren", size=(30, 20), crop=(10, 10, 60, 40)).dtype
+    dtype('uint8')
     """
     view = View(size, scale, crop)
     _check_choices(show=show, device=device)
@@ -94,9 +96,8 @@ def open_field(source: Source, *, partial: bool = False, limits: Limits = DEFAUL
     With `partial`, as much of it as a file that was cut short still has: the Field is then not
     `whole`, and its `first_level` says which levels of grids are missing. Raises SirenError.
 
-    >>> field = siren_codec.open("astronaut.siren")
-    >>> field.at(1.2, 200.5).shape
-    (3,)
+    >>> siren_codec.open("photo.siren")
+    <siren_codec.Field 96x64 RGB, 8 bits, grid model, SIREN 2x48>
     """
     return stream.read(read_bytes(source, limits), limits, partial=partial)
 

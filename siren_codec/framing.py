@@ -21,6 +21,9 @@ class View:
     """A part of a picture, and the size at which it is shown: by default all of it, as it is.
 
     Raises UsageError for what fits no picture; `frame` says whether it fits one.
+
+    >>> siren_codec.View(scale=3, crop=(10, 10, 20, 16)).frame(96, 64)
+    ((10, 10, 20, 16), (60, 48))
     """
 
     size: Size | None = None

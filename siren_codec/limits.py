@@ -17,14 +17,19 @@ class Limits:
     side: int = 65_535
     """Pixels of a side of the stored picture."""
     hidden_layers: int = 16
+    """Layers with a sine."""
     hidden_features: int = 512
+    """Of each of them."""
     omega_0: float = 4096.0
+    """Of the sines: the largest frequency."""
     levels: int = 10
+    """Of latent grids."""
     features: int = 16
     """Latent grids of each level."""
     grids: int = 32
     """Latent grids of all levels."""
     context_features: int = 64
+    """Of the context network's layers."""
     symbols_per_pixel: int = 4
     """Integers of latent grids for each pixel of the picture, and 4,096 more."""
     multiply_adds: int = 1 << 42

@@ -30,9 +30,13 @@ __all__ = [
 ]
 
 Model = Literal["grid", "coordinate"]
+"""`grid` or `coordinate`: see `Options.model`."""
 Start = Literal["zero", "prior", "analysis"]
+"""`zero`, `prior` or `analysis`: see `Options.start`."""
 Alpha = Literal["auto", "lossless", "lossy"]
+"""`auto`, `lossless` or `lossy`: see `Options.alpha`."""
 Device = Literal["auto", "cpu", "cuda"]
+"""`auto`, `cpu` or `cuda`: see `Options.device`."""
 MODELS = get_args(Model)
 STARTS = get_args(Start)
 ALPHAS = get_args(Alpha)

@@ -146,7 +146,14 @@ class SirenImageFile(ImageFile.ImageFile):
 
 
 def register_pillow() -> None:
-    """Make Pillow open and save `.siren` files. More than once is no harm."""
+    """Make Pillow open and save `.siren` files. More than once is no harm.
+
+    >>> from PIL import Image
+    >>> siren_codec.register_pillow()
+    >>> with Image.open("photo.siren") as image:
+    ...     image.size
+    (96, 64)
+    """
     name = SirenImageFile.format
     Image.register_open(name, SirenImageFile, _accept)
     Image.register_save(name, _save)

@@ -25,8 +25,8 @@ def info(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
 
     `source` is a path, bytes or another buffer, or a file object. Raises SirenError.
 
-    >>> siren_codec.info("astronaut.siren")["width"]
-    512
+    >>> siren_codec.info("photo.siren")["width"]
+    96
     """
     data = read_bytes(source, limits)
     field = stream.read(data, limits)

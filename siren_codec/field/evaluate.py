@@ -48,8 +48,10 @@ T = TypeVar("T")
 Float64 = npt.NDArray[np.float64]
 Samples = npt.NDArray[Any]
 Sampler = Callable[[Float64, Float64], Samples]
+"""What evaluates the colours at (columns,) x and (rows,) y: numpy, or torch on a GPU."""
 Derivative = Literal["gradient", "laplacian"]
 Show = Literal["colour", "gradient", "laplacian"]
+"""`colour`, or the magnitude of the `gradient`, or the `laplacian`."""
 WHOLE = View()
 """All of a picture, as large as it is."""
 

@@ -177,25 +177,35 @@ class PriorName:
 class Field:
     """A compressed picture: a continuous function of (x, y) and what is needed to sample it.
 
-    `width` and `height` are in pixels, `depth` is 8 or 16 bits a sample; 1, 2, 3 or 4
-    channels are L, LA, RGB and RGBA. `latents[l]` are the integers of level l's grids, (features,
-    rows, columns) int16 or int32 as `kernel.level_shape` says, and `context` are the layers of the
-    context network; both are () without grids. `metadata` maps "icc", "exif" and "xmp" to raw
-    bytes. With a `prior` the file holds the tensors' differences from it; here they are whole.
-    `alpha` is a (height, width) plane of samples that is stored apart, without loss; the network
-    then has one channel less than the picture.
+    It comes from `siren_codec.open`, is never changed, can be pickled and copied, and may be used
+    by several threads at once. A notebook shows it.
+
+    >>> field = siren_codec.open("photo.siren")
+    >>> field.width, field.channels, field.peak
+    (96, 3, 255)
     """
 
     width: int
+    """Pixels."""
     height: int
+    """Pixels."""
     depth: int
+    """8 or 16 bits a sample."""
     architecture: Architecture
     layers: tuple[Layer, ...]
+    """Of the SIREN, first one first."""
     metadata: Mapping[str, bytes] = field(default_factory=dict)
+    """Raw bytes of "icc", "exif" and "xmp", as far as they are there."""
     latents: tuple[npt.NDArray[np.int16 | np.int32], ...] = ()
+    """Integers of each level's grids, (features, rows, columns) as `kernel.level_shape` says."""
     context: tuple[Layer, ...] = ()
+    """Of the context network; none without grids."""
     prior: PriorName | None = None
+    """What the file holds the tensors' differences from; here they are whole."""
     alpha: npt.NDArray[Any] | None = None
+    """The (height, width) samples of alpha where it is stored apart, without loss: the network then
+    has one channel less than the picture.
+    """
     first_level: int = 0
     """Grids of levels below it were not read, and count as 0."""
     whole: bool = True
@@ -210,7 +220,7 @@ class Field:
 
     @property
     def channels(self) -> int:
-        """The number of channels of the picture."""
+        """1, 2, 3 or 4: L, LA, RGB or RGBA."""
         return self.architecture.channels + (self.alpha is not None)
 
     @property
@@ -252,6 +262,9 @@ class Field:
         or "laplacian" for the derivatives as uint8; `gradient` and `laplacian` have their values.
         Where an output pixel covers more than one of the original it is their mean. Raises
         UsageError, and LimitError beyond the `limits`, if there are any.
+
+        >>> siren_codec.open("photo.siren").render(scale=0.25, show="gradient").shape
+        (16, 24, 3)
         """
         view = View(size, scale, crop)
         return evaluate.render(self, view, show=show, sampler=sampler, limits=limits)
@@ -267,6 +280,9 @@ class Field:
         """Return what `render` does as a Pillow image, with the metadata in its `info`.
 
         Pillow has no 16-bit colour: it is given with 8 bits, and a SirenWarning says so.
+
+        >>> siren_codec.open("photo.siren").to_pil(scale=4).size
+        (384, 256)
         """
         from siren_codec import decoding
 
@@ -287,6 +303,8 @@ class Field:
         16 bits and metadata are kept where the format can hold them; a SirenWarning says what is
         not. The file is whole or absent. Raises SirenError, also if it is there and `force` is not
         given.
+
+        >>> siren_codec.open("photo.siren").save("large.jpg", scale=4)
         """
         from siren_codec import decoding
 
@@ -315,13 +333,32 @@ class Field:
         self.__post_init__()
 
     def at(self, x: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Return the colour at points between pixels: see `evaluate.at`."""
+        """Return the colour at pixel coordinates (x, y), broadcast together, as (..., channels).
+
+        Integer (x, y) is a pixel's centre; the picture covers [-1/2, width - 1/2] x
+        [-1/2, height - 1/2], and points outside it, or not finite, raise UsageError. The samples
+        are in units of the stored picture (0 to 255, or 65535), neither rounded nor clipped.
+
+        >>> field = siren_codec.open("photo.siren")
+        >>> field.at(1.2, 20.5).shape, field.at([3, 4.5], 10).shape
+        ((3,), (2, 3))
+        """
         return evaluate.at(self, x, y)
 
     def gradient(self, x: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Return the exact first derivatives at points: see `evaluate.gradient`."""
+        """Return d/dx and d/dy at points as (..., channels, 2), in sample units per pixel.
+
+        They are exact, by the chain rule: the derivative of a sine layer is again a SIREN (Sitzmann
+        et al. 2020, section 3). Points are as for `at`.
+
+        >>> siren_codec.open("photo.siren").gradient([3, 4.5], [10, 10]).shape
+        (2, 3, 2)
+        """
         return evaluate.gradient(self, x, y)
 
     def laplacian(self, x: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Return the exact Laplacian at points: see `evaluate.laplacian`."""
+        """Return d2/dx2 + d2/dy2 at points as (..., channels), in sample units per pixel squared.
+
+        Points are as for `at`.
+        """
         return evaluate.laplacian(self, x, y)

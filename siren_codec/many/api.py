@@ -79,6 +79,10 @@ def encode_many(
 
     A picture that fails is a result with an `error`, and no exception. Raises UsageError for an
     option, and SirenError where a folder is expected, before anything is done.
+
+    >>> for each in siren_codec.encode_many(["photo.png"], "small", effort=1):
+    ...     print(each.output.name, each.status, each.error)
+    photo.siren made None
     """
     options = Options.among(locals())
     extras.need("encode", "encoding")
@@ -111,6 +115,9 @@ def decode_many(
     file it is (png, jpg, webp, tiff or bmp), and `show` whether it is the colours, or their
     `gradient` or `laplacian`. A picture that is there and in no record may be an original: it is an
     error unless `force` overwrites it.
+
+    >>> [each.width for each in siren_codec.decode_many(["photo.siren"], "large", scale=4)]
+    [384]
     """
     from siren_codec.picture import OUTPUT_FORMATS
 

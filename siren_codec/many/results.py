@@ -14,6 +14,7 @@ __all__ = ["DecodedFile", "EncodedFile", "of_failure", "of_outcome", "of_passed_
 @dataclass(frozen=True, kw_only=True)
 class _File:
     input: Path
+    """The picture, or the `.siren` file."""
     output: Path | None = None
     """None if the work could not begin: the error then says why."""
     status: Literal["made", "done", "kept", "passed over", "failed"]
@@ -27,8 +28,9 @@ class _File:
     notices: tuple[str, ...] = ()
     """What was converted or dropped on the way."""
     width: int | None = None
-    """Pixels of the picture that was read, or decoded; None if nothing was made, as below."""
+    """Pixels of the picture that was read, or decoded; None, as below, if nothing was made."""
     height: int | None = None
+    """The same."""
     bytes: int | None = None
     """Of the output."""
     seconds: float | None = None
