@@ -46,7 +46,8 @@ def test_what_has_no_docstring_is_an_error(program: ModuleType) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the photograph that the examples are of."""
     home = tmp_path_factory.mktemp("examples")
-    Image.fromarray(data.astronaut()[40:104, 180:276]).save(home / "photo.png")
+    photo = Image.fromarray(data.astronaut()[40:104, 180:276])  # type: ignore[no-untyped-call]
+    photo.save(home / "photo.png")
     siren_codec.encode_file(home / "photo.png", effort=1, steps=5, device="cpu")
     return home
 
