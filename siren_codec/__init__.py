@@ -4,6 +4,7 @@
     pixels = siren_codec.decode(data, scale=4)       # a numpy array, at any size
     field = siren_codec.open("picture.siren")        # the function itself
     field.at(1.2, 200.5), field.gradient(1.2, 200.5)
+    siren_codec.view("picture.siren")                # in the browser
 
 Everything is imported when it is first used; torch only by `encode`.
 """
@@ -22,6 +23,7 @@ __all__ = [
     "info",
     "open",
     "register_pillow",
+    "view",
 ]
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from siren_codec.limits import Limits
     from siren_codec.pillow_plugin import register_pillow
     from siren_codec.summary import info
+    from siren_codec.viewer import view
 
 _WHERE = {
     "Field": ("siren_codec.field", "Field"),
@@ -43,6 +46,7 @@ _WHERE = {
     "info": ("siren_codec.summary", "info"),
     "open": ("siren_codec.decoding", "open_field"),
     "register_pillow": ("siren_codec.pillow_plugin", "register_pillow"),
+    "view": ("siren_codec.viewer", "view"),
 }
 
 
