@@ -97,12 +97,13 @@ Command = Callable[..., Ran]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """Run `encode` or `decode` with arguments, in this process."""
+    """Run `encode`, `decode` or `view` with arguments, in this process."""
 
     def call(name: str, *arguments: object) -> Ran:
         mains: dict[str, Callable[[], NoReturn]] = {
             "encode": cli.encode_main,
             "decode": cli.decode_main,
+            "view": cli.view_main,
         }
         monkeypatch.setattr(sys, "argv", [f"siren-{name}", *map(str, arguments)])
         capfd.readouterr()

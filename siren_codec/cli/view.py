@@ -87,13 +87,14 @@ def view_command(
         raise UsageError("--html: expected neither --no-browser nor --port: nothing is served")
     from siren_codec import viewer
 
-    limits = Limits(pixels=max_pixels, multiply_adds=max_work)
     sources = tuple(files.dashed(source, files.INPUT) for source in sources)
-    found = [_read(source, limits) for source in sources]
     if target is not None:
         target = files.dashed(target, files.OUTPUT)
         for source in sources:
             files.check_output(source, target, force=force)
+    limits = Limits(pixels=max_pixels, multiply_adds=max_work)
+    found = [_read(source, limits) for source in sources]
+    if target is not None:
         files.write_output(target, viewer.page(*found).encode(), force=force)
         return
     with viewer.Viewer(found, port or 0) as shown:

@@ -25,6 +25,8 @@ from siren_codec.viewer.server import Resource, Server
 __all__ = ["File", "Viewer", "check", "html", "page", "view"]
 
 MIME_TYPE = "image/x-siren"
+_POLL_SECONDS = 0.05
+"""How long the server may take to notice that it is to end."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ class Viewer:
         for file, path in zip(files, paths, strict=True):
             resources[path] = Resource(MIME_TYPE, file.data)
         self._server = Server(resources, port)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_SECONDS,), daemon=True
+        )
         self._thread.start()
 
     @property
