@@ -10,7 +10,7 @@ from typing import Any
 
 from siren_codec.errors import SirenError
 
-__all__ = ["PRIORS", "Entry", "document", "fragment"]
+__all__ = ["PRIORS", "Entry", "decoder", "document", "fragment"]
 
 PRIORS = (1, 2)
 """The ids of all priors."""
@@ -105,7 +105,7 @@ def _scripts(
 ) -> list[str]:
     """Return a page's data and its scripts, the last of which begins."""
     pictures = [{"name": each.name, "bytes": each.size, "url": each.url} for each in entries]
-    sources = {"siren-codec": _decoder("siren.js").decode(), **modules}
+    sources = {"siren-codec": decoder("siren.js").decode(), **modules}
     imports = {name: _data_url("text/javascript", text.encode()) for name, text in sources.items()}
     return [
         _json("application/json", pictures, "pictures-data"),
@@ -129,10 +129,10 @@ def _policy(sources: str) -> str:
 
 
 def _prior(id_: int) -> str:
-    return base64.b64encode(_decoder(f"prior-{id_}.bin")).decode()
+    return base64.b64encode(decoder(f"prior-{id_}.bin")).decode()
 
 
-def _decoder(name: str) -> bytes:
+def decoder(name: str) -> bytes:
     """Return a file of the decoder for browsers. Raises SirenError."""
     for folder in _DECODERS:
         if (folder / name).is_file():

@@ -61,6 +61,8 @@ export class SirenImage extends Base {
   #sheet;
   #stage = null;
   #picture = null;
+  /** The finest level of its grids that is shown. */
+  #shownLevel = 0;
   #error = null;
   /** 'empty', 'waiting' for layers, 'arriving', 'loaded' or 'broken'. */
   #state = 'empty';
@@ -142,6 +144,12 @@ export class SirenImage extends Base {
 
   // What img has not.
 
+  /** Wait until the canvas shows what it should, with all of its pixels and at rest. */
+  async drawn() {
+    while (!this.#stage?.isCurrent || this.#rest !== 0) {
+      await new Promise((resolve) => this.addEventListener('draw', resolve, { once: true }));
+    }
+  }
   get zoomable() {
     return this.hasAttribute('zoomable');
   }
@@ -258,19 +266,22 @@ export class SirenImage extends Base {
   /** Show a picture, or the layers of it that have come; tell whether it is still wanted. */
   #take(picture, signal) {
     if (signal.aborted) return false;
-    if (this.#picture === picture) {
-      this.#stage.update(picture);
-    } else {
-      this.#picture = picture;
-      const space = colourSpace(picture.metadata.icc, picture.channels);
-      this.#stage = new Stage(picture, space, () => this.dispatchEvent(new Event('draw')));
-      this.#stageElement.append(this.#stage.canvas);
-      this.toggleAttribute('data-unmanaged-colours', this.colours === 'unknown');
-      this.#enter('arriving');
-      this.#place();
-    }
+    if (this.#picture !== picture) this.#begin(picture);
+    else if (this.#shownLevel !== picture.firstLevel) this.#stage.update(picture);
+    else return true;
+    this.#shownLevel = picture.firstLevel;
     this.dispatchEvent(new Event('layer'));
     return true;
+  }
+
+  #begin(picture) {
+    this.#picture = picture;
+    const space = colourSpace(picture.metadata.icc, picture.channels);
+    this.#stage = new Stage(picture, space, () => this.dispatchEvent(new Event('draw')));
+    this.#stageElement.append(this.#stage.canvas);
+    this.toggleAttribute('data-unmanaged-colours', this.colours === 'unknown');
+    this.#enter('arriving');
+    this.#place();
   }
 
   #fail(error) {
@@ -288,7 +299,7 @@ export class SirenImage extends Base {
     this.#stage?.close();
     this.#picture?.close();
     this.#zoom.clear();
-    clearTimeout(this.#rest);
+    this.#stopResting();
     this.#settled.reject(new DOMException('the picture was taken away', 'EncodingError'));
     this.#settled = settling();
     this.#loading = this.#nearness = this.#stage = this.#picture = this.#error = null;
@@ -364,7 +375,7 @@ export class SirenImage extends Base {
   /** Draw what is seen now, and tell; after a while of rest with all pixels. */
   #changed(moving) {
     this.#draw(moving);
-    clearTimeout(this.#rest);
+    this.#stopResting();
     if (moving) this.#rest = setTimeout(() => this.#settle(), REST_MS);
     this.#stageElement.classList.toggle('zoomed', this.zoomable && this.#zoom.isMovable);
     this.dispatchEvent(new Event('view'));
@@ -381,7 +392,13 @@ export class SirenImage extends Base {
     this.#stage.show(scene, moving);
   }
 
+  #stopResting() {
+    clearTimeout(this.#rest);
+    this.#rest = 0;
+  }
+
   #settle() {
+    this.#rest = 0;
     this.#draw(false);
     const percent = Math.round(100 * this.scale);
     this.#root.querySelector('.status').textContent = `Zoom ${percent} %`;

@@ -61,6 +61,11 @@ export class Stage {
     this.#work();
   }
 
+  /** Whether the canvas has the scene, and all of the picture that there is. */
+  get isCurrent() {
+    return this.#drawn !== null && !this.#isDue();
+  }
+
   close() {
     this.#closed = true;
     this.#release();
