@@ -342,7 +342,7 @@ export class SirenImage extends Base {
     const [across, down] = natural
       ? [natural.width, natural.height]
       : [parseFloat(width), parseFloat(height)];
-    const ratio = across > 0 && down > 0 ? `aspect-ratio: ${across} / ${down};` : '';
+    const ratio = across > 0 && down > 0 ? `aspect-ratio: auto ${across} / ${down};` : '';
     const inner = natural ? `${natural.width}px ${natural.height}px` : '0 0';
     return `contain: size layout paint; contain-intrinsic-size: ${inner}; width: fit-content; ${ratio} ${hints}`;
   }
