@@ -11,11 +11,12 @@ import { PRIORS } from './priors.js';
 import { dequantise, unpackWeights } from './weights.js';
 
 export class Decoder {
-  // `fetchPrior` promises the bytes of the prior of an id.
-  constructor({ limits, partial, fetchPrior }) {
+  // `fetchPrior` promises the bytes of the prior of an id; `pause` is awaited now and then.
+  constructor({ limits, partial, fetchPrior, pause }) {
     this.limits = { ...LIMITS, ...limits };
     this.partial = partial;
     this.fetchPrior = fetchPrior;
+    this.pause = pause;
     this.priors = new Map();
     this.field = null;
     this.latents = null;
@@ -26,17 +27,18 @@ export class Decoder {
   // before it has `ended`, only for what no more bytes can mend.
   async *take(bytes, ended) {
     await this.loadPrior(bytes);
-    const parsed = this.parse(bytes, ended);
+    const whole = ended && isWhole(bytes);
+    const parsed = this.parse(bytes, ended, whole);
     if (!parsed) return;
     if (!this.field) this.begin(parsed);
     for (const { payload, levels } of parsed.layers.slice(this.field.levels.length)) {
-      const grids = this.latents.decode(payload, levels);
+      const grids = await this.latents.decode(payload, levels, this.pause);
       this.field.add(levels, grids);
       yield { levels, grids };
     }
     this.field.metadata = parsed.metadata;
     if (!ended) return;
-    this.field.whole = isWhole(bytes);
+    this.field.whole = whole;
     this.latents = null;
   }
 
@@ -47,13 +49,11 @@ export class Decoder {
     }
   }
 
-  parse(bytes, ended) {
-    const options = { limits: this.limits, priorOf: (id) => this.priors.get(id) };
-    if (ended) {
-      return parse(bytes, { ...options, whole: isWhole(bytes), partial: this.partial });
-    }
+  parse(bytes, ended, whole) {
+    const options = { limits: this.limits, priorOf: (id) => this.priors.get(id), whole };
+    if (ended) return parse(bytes, { ...options, partial: this.partial });
     try {
-      return parse(bytes, { ...options, whole: false, partial: true });
+      return parse(bytes, { ...options, partial: true });
     } catch (error) {
       if (error instanceof SirenError) return null;
       throw error;
@@ -79,6 +79,6 @@ export class Decoder {
       })),
       alpha: alpha ? unpackAlpha(alpha, width, height, depth) : null,
     });
-    this.tensors = tensors;
+    this.tensors = tensors; // all of them as integers, for tests
   }
 }

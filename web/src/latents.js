@@ -10,6 +10,7 @@ import { latentsModule } from './wasm.js';
 const MARGIN = 4; // zeros above the grids and beside them, as far as a neighbour may lie
 const SLOPE = 3; // columns by which each row of the wavefront is behind the one above
 const LAYER_BYTES = 64; // siren_layer
+const CELLS_AT_A_TIME = 1 << 16; // about, between two pauses
 const PAGE = 65536;
 
 // [finest level, level above the coarsest] of each layer, given the first layers of a file.
@@ -94,8 +95,9 @@ export class LatentDecoder {
   }
 
   // Decode the layer of the levels from `finest` to before `above`; return [number, Int16Array] of
-  // each of its coded grids. Throws a SirenError for what no encoder writes.
-  decode(payload, [finest, above]) {
+  // each of its coded grids. Throws a SirenError for what no encoder writes. `pause` is awaited
+  // now and then.
+  async decode(payload, [finest, above], pause) {
     const numbers = this.architecture.gridsOf(finest, above);
     const { coded, escapes, words } = parseLayer(payload, numbers);
     if (!coded.length) return [];
@@ -108,7 +110,7 @@ export class LatentDecoder {
       grids: this.putGrids(coded),
       values: this.memory.reserve(2 * this.cellsOf(coded)),
     };
-    this.run(coded, at);
+    await this.run(coded, at, pause);
     this.checkEnd(at.layer, words);
     const found = this.takeGrids(coded, at.values);
     this.memory.top = mark;
@@ -144,20 +146,26 @@ export class LatentDecoder {
     return seen?.coded ? [seen.start, source[1]] : [-1, 0];
   }
 
-  run(coded, at) {
+  async run(coded, at, pause) {
     const memory = new DataView(this.wasm.memory.buffer);
     memory.setBigInt64(this.cells, BigInt(this.stride), true);
     memory.setUint32(this.cells + 8, this.plane, true);
     memory.setUint32(this.cells + 12, at.values, true);
-    const steps = coded.map((number, o) => {
-      const { rows, columns } = this.grids[number];
-      return o + columns + SLOPE * (rows - 1);
-    });
-    const wrong = this.wasm.siren_decode(
-      0n, BigInt(Math.max(...steps)), at.grids, BigInt(coded.length), at.layer, at.words,
-      at.escapes, this.tables, this.network, this.cells,
+    const steps = Math.max(
+      ...coded.map((number, o) => {
+        const { rows, columns } = this.grids[number];
+        return o + columns + SLOPE * (rows - 1);
+      }),
     );
-    if (wrong) throw new SirenError('latents: expected symbols of the range coder, found others');
+    const some = Math.ceil((steps * CELLS_AT_A_TIME) / this.cellsOf(coded));
+    for (let step = 0; step < steps; step += some) {
+      const wrong = this.wasm.siren_decode(
+        BigInt(step), BigInt(Math.min(step + some, steps)), at.grids, BigInt(coded.length),
+        at.layer, at.words, at.escapes, this.tables, this.network, this.cells,
+      );
+      if (wrong) throw new SirenError('latents: expected symbols of the range coder, found others');
+      await pause();
+    }
   }
 
   // See to it that the words and escapes end as the encoder ends them.

@@ -6,7 +6,7 @@ const BYPASS_SCALE = 1 / 8;
 
 // cos(2 pi v) as a polynomial in v^2, for v from -1/2 to 1/2: right within 2e-10. A quarter of the
 // time of Math.sin.
-const COSINE = [
+export const COSINE = [
   0.999999999884617, -19.739208743087502, 64.9393890524762, -85.45665775339239,
   60.24212492771494, -26.404630603916303, 7.800022165291011, -1.4529874920845032,
 ];
@@ -76,7 +76,7 @@ export function colourNetwork(field, seen) {
 }
 
 // A layer whose outputs are turns, less a quarter, for sin(a) = cos(a - pi / 2); or samples.
-function inTurns({ weight, bias, outputs, inputs, omega }, half) {
+export function inTurns({ weight, bias, outputs, inputs, omega }, half) {
   const scale = omega === null ? half : omega / (2 * Math.PI);
   const shift = omega === null ? half : -0.25;
   return {
