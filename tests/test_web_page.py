@@ -77,8 +77,8 @@ class Site:
         self.files[path] = (kind, data.encode() if isinstance(data, str) else data)
 
     def page(self, body: str) -> str:
-        """Serve a page that has siren.js, and return its address."""
-        script = '<script type="module" src="siren.js"></script>'
+        """Serve a page that has siren-img.js, and return its address."""
+        script = '<script type="module" src="siren-img.js"></script>'
         self.add("/page.html", f"<!doctype html><title>page</title>{script}{body}", "text/html")
         return f"{self.url}page.html"
 
@@ -111,7 +111,7 @@ def site() -> Iterator[Site]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         found = Site(f"http://127.0.0.1:{server.server_port}/")
-        for name in ("siren.js", "siren-sw.js"):
+        for name in ("siren.js", "siren-img.js", "siren-sw.js"):
             found.add(f"/{name}", decoder(name), "text/javascript")
         for name in ("prior-1.bin", "prior-2.bin"):
             found.add(f"/{name}", decoder(name))

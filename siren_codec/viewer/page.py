@@ -39,7 +39,7 @@ siren-img {{ width: 100%; height: 100%; object-fit: contain; }}
 </html>
 """
 _SHOW = """\
-import { SirenImage } from 'siren-codec';
+import { SirenImage } from 'siren-img';
 const read = (id) => JSON.parse(document.getElementById(`${id}-data`).textContent);
 const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 SirenImage.priors = Object.fromEntries(
@@ -105,7 +105,7 @@ def _scripts(
 ) -> list[str]:
     """Return a page's data and its scripts, the last of which begins."""
     pictures = [{"name": each.name, "bytes": each.size, "url": each.url} for each in entries]
-    sources = {"siren-codec": decoder("siren.js").decode(), **modules}
+    sources = {**_element(), **modules}
     imports = {name: _data_url("text/javascript", text.encode()) for name, text in sources.items()}
     return [
         _json("application/json", pictures, "pictures-data"),
@@ -113,6 +113,12 @@ def _scripts(
         _json("importmap", {"imports": imports}),
         f'<script type="module">\n{main}\n</script>',
     ]
+
+
+def _element() -> dict[str, str]:
+    """Return the modules of <siren-img> by their names; they are no files that lie side by side."""
+    element = decoder("siren-img.js").decode().replace('"./siren.js"', '"siren-codec"')
+    return {"siren-codec": decoder("siren.js").decode(), "siren-img": element}
 
 
 def _json(kind: str, value: Any, id_: str | None = None) -> str:

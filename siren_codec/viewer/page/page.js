@@ -3,7 +3,7 @@
 import { Bicubic } from 'viewer/bicubic';
 import { Grid } from 'viewer/grid';
 import { Readout } from 'viewer/readout';
-import { SirenImage } from 'siren-codec';
+import { SirenImage } from 'siren-img';
 
 const $ = (id) => document.getElementById(id);
 const picture = $('picture');

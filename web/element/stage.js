@@ -1,16 +1,11 @@
 /** A canvas that shows a part of a picture: at once as well as it can, then as it is. */
 
 import { shown } from './placement.js';
-import { Renderer } from './renderer.js';
+import { Renderer } from '../src/index.js';
 
-/** Renderers at a time: browsers give a page some 16 contexts of WebGL, and end the oldest. */
-const LIVE = 8;
 /** What a frame may take while the picture moves; a slower device draws fewer pixels then. */
 const BUDGET_MS = 30;
 const LEAST_SHARE = 1 / 8;
-
-/** Stages that have a renderer, the one that drew last at the end. */
-const live = new Set();
 
 /**
  * Draws what it is asked for and keeps the last drawing until the next one is whole. In between
@@ -26,9 +21,8 @@ export class Stage {
   #picture;
   #context;
   #ondraw;
-  #renderer = null;
-  /** What the renderer draws on; the canvas of the page takes it over when it is whole. */
-  #source = null;
+  /** Draws on a canvas of its own, which the one on the page copies when it is whole. */
+  #renderer;
   #scene = null;
   /** The scene that the canvas has; `stale` if the picture has more by now. */
   #drawn = null;
@@ -40,15 +34,21 @@ export class Stage {
   constructor(picture, space, ondraw) {
     this.#picture = picture;
     this.#ondraw = ondraw;
-    this.#context = this.canvas.getContext('2d', { colorSpace: space ?? 'srgb' });
+    const colorSpace = space ?? 'srgb';
+    this.#context = this.canvas.getContext('2d', { colorSpace });
     const got = this.#context.getContextAttributes?.().colorSpace ?? 'srgb';
     this.colours = got === space ? space : 'unknown';
+    this.#renderer = new Renderer(document.createElement('canvas'), picture, { colorSpace: got });
+    this.#renderer.onrestore = () => {
+      this.#drawing = null;
+      this.#again();
+    };
   }
 
   /** Take further layers of the picture. */
   update(picture) {
     this.#picture = picture;
-    this.#renderer?.update(picture);
+    this.#renderer.update(picture);
     this.#again();
   }
 
@@ -68,7 +68,7 @@ export class Stage {
 
   close() {
     this.#closed = true;
-    this.#release();
+    this.#renderer.close();
     this.canvas.width = this.canvas.height = 0;
     this.canvas.remove();
   }
@@ -113,54 +113,19 @@ export class Stage {
   }
 
   async #draw(scene) {
-    const renderer = this.#acquire();
     const { width, height } = scene.pixels;
-    const canvas = this.#source;
+    const { canvas } = this.#renderer;
     canvas.width = Math.max(1, Math.round(width * scene.share));
     canvas.height = Math.max(1, Math.round(height * scene.share));
     const began = performance.now();
     const region = shown(scene.placement, scene.box, this.#picture);
-    const whole = await renderer.draw({ ...region, show: scene.show });
+    const whole = await this.#renderer.draw({ ...region, show: scene.show });
     if (whole) this.#msPerPixel = (performance.now() - began) / (canvas.width * canvas.height);
     return whole;
   }
 
-  #acquire() {
-    live.delete(this);
-    live.add(this);
-    for (const stage of live) {
-      if (live.size > LIVE && !stage.#drawing) stage.#release();
-    }
-    return (this.#renderer ??= this.#begin());
-  }
-
-  #begin() {
-    const canvas = document.createElement('canvas');
-    const renderer = new Renderer(canvas, this.#picture);
-    this.#source = canvas;
-    renderer.onrestore = () => {
-      this.#drawing = null;
-      this.#again();
-    };
-    if (this.colours === 'display-p3') this.#widen(renderer);
-    return renderer;
-  }
-
-  /** Let WebGL mean Display P3; what draws without it means sRGB. */
-  #widen(renderer) {
-    const gl = renderer.isGpu ? this.#source.getContext('webgl2') : null;
-    if (gl && 'drawingBufferColorSpace' in gl) gl.drawingBufferColorSpace = this.colours;
-    else this.colours = 'unknown';
-  }
-
-  #release() {
-    live.delete(this);
-    this.#renderer?.close();
-    this.#renderer = null;
-  }
-
   #copy(scene) {
-    const from = this.#source;
+    const from = this.#renderer.canvas;
     this.canvas.width = from.width;
     this.canvas.height = from.height;
     this.#context.drawImage(from, 0, 0);

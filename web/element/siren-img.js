@@ -2,7 +2,7 @@
 
 import { colourSpace } from './colours.js';
 import { Gestures } from './gestures.js';
-import { open } from './open.js';
+import { open } from '../src/index.js';
 import { placed } from './placement.js';
 import { Stage } from './stage.js';
 import { Zoom } from './zoom.js';

@@ -1,6 +1,6 @@
 /** An ICC profile into a PNG. */
 
-import { crc32 } from './crc32.js';
+import { crc32 } from '../src/crc32.js';
 
 const SIGNATURE = 8;
 const LENGTH_AND_NAME = 8;

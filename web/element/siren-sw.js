@@ -4,7 +4,7 @@
  * registers it once: navigator.serviceWorker.register('/siren-sw.js').
  */
 
-import { open } from './open.js';
+import { open } from '../src/index.js';
 import { withProfile } from './png.js';
 
 self.addEventListener('install', () => self.skipWaiting());
