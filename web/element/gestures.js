@@ -71,8 +71,9 @@ export class Gestures {
 
   #pinch(before, now, other) {
     const factor = distance(now, other) / Math.max(distance(before, other), 1);
+    // In this order: what fills its box cannot move before it is larger.
+    this.#target.zoomBy(factor, (before[0] + other[0]) / 2, (before[1] + other[1]) / 2, false);
     this.#target.moveBy((now[0] - before[0]) / 2, (now[1] - before[1]) / 2, false);
-    this.#target.zoomBy(factor, (now[0] + other[0]) / 2, (now[1] + other[1]) / 2, false);
   }
 
   #doubleClick(event) {

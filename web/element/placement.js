@@ -5,9 +5,6 @@
  * the corner of the box. It is all the state that zooming has.
  */
 
-/** The most CSS pixels that a pixel of the picture may take. */
-export const MAX_SCALE = 1024;
-
 /** Return where CSS puts a picture of `natural` size: `fit` and `position` as computed styles. */
 export function placed(box, natural, fit = 'fill', position = '50% 50%') {
   const [width, height] = fitted(box, natural, fit);
@@ -60,16 +57,6 @@ export function zoomed(placement, factor, x, y) {
 /** Return a placement that has moved by so many CSS pixels. */
 export function moved(placement, dx, dy) {
   return { ...placement, left: placement.left + dx, top: placement.top + dy };
-}
-
-/**
- * Return the factor nearest to `factor` that a placement may be zoomed by: to no less than `home`
- * or, where that is larger than the picture itself, its natural size; to no more than MAX_SCALE.
- */
-export function allowed(factor, placement, home, natural) {
-  const least = Math.min(home.width, natural.width);
-  const most = Math.max(home.width, natural.width * MAX_SCALE);
-  return Math.min(Math.max(placement.width * factor, least), most) / placement.width;
 }
 
 /**

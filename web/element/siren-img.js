@@ -188,6 +188,10 @@ export class SirenImage extends Base {
   zoomBy(factor, x = this.width / 2, y = this.height / 2, gentle = false) {
     this.#zoom.zoomBy(factor, x, y, gentle);
   }
+  /** Zoom to so many CSS pixels for each of the picture. */
+  zoomTo(scale, x = this.width / 2, y = this.height / 2, gentle = false) {
+    this.#zoom.zoomTo(scale, x, y, gentle);
+  }
   /** Move the picture by CSS pixels. */
   moveBy(dx, dy, gentle = false) {
     this.#zoom.moveBy(dx, dy, gentle);
@@ -224,11 +228,11 @@ export class SirenImage extends Base {
   /** Begin anew, once all attributes are set. */
   #restart() {
     if (this.#isStarting) return;
+    this.#free();
     this.#isStarting = true;
     queueMicrotask(() => {
       this.#isStarting = false;
       if (!this.isConnected) return;
-      this.#free();
       if (!this.hasAttribute('src')) return;
       this.#enter('waiting');
       if (this.loading === 'lazy') this.#loadWhenNear();

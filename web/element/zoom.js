@@ -1,7 +1,9 @@
 /** Where a picture lies in its box now, and how it gets to where it should be. */
 
-import { allowed, between, held, moved, same, shown, zoomed } from './placement.js';
+import { between, held, moved, same, shown, zoomed } from './placement.js';
 
+/** The most CSS pixels that a pixel of the picture may take. */
+const MAX_SCALE = 1024;
 /** The time in which an animated move makes 63% of its way. */
 const EASE_MS = 45;
 const LEAST_FRAME_MS = 8;
@@ -39,7 +41,7 @@ export class Zoom {
     return this.#placement && this.#placement.width / this.#natural.width;
   }
   get canZoomOut() {
-    return this.#placement !== null && allowed(0.5, this.#ahead, this.#home, this.#natural) < 1;
+    return this.#placement !== null && this.#ahead.width > this.#home.width;
   }
   get isMovable() {
     return this.#placement !== null && !same(this.#ahead, this.#home);
@@ -57,10 +59,15 @@ export class Zoom {
     this.#onchange(false);
   }
 
+  /** Zoom around a point of the box; to no less than the picture has in its home. */
   zoomBy(factor, x, y, gentle) {
+    if (this.#placement) this.#zoomTo(this.#ahead.width * factor, this.#home.width, x, y, gentle);
+  }
+  /** Zoom to so many CSS pixels for each of the picture, one of the screen at least. */
+  zoomTo(scale, x, y, gentle) {
     if (!this.#placement) return;
-    const by = allowed(factor, this.#ahead, this.#home, this.#natural);
-    this.#go(zoomed(this.#ahead, by, x, y), gentle);
+    const least = Math.min(this.#natural.width / devicePixelRatio, this.#home.width);
+    this.#zoomTo(this.#natural.width * scale, least, x, y, gentle);
   }
   moveBy(dx, dy, gentle) {
     if (this.#placement) this.#go(moved(this.#ahead, dx, dy), gentle);
@@ -78,6 +85,14 @@ export class Zoom {
 
   get #ahead() {
     return this.#goal ?? this.#placement;
+  }
+
+  #zoomTo(width, least, x, y, gentle) {
+    const now = this.#ahead.width;
+    const most = Math.max(this.#home.width, this.#natural.width * MAX_SCALE);
+    // What is less than `least` already may stay so.
+    const held = Math.min(Math.max(width, Math.min(least, now)), most);
+    this.#go(zoomed(this.#ahead, held / now, x, y), gentle);
   }
 
   /** Return the placement with the middle of `view` in the middle of the box. */

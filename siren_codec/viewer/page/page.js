@@ -143,6 +143,7 @@ function split() {
   $('divider').hidden = isSplit();
   press('split', isSplit());
   divideAt(Number($('divider').getAttribute('aria-valuenow')));
+  follow();
   return enlarge();
 }
 
@@ -182,8 +183,7 @@ const actions = {
   in: () => picture.zoomBy(Math.SQRT2, undefined, undefined, true),
   out: () => picture.zoomBy(Math.SQRT1_2, undefined, undefined, true),
   reset: () => picture.reset(),
-  actual: () =>
-    picture.view && picture.zoomBy(1 / (picture.scale * devicePixelRatio), undefined, undefined, true),
+  actual: () => picture.zoomTo(1 / devicePixelRatio, undefined, undefined, true),
   split,
   grid: () => {
     isGridWanted = !isGridWanted;
