@@ -9,7 +9,7 @@ const MOST_BLOCKS = 4; // of weights: what is written out for larger networks ta
 const ALPHA_UNIT = 10; // the units before it are the levels'
 const CELLS_AT_ONCE = 1 << 20; // that are sent to the GPU
 const MILLISECONDS = 12; // that a draw call may take
-const FIRST_SAMPLES = 1 << 14; // of the first one, when nothing is known of the GPU
+const LEAST_SAMPLES = 1 << 15; // of a draw call, whatever it takes: each has its own cost
 
 let shared = null;
 
@@ -34,7 +34,7 @@ class Gpu {
   constructor(gl) {
     this.gl = gl;
     this.programs = new Map();
-    this.samplesPerMs = FIRST_SAMPLES / MILLISECONDS;
+    this.samplesPerMs = LEAST_SAMPLES / MILLISECONDS;
     this.mostCells = gl.getParameter(gl.MAX_TEXTURE_SIZE) - 2;
     gl.bindVertexArray(gl.createVertexArray());
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
@@ -222,7 +222,7 @@ export class GpuPicture {
     this.resize(view.outWidth, view.outHeight);
     const samples = sampling.overX * sampling.overY;
     for (let top = 0; top < view.outHeight; ) {
-      const pixels = Math.max(1, (gpu.samplesPerMs * MILLISECONDS) / samples);
+      const pixels = Math.max(LEAST_SAMPLES, gpu.samplesPerMs * MILLISECONDS) / samples;
       const height = Math.min(Math.max(1, Math.floor(pixels / view.outWidth)), view.outHeight - top);
       const width = Math.min(Math.max(1, Math.floor(pixels / height)), view.outWidth);
       for (let left = 0; left < view.outWidth; left += width) {

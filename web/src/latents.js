@@ -3,15 +3,14 @@
 import { cellsOf, NEIGHBOURS } from './architecture.js';
 import { Cursor } from './cursor.js';
 import { SirenError } from './errors.js';
+import { Memory } from './memory.js';
 import { lastWords } from './range.js';
 import { residualFrequencies } from './tables.js';
-import { latentsModule } from './wasm.js';
 
 const MARGIN = 4; // zeros above the grids and beside them, as far as a neighbour may lie
 const SLOPE = 3; // columns by which each row of the wavefront is behind the one above
 const LAYER_BYTES = 64; // siren_layer
 const CELLS_AT_A_TIME = 1 << 16; // about, between two pauses
-const PAGE = 65536;
 
 // [finest level, level above the coarsest] of each layer, given the first layers of a file.
 export function layerLevels(payloads, features) {
@@ -60,8 +59,8 @@ export class LatentDecoder {
       start: 0,
       coded: false,
     }));
-    this.wasm = new WebAssembly.Instance(latentsModule(), {}).exports;
-    this.memory = new Bump(this.wasm.memory, this.wasm.__heap_base.value);
+    this.memory = new Memory();
+    this.wasm = this.memory.exports;
     const rows = this.arrange();
     this.network = this.putNetwork(network);
     this.tables = this.memory.put(residualFrequencies());
@@ -89,9 +88,8 @@ export class LatentDecoder {
     const offsets = NEIGHBOURS.slice(0, neighbours).map(([i, j]) => BigInt(i * this.stride + j));
     const arrays = [first, biases, second, last, BigInt64Array.from(offsets)];
     const pointers = arrays.map((array) => this.memory.put(array));
-    const at = this.memory.put(BigInt64Array.of(BigInt(neighbours), BigInt(features), BigInt(width)));
-    this.memory.put(Uint32Array.from(pointers));
-    return at;
+    const counts = [neighbours, features, width].flatMap((count) => [count, 0]);
+    return this.memory.put(Uint32Array.from([...counts, ...pointers]));
   }
 
   // Decode the layer of the levels from `finest` to before `above`; return [number, Int16Array] of
@@ -147,7 +145,7 @@ export class LatentDecoder {
   }
 
   async run(coded, at, pause) {
-    const memory = new DataView(this.wasm.memory.buffer);
+    const memory = new DataView(this.memory.buffer);
     memory.setBigInt64(this.cells, BigInt(this.stride), true);
     memory.setUint32(this.cells + 8, this.plane, true);
     memory.setUint32(this.cells + 12, at.values, true);
@@ -171,7 +169,7 @@ export class LatentDecoder {
   // See to it that the words and escapes end as the encoder ends them.
   checkEnd(layer, words) {
     const [lower, range, , word, wordsEnd, escape, escapesEnd] = new BigUint64Array(
-      this.wasm.memory.buffer, layer, LAYER_BYTES / 8,
+      this.memory.buffer, layer, LAYER_BYTES / 8,
     );
     const expected = lastWords(lower, range);
     const first = Number(word) - 2;
@@ -187,40 +185,12 @@ export class LatentDecoder {
     let at = values;
     return coded.map((number) => {
       const { rows, columns } = this.grids[number];
-      const grid = new Int16Array(this.wasm.memory.buffer, at, rows * columns).slice();
+      const grid = new Int16Array(this.memory.buffer, at, rows * columns).slice();
       at += 2 * grid.length;
       if (grid.every((value) => value === 0)) {
         throw new SirenError(`latents: expected grid ${number} to hold anything but 0`);
       }
       return [number, grid];
     });
-  }
-}
-
-// Memory given out from one end to the other.
-class Bump {
-  constructor(memory, top) {
-    this.memory = memory;
-    this.top = top;
-  }
-
-  // So many bytes of zeros, or of anything where memory was given back.
-  reserve(bytes) {
-    const at = Math.ceil(this.top / 8) * 8;
-    this.top = at + bytes;
-    const missing = Math.ceil((this.top - this.memory.buffer.byteLength) / PAGE);
-    try {
-      if (missing > 0) this.memory.grow(missing);
-    } catch {
-      throw new SirenError('latents: expected more memory');
-    }
-    return at;
-  }
-
-  put(array) {
-    const at = this.reserve(array.byteLength);
-    const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-    new Uint8Array(this.memory.buffer, at, bytes.length).set(bytes);
-    return at;
   }
 }

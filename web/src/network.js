@@ -1,11 +1,10 @@
-// The SIREN: its samples at many points, and with its derivatives. docs/FORMAT.md, section 7.
+// The SIREN's real weights, and its derivatives: docs/FORMAT.md, section 7.
 //
 // Planes are Float64Arrays with the values of all points for the first input, then for the next.
 
 const BYPASS_SCALE = 1 / 8;
 
-// cos(2 pi v) as a polynomial in v^2, for v from -1/2 to 1/2: right within 2e-10. A quarter of the
-// time of Math.sin.
+// cos(2 pi v) as a polynomial in v^2, for v from -1/2 to 1/2: right within 2e-10.
 export const COSINE = [
   0.999999999884617, -19.739208743087502, 64.9393890524762, -85.45665775339239,
   60.24212492771494, -26.404630603916303, 7.800022165291011, -1.4529874920845032,
@@ -48,33 +47,6 @@ function columns(matrix, rows, chosen) {
   });
 }
 
-// Return a function of (inputs, points) that returns the planes of samples; it keeps its memory.
-export function colourNetwork(field, seen) {
-  const { layers, bypass } = realLayers(field, seen);
-  const half = field.peak / 2;
-  const steps = layers.map((layer) => inTurns(layer, half));
-  const passed = bypass && {
-    weight: bypass.map((weight) => half * weight),
-    outputs: layers[layers.length - 1].outputs,
-    inputs: seen.length,
-  };
-  let planes = [];
-  return (inputs, points) => {
-    if (planes[0]?.length !== field.architecture.width * points) {
-      planes = [0, 1].map(() => new Float64Array(field.architecture.width * points));
-    }
-    let from = inputs;
-    steps.forEach((layer, k) => {
-      const to = k < steps.length - 1 ? planes[k % 2] : new Float64Array(layer.outputs * points);
-      product(layer, from, to, points, layer.bias);
-      if (k < steps.length - 1) cosines(to);
-      from = to;
-    });
-    if (passed) product(passed, inputs, from, points, null);
-    return from;
-  };
-}
-
 // A layer whose outputs are turns, less a quarter, for sin(a) = cos(a - pi / 2); or samples.
 export function inTurns({ weight, bias, outputs, inputs, omega }, half) {
   const scale = omega === null ? half : omega / (2 * Math.PI);
@@ -106,15 +78,6 @@ function addFour(out, weight, k, from, at, points) {
   const [first, second, third] = [at + points, at + 2 * points, at + 3 * points];
   for (let p = 0; p < points; p++) {
     out[p] += w0 * from[at + p] + w1 * from[first + p] + w2 * from[second + p] + w3 * from[third + p];
-  }
-}
-
-function cosines(turns) {
-  const [c0, c1, c2, c3, c4, c5, c6, c7] = COSINE;
-  for (let k = 0; k < turns.length; k++) {
-    const v = turns[k] - Math.round(turns[k]);
-    const w = v * v;
-    turns[k] = c0 + w * (c1 + w * (c2 + w * (c3 + w * (c4 + w * (c5 + w * (c6 + w * c7))))));
   }
 }
 

@@ -96,13 +96,13 @@ function* blocksOf([first, last]) {
 }
 
 // Add samples, clipped, to the sums of the pixels that they belong to.
-function addBlock(samples, placeX, placeY, { means, counts, channels, width, peak }) {
+function addBlock({ planes, points }, placeX, placeY, { means, counts, channels, width, peak }) {
   const plane = counts.length;
-  let at = 0;
   for (let channel = 0; channel < channels; channel++) {
+    let at = channel * points;
     for (const i of placeY) {
       for (const j of placeX) {
-        const sample = samples[at++];
+        const sample = planes[at++];
         const clipped = peak === null ? sample : sample > 0 ? Math.min(sample, peak) : 0;
         means[channel * plane + i * width + j] += clipped;
       }
@@ -179,6 +179,6 @@ function nearest(value) {
 export function rangeOf(field, show) {
   const xs = cellCentres(0, field.width, Math.min(LATTICE, field.width));
   const ys = cellCentres(0, field.height, Math.min(LATTICE, field.height));
-  const values = derivativeSampler(field, field.firstLevel, show)(xs, ys).map(Math.abs).sort();
+  const values = derivativeSampler(field, field.firstLevel, show)(xs, ys).planes.map(Math.abs).sort();
   return Math.max(values[Math.floor(OF_RANGE * (values.length - 1))], 1e-12);
 }

@@ -1,32 +1,47 @@
 // The samples of a Field on lattices of points, columns x rows: colours, derivatives, alpha.
 
-import { colourNetwork, inputsSeen, networkJet } from './network.js';
+import { Kernel } from './kernel.js';
+import { inputsSeen, networkJet } from './network.js';
 import { splineTaps, TAPS } from './spline.js';
 
 // By x and by y: the derivatives that make the parts of a jet.
 const VALUE = [[0, 0]];
 const PARTS = [VALUE, [[1, 0]], [[0, 1]], [[2, 0], [0, 2]]];
 
-// Return a function of (xs, ys) that returns the planes of all channels, alpha last; not clipped.
-// Levels of grids below `first` are left out.
+// Return a function of (xs, ys), MOST_POINTS at most, that returns {planes, points}: the samples of
+// all channels, alpha last, not clipped. Levels of grids below `first` are left out.
 export function colourSampler(field, first) {
-  const levels = field.levelsSeen(first);
-  const network = colourNetwork(field, inputsSeen(levels));
+  const kernel = kernelOf(field, first);
   return (xs, ys) => {
-    const samples = network(latticeInputs(field, levels, xs, ys, VALUE), xs.length * ys.length);
-    return field.alpha ? joined(samples, alphaJet(field, xs, ys)[0]) : samples;
+    const { planes, points } = kernel.samples(xs, ys);
+    if (!field.alpha) return { planes, points };
+    const all = new Float64Array((kernel.channels + 1) * points);
+    all.set(planes);
+    all.set(alphaJet(field, xs, ys)[0], planes.length);
+    return { planes: all, points };
   };
 }
 
-// Return a function of (xs, ys) that returns the gradient's magnitude or the Laplacian of the
-// colours, without alpha.
+// The last kernel of each Field, for it holds a copy of the grids.
+const kernels = new WeakMap();
+
+function kernelOf(field, first) {
+  const found = kernels.get(field);
+  if (found?.first === first && found.layers === field.levels.length) return found.kernel;
+  const kernel = new Kernel(field, field.levelsSeen(first));
+  kernels.set(field, { first, layers: field.levels.length, kernel });
+  return kernel;
+}
+
+// The same of the gradient's magnitude or the Laplacian of the colours, without alpha.
 export function derivativeSampler(field, first, show) {
   const order = show === 'gradient' ? 1 : 2;
   return (xs, ys) => {
     const [, byX, byY, laplacian] = networkPart(field, first, xs, ys, order);
     const values = order === 1 ? byX.map((each, p) => Math.hypot(each, byY[p])) : laplacian;
     // Finite even for the wildest of weights.
-    return values.map((value) => Math.min(Math.max(value || 0, -1e30), 1e30));
+    const planes = values.map((value) => Math.min(Math.max(value || 0, -1e30), 1e30));
+    return { planes, points: xs.length * ys.length };
   };
 }
 

@@ -38,8 +38,9 @@ int sharpenedAt(ivec2 cell, int grid) {
 }
 void main() {
   ivec2 cell = ivec2(gl_FragCoord.xy) - 1;
-  sharpened = ivec4(0);
-  for (int k = 0; k < count; k++) sharpened[k] = sharpenedAt(cell, k);
+  ivec4 sums = ivec4(0);
+  for (int k = 0; k < count; k++) sums[k] = sharpenedAt(cell, k);
+  sharpened = sums;
 }`;
 
 // Return the names of the vec4 components that hold so many numbers: a0.x, a0.y, ...
