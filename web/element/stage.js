@@ -63,7 +63,7 @@ export class Stage {
 
   /** Whether the canvas has the scene, and all of the picture that there is. */
   get isCurrent() {
-    return this.#drawn !== null && !this.#isDue();
+    return this.#drawn !== null && this.#drawing === null && !this.#isDue();
   }
 
   close() {
