@@ -3,29 +3,31 @@
 
 import { cellsOf } from './architecture.js';
 import { samplingOf } from './render.js';
-import { BLOCK_VECTORS, fragmentShader, packWeights, SHARPEN, VERTEX } from './shader.js';
+import { fragmentShader, packWeights, SHARPEN, VERTEX, weightVectors } from './shader.js';
 
-const MOST_BLOCKS = 4; // of weights: what is written out for larger networks takes long to compile
+const MOST_WIDTH = 128; // of a network: a fragment holds all of a layer
 const ALPHA_UNIT = 10; // the units before it are the levels'
 const CELLS_AT_ONCE = 1 << 20; // that are sent to the GPU
 const MILLISECONDS = 12; // that a draw call may take
 const LEAST_SAMPLES = 1 << 15; // of a draw call, whatever it takes: each has its own cost
 
-let shared = null;
+const shared = new Map();
 
-// The context, or null where there is none.
-export function sharedGpu() {
-  if (shared?.gl.isContextLost()) shared = null;
-  shared ??= makeGpu();
-  return shared;
+// The context, or null where there is none; one that computes on the CPU only if it may be `slow`,
+// for WebAssembly is quicker.
+export function sharedGpu(slow) {
+  if (shared.get(slow)?.gl.isContextLost()) shared.delete(slow);
+  if (!shared.get(slow)) shared.set(slow, makeGpu(slow));
+  return shared.get(slow);
 }
 
-function makeGpu() {
+function makeGpu(slow) {
   const canvas = typeof OffscreenCanvas === 'undefined'
     ? globalThis.document?.createElement('canvas')
     : new OffscreenCanvas(1, 1);
   const gl = canvas?.getContext('webgl2', {
     antialias: false, depth: false, premultipliedAlpha: false, preserveDrawingBuffer: true,
+    failIfMajorPerformanceCaveat: !slow,
   });
   return gl ? new Gpu(gl) : null;
 }
@@ -36,16 +38,16 @@ class Gpu {
     this.programs = new Map();
     this.samplesPerMs = LEAST_SAMPLES / MILLISECONDS;
     this.mostCells = gl.getParameter(gl.MAX_TEXTURE_SIZE) - 2;
+    this.mostBytes = gl.getParameter(gl.MAX_UNIFORM_BLOCK_SIZE);
     gl.bindVertexArray(gl.createVertexArray());
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
   }
 
   // Whether a picture's network and grids are small enough.
-  takes(field) {
-    const { architecture, width, height } = field;
-    const { layers, width: hidden, inputs } = architecture;
-    const vectors = Math.ceil(hidden / 4) * (2 + inputs + (layers - 1) * (hidden + 1)) + inputs + hidden;
-    return vectors <= MOST_BLOCKS * BLOCK_VECTORS && Math.max(width, height) <= this.mostCells;
+  takes({ architecture, width, height }) {
+    return architecture.width <= MOST_WIDTH
+      && 16 * weightVectors(architecture) <= this.mostBytes
+      && Math.max(width, height) <= this.mostCells;
   }
 
   program(source) {
@@ -106,20 +108,15 @@ export class GpuPicture {
     this.levels = new Map();
     this.target = null;
     this.alpha = field.alpha ? this.uploadAlpha() : null;
-    this.buffers = this.uploadWeights();
+    this.weights = this.uploadWeights();
   }
 
   uploadWeights() {
     const { gl } = this.gpu;
-    const packed = packWeights(this.field);
-    const buffers = [];
-    for (let at = 0; at < packed.length; at += 4 * BLOCK_VECTORS) {
-      const buffer = gl.createBuffer();
-      gl.bindBuffer(gl.UNIFORM_BUFFER, buffer);
-      gl.bufferData(gl.UNIFORM_BUFFER, packed.subarray(at, at + 4 * BLOCK_VECTORS), gl.STATIC_DRAW);
-      buffers.push(buffer);
-    }
-    return buffers;
+    const buffer = gl.createBuffer();
+    gl.bindBuffer(gl.UNIFORM_BUFFER, buffer);
+    gl.bufferData(gl.UNIFORM_BUFFER, packWeights(this.field), gl.STATIC_DRAW);
+    return buffer;
   }
 
   uploadAlpha() {
@@ -218,7 +215,7 @@ export class GpuPicture {
     const { gpu, gpu: { gl }, field } = this;
     const sampling = samplingOf(field, view);
     if (!(await this.prepare(Math.max(sampling.shown, field.firstLevel), stop))) return false;
-    const program = gpu.program(fragmentShader(field, view.show, this.buffers.length));
+    const program = gpu.program(fragmentShader(field, view.show));
     this.resize(view.outWidth, view.outHeight);
     const samples = sampling.overX * sampling.overY;
     for (let top = 0; top < view.outHeight; ) {
@@ -287,17 +284,15 @@ export class GpuPicture {
   }
 
   bind(program) {
-    const { gpu: { gl }, levels, alpha } = this;
-    this.buffers.forEach((buffer, k) => {
-      gl.uniformBlockBinding(program, gl.getUniformBlockIndex(program, `Block${k}`), k);
-      gl.bindBufferBase(gl.UNIFORM_BUFFER, k, buffer);
-    });
+    const { gpu: { gl }, levels, alpha, weights } = this;
+    gl.uniformBlockBinding(program, gl.getUniformBlockIndex(program, 'Weights'), 0);
+    gl.bindBufferBase(gl.UNIFORM_BUFFER, 0, weights);
     const { features } = this.field.architecture;
     features.forEach((_, level) => {
       gl.activeTexture(gl.TEXTURE0 + level);
       const found = levels.get(level);
       gl.bindTexture(gl.TEXTURE_2D_ARRAY, found?.texture ?? null);
-      gl.uniform1i(gl.getUniformLocation(program, `g${level}`), level);
+      gl.uniform1i(gl.getUniformLocation(program, `grid${level}`), level);
       gl.uniform2i(gl.getUniformLocation(program, `size${level}`), found?.columns ?? 1, found?.rows ?? 1);
     });
     gl.activeTexture(gl.TEXTURE0 + ALPHA_UNIT);
@@ -332,7 +327,7 @@ export class GpuPicture {
   close() {
     const { gl } = this.gpu;
     for (const { texture } of this.levels.values()) gl.deleteTexture(texture);
-    for (const buffer of this.buffers) gl.deleteBuffer(buffer);
+    gl.deleteBuffer(this.weights);
     gl.deleteTexture(this.alpha);
     this.dropTarget();
   }

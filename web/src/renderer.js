@@ -8,18 +8,18 @@ import { viewOf } from './render.js';
 export class Renderer {
   #context;
   #colorSpace;
-  #mayGpu;
+  #gpu; // true: even a slow one; false: none
   #picture;
   #onGpu = null;
   #drawing = null;
 
-  constructor(canvas, picture, { gpu = true, colorSpace = 'srgb' } = {}) {
+  constructor(canvas, picture, { gpu, colorSpace = 'srgb' } = {}) {
     this.canvas = canvas;
     this.onrestore = null;
     this.#context = canvas.getContext('2d', { colorSpace });
     if (!this.#context) throw new SirenError('canvas: expected one without another context');
     this.#colorSpace = colorSpace;
-    this.#mayGpu = gpu;
+    this.#gpu = gpu;
     this.update(picture);
   }
 
@@ -35,7 +35,7 @@ export class Renderer {
   }
 
   #takeGpu() {
-    const gpu = this.#mayGpu ? sharedGpu() : null;
+    const gpu = this.#gpu === false ? null : sharedGpu(this.#gpu === true);
     if (!gpu?.takes(this.#picture.field)) return;
     this.#onGpu = new GpuPicture(gpu, this.#picture.field);
     gpu.gl.canvas.addEventListener('webglcontextlost', this.#lost);
@@ -78,7 +78,7 @@ export class Renderer {
       if (error instanceof SirenError) throw error;
       // A shader that a driver does not take.
       console.warn(error);
-      this.#mayGpu = false;
+      this.#gpu = false;
       this.#dropGpu();
       return this.#drawByTiles(view, signal);
     }

@@ -2,13 +2,12 @@
 //
 // A fragment is a pixel of the output. It samples the grids, whose textures hold the coefficients
 // of plain cubic B-splines (see SHARPEN), runs the SIREN, and averages what it covers. Four numbers
-// of a layer go into a vec4; the weights are vec4s in uniform blocks, a column of a matrix's four
-// rows each. Sines are cosines of turns, as in network.js; with derivatives, each number comes with
+// of a layer go into a vec4; the weights are vec4s in a uniform block, each a column of four rows of
+// a matrix. Sines are cosines of turns, as in network.js; with derivatives, each number comes with
 // its d/dx, d/dy and Laplacian.
 
 import { COSINE, inTurns, realLayers } from './network.js';
 
-export const BLOCK_VECTORS = 1024; // of a uniform block: the 16 KiB that every device has
 const PARTS = { colour: [''], gradient: ['', 'x', 'y'], laplacian: ['', 'x', 'y', 'l'] };
 const COMPONENTS = 'xyzw';
 
@@ -43,49 +42,45 @@ void main() {
   sharpened = sums;
 }`;
 
-// Return the names of the vec4 components that hold so many numbers: a0.x, a0.y, ...
-function components(name, count) {
-  return Array.from({ length: count }, (_, k) => `${name}${k >> 2}.${COMPONENTS[k & 3]}`);
-}
-
 function vectorsOf(count) {
   return Math.ceil(count / 4);
 }
 
-// The layers whose weights the shader has: those of the SIREN, and the bypass as part of the last.
-function layersOf(field) {
+// Return a Float32Array with all weights, in the order in which the shader takes them: for each
+// four outputs of a layer their biases, and then a column for each input; and of the last layer one
+// for each bypassed input. Inputs are filled up to a multiple of four.
+export function packWeights(field) {
   const seen = Array.from({ length: field.architecture.inputs }, (_, k) => k);
   const { layers, bypass } = realLayers(field, seen);
-  return { layers: layers.map((layer) => inTurns(layer, 0.5)), bypass };
-}
-
-// Return a Float32Array with all weights, in the order in which the shader takes them: for each
-// four outputs their biases, then a column for each input (and of the last layer, each bypassed).
-export function packWeights(field) {
-  const { layers, bypass } = layersOf(field);
   const vectors = [];
-  layers.forEach(({ weight, bias, outputs, inputs }, k) => {
-    const last = k === layers.length - 1;
-    for (let o = 0; o < outputs; o += 4) {
-      const rows = [o, o + 1, o + 2, o + 3].map((row) => (row < outputs ? row : -1));
-      const column = (matrix, width, n, scale) =>
-        vectors.push(rows.map((row) => (row < 0 ? 0 : scale * matrix[row * width + n])));
-      column(bias, 1, 0, 1);
-      for (let n = 0; n < inputs; n++) column(weight, inputs, n, 1);
-      if (!last || !bypass) continue;
-      const width = bypass.length / outputs;
-      for (let n = 0; n < width; n++) column(bypass, width, n, 0.5);
+  layers.forEach((layer, k) => {
+    const { weight, bias, outputs, inputs } = inTurns(layer, 0.5);
+    const addColumns = (first, matrix, columns, filled, scale) => {
+      for (let n = 0; n < filled; n++) {
+        const row = (r) => (first + r < outputs && n < columns ? scale * matrix[(first + r) * columns + n] : 0);
+        vectors.push([0, 1, 2, 3].map(row));
+      }
+    };
+    for (let first = 0; first < outputs; first += 4) {
+      addColumns(first, bias, 1, 1, 1);
+      addColumns(first, weight, inputs, 4 * vectorsOf(inputs), 1);
+      if (k < layers.length - 1 || !bypass) continue;
+      addColumns(first, bypass, seen.length, 4 * vectorsOf(seen.length), 0.5);
     }
   });
-  const blocks = Math.ceil(vectors.length / BLOCK_VECTORS);
-  const packed = new Float32Array(4 * BLOCK_VECTORS * blocks);
-  packed.set(vectors.flat());
-  return packed;
+  return Float32Array.from(vectors.flat());
+}
+
+// The vec4s that packWeights returns.
+export function weightVectors({ layers, width, inputs, grids }) {
+  const [wide, narrow] = [4 * vectorsOf(width), 4 * vectorsOf(inputs)];
+  const hidden = vectorsOf(width) * (1 + narrow + (layers - 1) * (1 + wide));
+  return hidden + 1 + wide + (grids ? narrow : 0);
 }
 
 // Return the fragment shader for a picture: it depends on its architecture, on whether its alpha is
 // apart, and on what is shown.
-export function fragmentShader(field, show, blocks) {
+export function fragmentShader(field, show) {
   const { architecture: network, alpha } = field;
   const parts = PARTS[show];
   const levels = network.features.map((count, level) => [level, count]).filter(([, n]) => n);
@@ -94,8 +89,8 @@ precision highp float;
 precision highp int;
 precision highp isampler2DArray;
 precision highp usampler2D;
-${range(blocks).map((k) => `layout(std140) uniform Block${k} { vec4 w${k}[${BLOCK_VECTORS}]; };`).join('\n')}
-${levels.map(([level]) => `uniform isampler2DArray g${level};\nuniform ivec2 size${level};`).join('\n')}
+layout(std140) uniform Weights { vec4 w[${weightVectors(network)}]; };
+${levels.map(([level]) => `uniform isampler2DArray grid${level};\nuniform ivec2 size${level};`).join('\n')}
 uniform usampler2D alphas;
 uniform ivec2 picture; // its size in pixels
 uniform ivec2 base; // the pixel that places are relative to
@@ -117,10 +112,6 @@ vec4 cosines(vec4 turns) {
 ${splineFunction(parts)}
 ${sampleFunction(network, levels, parts, alpha !== null && show === 'colour')}
 ${MAIN[show](channelsOf(network.channels, alpha !== null))}`;
-}
-
-function range(count) {
-  return Array.from({ length: count }, (_, k) => k);
 }
 
 // The four weights of a B-spline, and of its derivatives, and the sampler of a grid's four.
@@ -165,97 +156,85 @@ void spline(isampler2DArray grid, ivec2 size, int level, int group, vec2 place, 
 }`;
 }
 
-// The samples at a place: of colours 0 to 1 where nothing is clipped, else their derivatives.
+// The samples at a place: of colours 0 to 1 where nothing is clipped, else their derivatives. What
+// goes into a layer is in the arrays a, ax, ..., what comes out of it in b; z are the inputs.
 function sampleFunction(network, levels, parts, withAlpha) {
-  const lines = [];
-  const inputs = declareInputs(network, parts, lines);
-  readGrids(network, levels, parts, lines, inputs);
-  const next = weightNames();
-  let from = inputs;
-  for (let k = 0; k <= network.layers; k++) {
-    const last = k === network.layers;
-    const outputs = last ? network.channels : network.width;
-    const taken = last && network.grids ? [...from, ...inputs] : from;
-    for (let o = 0; o < vectorsOf(outputs); o++) addProduct(lines, `h${k}_${o}`, taken, parts, next);
-    if (!last) {
-      for (let o = 0; o < vectorsOf(outputs); o++) addSine(lines, `h${k}_${o}`, parts);
-    }
-    from = components(`h${k}_`, outputs);
-  }
-  const result = `h${network.layers}_0`;
-  lines.push(...RESULTS[parts.length](result, 'peak'));
-  if (withAlpha) lines.push(`samples[${network.channels}] = alphaAt(place);`);
+  const [wide, narrow] = [vectorsOf(network.width), vectorsOf(network.inputs)];
+  const each = (text) => parts.map((part) => text.replaceAll('@', part)).join(' ');
+  const sine = SINES[parts.length];
   return `${withAlpha ? ALPHA : ''}
+${each(`vec4 z@[${narrow}], a@[${wide}], b@[${wide}];`)}
+int at; // the next weights
+void add(inout vec4 sum, vec4 x, int k) {
+  sum += x.x * w[k] + x.y * w[k + 1] + x.z * w[k + 2] + x.w * w[k + 3];
+}
 vec4 samplesAt(vec2 place) {
-  ${lines.join('\n  ')}
+  ${each(`for (int n = 0; n < ${narrow}; n++) z@[n] = vec4(0);`)}
+  z[0].xy = (2.0 * (vec2(base) + place) + 1.0) / vec2(picture) - 1.0;
+  ${parts.length > 1 ? 'zx[0].x = 2.0 / float(picture.x); zy[0].y = 2.0 / float(picture.y);' : ''}
+  ${readGrids(network, levels, parts)}
+  at = 0;
+  ${layer('z', 'a', narrow, wide, each, sine)}
+  for (int layer = 1; layer < ${network.layers}; layer++) {
+    ${layer('a', 'b', wide, wide, each, sine)}
+    for (int o = 0; o < ${wide}; o++) { ${each('a@[o] = b@[o];')} }
+  }
+  ${sums('a', wide, each)}
+  ${network.grids ? terms('z', narrow, each) : ''}
+  ${RESULTS[parts.length]}
+  ${withAlpha ? `samples[${network.channels}] = alphaAt(place);` : ''}
   return samples;
 }`;
 }
 
-const RESULTS = {
-  1: (h) => [`vec4 samples = ${h};`],
-  3: (h, peak) => [`vec4 samples = ${peak} * sqrt(x${h} * x${h} + y${h} * y${h});`],
-  4: (h, peak) => [`vec4 samples = ${peak} * l${h};`],
-};
-
-function declareInputs(network, parts, lines) {
-  const count = network.inputs;
-  for (const part of parts) {
-    for (const k of range(vectorsOf(count))) lines.push(`vec4 ${part}z${k} = vec4(0);`);
-  }
-  lines.push('z0.xy = (2.0 * (vec2(base) + place) + 1.0) / vec2(picture) - 1.0;');
-  if (parts.length > 1) lines.push('xz0.x = 2.0 / float(picture.x); yz0.y = 2.0 / float(picture.y);');
-  return components('z', count);
+// All outputs of a hidden layer.
+function layer(from, to, inputs, outputs, each, sine) {
+  return `for (int o = 0; o < ${outputs}; o++) {
+    ${sums(from, inputs, each)}
+    ${sine}
+    ${each(`${to}@[o] = s@;`)}
+  }`;
 }
 
-function readGrids(network, levels, parts, lines, inputs) {
-  for (const part of levels.length ? parts : []) lines.push(`vec4 s${part};`);
+// Four sums of a layer's inputs, and their derivatives, in s, sx, ...
+function sums(from, inputs, each) {
+  return `${each('vec4 s@ = vec4(0);')} s = w[at++]; ${terms(from, inputs, each)}`;
+}
+
+function terms(from, inputs, each) {
+  return `for (int n = 0; n < ${inputs}; n++, at += 4) { ${each(`add(s@, ${from}@[n], at);`)} }`;
+}
+
+// s is in turns, less a quarter, and becomes its sine: by parts of the jet.
+const TURN = 2 * Math.PI;
+const SLOPES = `vec4 slope = ${TURN} * cosines(s + 0.25); s = cosines(s);`;
+const SINES = {
+  1: 's = cosines(s);',
+  3: `${SLOPES} sx *= slope; sy *= slope;`,
+  4: `${SLOPES} sl = slope * sl - ${TURN * TURN} * s * (sx * sx + sy * sy); sx *= slope; sy *= slope;`,
+};
+const RESULTS = {
+  1: 'vec4 samples = s;',
+  3: 'vec4 samples = peak * sqrt(sx * sx + sy * sy);',
+  4: 'vec4 samples = peak * sl;',
+};
+
+function readGrids(network, levels, parts) {
+  const lines = levels.length ? parts.map((part) => `vec4 g${part};`) : [];
   for (const [level, count] of levels) {
     lines.push(`if (firstLevel <= ${level}) {`);
     for (let group = 0; group < vectorsOf(count); group++) {
-      const outs = parts.map((part) => `s${part}`).join(', ');
-      lines.push(`spline(g${level}, size${level}, ${level}, ${group}, place, ${outs});`);
+      const outs = parts.map((part) => `g${part}`).join(', ');
+      lines.push(`spline(grid${level}, size${level}, ${level}, ${group}, place, ${outs});`);
       for (let k = 4 * group; k < Math.min(count, 4 * group + 4); k++) {
-        const input = inputs[2 + network.firstGrid(level) + k];
-        for (const part of parts) lines.push(`${part}${input} = s${part}.${COMPONENTS[k % 4]};`);
+        const input = 2 + network.firstGrid(level) + k;
+        const to = `[${input >> 2}].${COMPONENTS[input & 3]}`;
+        for (const part of parts) lines.push(`z${part}${to} = g${part}.${COMPONENTS[k % 4]};`);
       }
     }
     lines.push('}');
   }
-}
-
-// Return a function that gives the names of the weights one after another.
-function weightNames() {
-  let at = 0;
-  return () => {
-    const name = `w${Math.floor(at / BLOCK_VECTORS)}[${at % BLOCK_VECTORS}]`;
-    at++;
-    return name;
-  };
-}
-
-// A vec4 of a layer's sums, and of their derivatives; a few terms to a statement.
-function addProduct(lines, to, from, parts, next) {
-  const bias = next();
-  const weights = from.map(() => next());
-  for (const part of parts) {
-    lines.push(`vec4 ${part}${to} = ${part ? 'vec4(0)' : bias};`);
-    for (let k = 0; k < from.length; k += 4) {
-      const terms = from.slice(k, k + 4).map((each, n) => `${part}${each} * ${weights[k + n]}`);
-      lines.push(`${part}${to} += ${terms.join(' + ')};`);
-    }
-  }
-}
-
-// sin(a), and what becomes of its derivatives; a is in turns, less a quarter.
-function addSine(lines, h, parts) {
-  if (parts.length > 1) lines.push(`vec4 c${h} = ${2 * Math.PI} * cosines(${h} + 0.25);`);
-  lines.push(`${h} = cosines(${h});`);
-  if (parts.includes('l')) {
-    const square = `${4 * Math.PI ** 2} * ${h} * (x${h} * x${h} + y${h} * y${h})`;
-    lines.push(`l${h} = c${h} * l${h} - ${square};`);
-  }
-  if (parts.length > 1) lines.push(`x${h} *= c${h}; y${h} *= c${h};`);
+  return lines.join('\n  ');
 }
 
 const ALPHA = `
