@@ -146,7 +146,7 @@ export class SirenImage extends Base {
 
   /** Wait until the canvas shows what it should, with all of its pixels and at rest. */
   async drawn() {
-    while (!this.#stage?.isCurrent || this.#rest !== 0) {
+    while (!this.#stage?.isCurrent || this.#zoom.isMoving || this.#rest !== 0) {
       await new Promise((resolve) => this.addEventListener('draw', resolve, { once: true }));
     }
   }

@@ -40,6 +40,9 @@ export class Zoom {
   get scale() {
     return this.#placement && this.#placement.width / this.#natural.width;
   }
+  get isMoving() {
+    return this.#frame !== 0;
+  }
   get canZoomOut() {
     return this.#placement !== null && this.#ahead.width > this.#home.width;
   }
