@@ -2,7 +2,7 @@
 
 const FROM = 8;
 const WHOLLY_FROM = 16;
-const STRENGTH = 0.3;
+const STRENGTH = 0.24;
 
 export class Grid {
   #canvas;

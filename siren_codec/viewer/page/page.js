@@ -5,6 +5,9 @@ import { Grid } from 'viewer/grid';
 import { Readout } from 'viewer/readout';
 import { SirenImage } from 'siren-img';
 
+/** As <siren-img> has it. */
+const WHEEL = 0.0015;
+
 const $ = (id) => document.getElementById(id);
 const picture = $('picture');
 const grid = new Grid($('grid'));
@@ -264,6 +267,11 @@ function listenToDivider() {
   divider.addEventListener('pointermove', (event) => {
     if (divider.hasPointerCapture(event.pointerId)) divideAt((100 * event.clientX) / innerWidth);
   });
+  // The wheel is the picture's here too.
+  divider.addEventListener('wheel', (event) => {
+    const factor = Math.exp(-event.deltaY * WHEEL);
+    picture.zoomBy(factor, event.clientX, event.clientY, true);
+  }, { passive: true });
   divider.addEventListener('keydown', (event) => {
     const step = { ArrowLeft: -2, ArrowDown: -2, ArrowRight: 2, ArrowUp: 2 }[event.key];
     if (!step) return;
