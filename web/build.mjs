@@ -5,7 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
 const here = new URL('.', import.meta.url);
@@ -28,7 +28,8 @@ const result = await build({
   target: 'es2022',
   define: { 'import.meta.url': 'SIREN_BASE' },
 });
-const body = result.outputFiles[0].text.trim().replace(/^"use strict";/, '');
+// Lines are broken in shaders only, where what they begin with is space.
+const body = result.outputFiles[0].text.trim().replace(/^"use strict";/, '').replace(/\s*\n\s*/g, '\n');
 const license = readFileSync(new URL('../LICENSE', here), 'utf8').split('\n')[0];
 const text = `/*! siren-codec (${license}), of the sources ${digest.digest('hex').slice(0, 16)} */
 const code=(SIREN_BASE,SIREN_SOURCE)=>{"use strict";${body}return S};
@@ -36,4 +37,4 @@ const{open,Picture,Renderer,SirenError}=code(import.meta.url,()=>\`(\${code})("\
 export{open,Picture,Renderer,SirenError};
 `;
 writeFileSync(new URL('dist/siren.js', here), text);
-console.log(`siren.js: ${text.length} bytes, ${gzipSync(text, { level: 9 }).length} gzipped`);
+console.log(`siren.js: ${text.length} bytes, ${gzipSync(text, { level: 9 }).length} gzipped, ${brotliCompressSync(text).length} by brotli`);

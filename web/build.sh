@@ -4,14 +4,15 @@
 # Needs clang and wasm-ld (Debian: apt install clang lld).
 set -eu
 cd "$(dirname "$0")"
-wasm=$(mktemp)
-trap 'rm -f "$wasm"' EXIT
-clang --target=wasm32 -O2 -msimd128 -mbulk-memory -ffreestanding -nostdlib -Wall -Wextra -Werror \
-    -Wl,--no-entry -Wl,--export=siren_decode -Wl,--export=siren_product \
-    -Wl,--export=siren_cosines -Wl,--export=siren_grid_samples -Wl,--export=__heap_base \
-    -Wl,-z,stack-size=8192 -Wl,--strip-all \
-    -o "$wasm" ../siren_codec/stream/c/latents.c c/render.c
+made=$(mktemp -d)
+trap 'rm -rf "$made"' EXIT
+flags='--target=wasm32 -msimd128 -mbulk-memory -ffreestanding -Wall -Wextra -Werror'
+clang $flags -O2 -c -o "$made/latents.o" ../siren_codec/stream/c/latents.c
+clang $flags -Os -c -o "$made/render.o" c/render.c
+wasm-ld --no-entry --export=siren_decode --export=siren_product --export=siren_cosines \
+    --export=siren_grid_samples --export=__heap_base -z stack-size=8192 --strip-all --gc-sections \
+    -o "$made/siren.wasm" "$made/latents.o" "$made/render.o"
 {
     echo "// Made by web/build.sh."
-    echo "export default '$(base64 -w0 "$wasm")';"
+    echo "export default '$(base64 -w0 "$made/siren.wasm")';"
 } > src/wasm-bytes.js

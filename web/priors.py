@@ -1,4 +1,4 @@
-"""Make of the package's priors the files that siren.js reads, and `src/priors.js`, which names them.
+"""Make the files of priors that siren.js reads, of the package's, and `src/priors.js`.
 
     python web/priors.py
 

@@ -97,7 +97,7 @@ export class Picture {
   /** The Laplacian of each channel at a point, in samples per pixel squared. */
   laplacian(x: number, y: number): number[];
 
-  /** End the worker and let go of the memory. */
+  /** Let go of the worker's memory; what was asked of it is rejected. */
   close(): void;
 }
 
@@ -105,9 +105,17 @@ export interface DrawOptions extends Partial<Region> {
   show?: Show;
 }
 
-/** Draws a picture on a canvas: by WebGL2 where there is one, else by tiles of the worker. */
+export interface RendererOptions {
+  /** true: WebGL2 even if the CPU emulates it; false: never; otherwise where there is a GPU. */
+  gpu?: boolean;
+  /** What the picture's numbers mean, and the canvas's colours: 'srgb' unless said otherwise. */
+  colorSpace?: PredefinedColorSpace;
+}
+
+/** Draws a picture on a canvas, whose 2D context it takes: by WebGL2 where there is one (one context
+ * serves all pictures of a page), else by tiles that the worker computes. */
 export class Renderer {
-  constructor(canvas: HTMLCanvasElement | OffscreenCanvas, picture: Picture, options?: { gpu?: boolean });
+  constructor(canvas: HTMLCanvasElement | OffscreenCanvas, picture: Picture, options?: RendererOptions);
   /** Draw a rectangle of the picture, stretched to the canvas's own pixels (`canvas.width` and
    * `canvas.height`, which the caller sets); what lies outside the picture is transparent. Resolves
    * to true when it is drawn, to false when a later call took its place. Until then the canvas
@@ -117,7 +125,7 @@ export class Renderer {
   update(picture: Picture): void;
   /** Whether WebGL2 draws. */
   readonly isGpu: boolean;
-  /** Called when a lost context has come back, or WebGL2 was given up: draw again. */
+  /** Called when WebGL2's context was lost, and another one or none was taken: draw again. */
   onrestore: (() => void) | null;
   close(): void;
 }

@@ -4,6 +4,7 @@
    multiple of POINTS. Needs no library. */
 
 #include <stdint.h>
+#include <wasm_simd128.h>
 
 enum {
     POINTS = 8, /* that are taken at a time */
@@ -11,27 +12,30 @@ enum {
     TAPS = 6,   /* cells of an axis that a point sees */
 };
 
+/* Loops over sums, which are to stay in registers; the compiler is asked for small code. */
+#define UNROLL _Pragma("clang loop unroll(full)")
+
 typedef float vector __attribute__((vector_size(16), aligned(4)));
 
 static vector load(const float *from) { return *(const vector *)from; }
 
 /* Add up `rows` outputs for POINTS points: weights are (rows, inputs), `from` planes. */
-static inline void tile(const float *weights, int32_t inputs, const float *biases, int rows,
+static inline __attribute__((always_inline)) void tile(const float *weights, int32_t inputs, const float *biases, int rows,
                         const float *from, float *to, int32_t points, int keep) {
     vector sums[ROWS][2];
-    for (int r = 0; r < rows; r++)
-        for (int k = 0; k < 2; k++)
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int k = 0; k < 2; k++)
             sums[r][k] = keep ? load(to + r * points + 4 * k)
                               : (vector){biases[r], biases[r], biases[r], biases[r]};
     for (int32_t n = 0; n < inputs; n++) {
         vector left = load(from + n * points), right = load(from + n * points + 4);
-        for (int r = 0; r < rows; r++) {
+        UNROLL for (int r = 0; r < rows; r++) {
             sums[r][0] += left * weights[r * inputs + n];
             sums[r][1] += right * weights[r * inputs + n];
         }
     }
-    for (int r = 0; r < rows; r++)
-        for (int k = 0; k < 2; k++) *(vector *)(to + r * points + 4 * k) = sums[r][k];
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int k = 0; k < 2; k++) *(vector *)(to + r * points + 4 * k) = sums[r][k];
 }
 
 /* to = weights from + biases; without biases the product is added to what is there. */
@@ -48,19 +52,21 @@ void siren_product(const float *weights, const float *biases, int32_t outputs, i
     }
 }
 
+static vector nearest(vector x) { return (vector)wasm_f32x4_nearest((v128_t)x); }
+
 /* Put cos(2 pi x) in the place of each x, by a polynomial in v^2, v being x less the nearest
    integer: `network.js` has the same one. */
 void siren_cosines(float *turns, int32_t count) {
-    for (int32_t k = 0; k < count; k++) {
-        float v = turns[k] - __builtin_rintf(turns[k]), w = v * v;
-        float sum = -1.4529874920845032f;
-        sum = sum * w + 7.800022165291011f;
+    for (int32_t k = 0; k < count; k += 4) {
+        vector *place = (vector *)(turns + k);
+        vector v = *place - nearest(*place), w = v * v;
+        vector sum = w * -1.4529874920845032f + 7.800022165291011f;
         sum = sum * w - 26.404630603916303f;
         sum = sum * w + 60.24212492771494f;
         sum = sum * w - 85.45665775339239f;
         sum = sum * w + 64.9393890524762f;
         sum = sum * w - 19.739208743087502f;
-        turns[k] = sum * w + 0.999999999884617f;
+        *place = sum * w + 0.999999999884617f;
     }
 }
 

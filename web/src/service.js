@@ -80,18 +80,18 @@ export class Service {
   }
 
   async answer({ id, request, what, view, range }) {
-    const field = this.pictures.get(id)?.field;
-    if (!field) return;
     this.requests.add(request);
-    const pause = makePause();
-    const cancelled = () => !this.requests.has(request);
-    const orCancel = async () => {
-      await pause();
-      if (cancelled()) throw new Cancelled();
+    const turn = makePause();
+    const pause = async () => {
+      await turn();
+      if (!this.requests.has(request)) throw new Cancelled();
+      if (!this.pictures.has(id)) throw new SirenError('the picture was closed');
     };
     try {
-      const result = await this.result(field, what, { view, range, request, pause: orCancel });
-      if (!cancelled()) this.post({ kind: 'result', request, result }, buffersOf(result));
+      await pause();
+      const { field } = this.pictures.get(id);
+      const result = await this.result(field, what, { view, range, request, pause });
+      this.post({ kind: 'result', request, result }, buffersOf(result));
     } catch (error) {
       if (!(error instanceof Cancelled)) this.post({ kind: 'result', request, ...plain(error) });
     }
@@ -122,9 +122,7 @@ class Cancelled extends Error {}
 
 // An error as a message holds it.
 function plain(error) {
-  const known = error instanceof SirenError || error.name === 'TypeError';
-  const message = known || error.message ? error.message : String(error);
-  return { error: { name: error.name, message } };
+  return { error: { name: error.name, message: error.message } };
 }
 
 function buffersOf(result) {
