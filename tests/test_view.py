@@ -1,6 +1,7 @@
 """siren-view without a browser: what the server answers, what an HTML file holds."""
 
 import base64
+import hashlib
 import http.client
 import json
 import os
@@ -21,10 +22,12 @@ import siren_codec
 from siren_codec import stream, viewer
 from siren_codec.errors import FormatError, SirenError, UsageError
 from siren_codec.viewer import Viewer, server
+from siren_codec.viewer.page import decoder
 from tests.conftest import Command, make_field
 
 GOLDEN = Path(__file__).parent / "golden"
 LAYERS = GOLDEN / "rgb_8_layers.siren"
+WEB = Path(__file__).parent.parent / "web"
 GREY = GOLDEN / "grey_8.siren"
 
 
@@ -204,6 +207,18 @@ def test_an_html_file_holds_everything(tmp_path: Path) -> None:
     scripts = [found.scripts["module"], *(_bytes_of(url).decode() for url in imports.values())]
     wanted = re.findall(r"""(?:from|import)\s*['"]([^'"]+)['"]""", "\n".join(scripts))
     assert set(wanted) == set(imports)
+
+
+@pytest.mark.parametrize(
+    ("name", "folders"), [("siren-img.js", ("element",)), ("siren-sw.js", ("element", "src"))]
+)
+def test_built_files_are_of_their_sources(name: str, folders: tuple[str, ...]) -> None:
+    """If not: npm run build, in web."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted((WEB / folder).glob("*.js")):
+            digest.update(path.read_bytes())
+    assert f"of the sources {digest.hexdigest()[:16]} " in decoder(name).decode()
 
 
 def test_a_served_page_loads_its_pictures_alone(shown: Viewer) -> None:

@@ -1,7 +1,8 @@
 // Bundle element/ into dist/siren-img.js, which imports siren.js, and dist/siren-sw.js, which holds
 // all it needs. (npm run build)
 
-import { writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
@@ -13,10 +14,13 @@ const beside = {
   },
 };
 
-await bundle('siren-img.js', { format: 'esm', plugins: [beside] });
-await bundle('siren-sw.js', { format: 'iife', define: { 'import.meta.url': 'self.location.href' } });
+await bundle('siren-img.js', ['element'], { format: 'esm', plugins: [beside] });
+await bundle('siren-sw.js', ['element', 'src'], {
+  format: 'iife',
+  define: { 'import.meta.url': 'self.location.href' },
+});
 
-async function bundle(name, options) {
+async function bundle(name, folders, options) {
   const result = await build({
     entryPoints: [`${here}element/${name}`],
     bundle: true,
@@ -25,7 +29,18 @@ async function bundle(name, options) {
     target: 'es2022',
     ...options,
   });
-  const { text } = result.outputFiles[0];
+  const text = `/*! siren-codec (MIT License), of the sources ${digestOf(folders)} */
+${result.outputFiles[0].text}`;
   writeFileSync(`${here}dist/${name}`, text);
   console.log(`${name}: ${text.length} bytes, ${gzipSync(text, { level: 9 }).length} gzipped`);
+}
+
+// The digest of folders' sources, by which a test sees that a file is made of them.
+function digestOf(folders) {
+  const digest = createHash('sha256');
+  for (const folder of folders) {
+    const names = readdirSync(`${here}${folder}`).filter((name) => name.endsWith('.js')).sort();
+    for (const name of names) digest.update(readFileSync(`${here}${folder}/${name}`));
+  }
+  return digest.digest('hex').slice(0, 16);
 }
