@@ -17,13 +17,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from conftest import Command, make_field
 
 import siren_codec
 from siren_codec import stream, viewer
 from siren_codec.errors import FormatError, SirenError, UsageError
 from siren_codec.viewer import Viewer, server
 from siren_codec.viewer.page import decoder
-from tests.conftest import Command, make_field
 
 GOLDEN = Path(__file__).parent / "golden"
 LAYERS = GOLDEN / "rgb_8_layers.siren"

@@ -1,5 +1,6 @@
 """The browser's side, in Debian's Chromium: <siren-img>, the service worker, siren-view's page."""
 
+import base64
 import io
 import shutil
 import threading
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from conftest import make_field
 from PIL import Image, ImageCms
 
 import siren_codec
@@ -19,7 +21,6 @@ from siren_codec import stream, viewer
 from siren_codec.picture import Picture, colours, save_bytes
 from siren_codec.stream import format
 from siren_codec.viewer.page import decoder
-from tests.conftest import make_field
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -29,7 +30,7 @@ LAYERS = (GOLDEN / "rgb_8_layers.siren").read_bytes()
 WIDTH, HEIGHT = 88, 64
 BROKEN = LAYERS[:40] + bytes([LAYERS[40] ^ 1]) + LAYERS[41:]
 ARGUMENTS = ("--no-sandbox", "--enable-unsafe-swiftshader")
-"""Debian's Chromium draws WebGL without a GPU only if it is asked to."""
+"""With WebGL that is emulated: the split view needs it, the pictures are the worker's then."""
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -154,8 +155,6 @@ def _canvas(page: "Page", selector: str = "siren-img") -> Pixels:
 
 
 def _of_url(url: str) -> Pixels:
-    import base64
-
     with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as image:
         return np.array(image.convert("RGBA"))
 
