@@ -298,3 +298,8 @@ def test_a_prior_that_cannot_be_had(page: Any, priors: str, said: str) -> None:
     make = f"(s) => s.open('/rgb_8_prior_1.siren', {{ priors: {priors} }})"
     assert page.evaluate(f"refuse({make})").startswith(said)
     assert page.evaluate("draw('rgb_8_prior_1', [[3, 2]])")["drawn"]
+
+
+def test_a_gpu_that_the_cpu_emulates_is_not_taken_unasked(page: Any) -> None:
+    assert page.evaluate("draw('grey_8', [[3, 2]])")["isGpu"] is False
+    assert page.evaluate("draw('grey_8', [[3, 2]], { gpu: true })")["isGpu"] is True

@@ -38,8 +38,7 @@ export class Stage {
     this.#context = this.canvas.getContext('2d', { colorSpace });
     const got = this.#context.getContextAttributes?.().colorSpace ?? 'srgb';
     this.colours = got === space ? space : 'unknown';
-    const options = { colorSpace: got, gpu: hasGpu() };
-    this.#renderer = new Renderer(document.createElement('canvas'), picture, options);
+    this.#renderer = new Renderer(document.createElement('canvas'), picture, { colorSpace: got });
     this.#renderer.onrestore = () => {
       this.#drawing = null;
       this.#again();
@@ -136,23 +135,4 @@ export class Stage {
     this.#move();
     this.#ondraw();
   }
-}
-
-const EMULATED = /swiftshader|llvmpipe|softpipe|software|basic render/i;
-let gpuIsThere;
-
-/** Tell whether WebGL2 has a GPU: where it is emulated, the worker is quicker, and frees the page. */
-function hasGpu() {
-  gpuIsThere ??= lookForGpu();
-  return gpuIsThere;
-}
-
-function lookForGpu() {
-  const canvas = document.createElement('canvas');
-  const gl = canvas.getContext('webgl2', { failIfMajorPerformanceCaveat: true });
-  if (!gl) return false;
-  const info = gl.getExtension('WEBGL_debug_renderer_info');
-  const name = gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER);
-  gl.getExtension('WEBGL_lose_context')?.loseContext();
-  return !EMULATED.test(name);
 }

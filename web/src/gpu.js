@@ -17,7 +17,7 @@ const shared = new Map();
 // for WebAssembly is quicker.
 export function sharedGpu(slow) {
   if (shared.get(slow)?.gl.isContextLost()) shared.delete(slow);
-  if (!shared.get(slow)) shared.set(slow, makeGpu(slow));
+  if (!shared.has(slow)) shared.set(slow, makeGpu(slow));
   return shared.get(slow);
 }
 
@@ -29,7 +29,14 @@ function makeGpu(slow) {
     antialias: false, depth: false, premultipliedAlpha: false, preserveDrawingBuffer: true,
     failIfMajorPerformanceCaveat: !slow,
   });
-  return gl ? new Gpu(gl) : null;
+  return gl && (slow || !isEmulated(gl)) ? new Gpu(gl) : null;
+}
+
+// Not every browser counts a GPU that the CPU emulates as a caveat.
+function isEmulated(gl) {
+  const info = gl.getExtension('WEBGL_debug_renderer_info');
+  const name = gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER);
+  return /swiftshader|llvmpipe|softpipe|basic render/i.test(name);
 }
 
 class Gpu {
