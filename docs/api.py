@@ -32,6 +32,7 @@ ROOMS = {
     "Encoding": ("encode", "encode_file", "Encoded", "Options", "Progress"),
     "Decoding": ("decode", "open", "info", "Field", "View", "Limits"),
     "Many pictures": ("encode_many", "EncodedFile", "decode_many", "DecodedFile"),
+    "In a browser": ("view",),
     "Pillow": ("register_pillow",),
     "Errors and warnings": (
         *("SirenError", "FitError", "FormatError", "LimitError", "NotInstalledError"),

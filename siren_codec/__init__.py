@@ -6,6 +6,7 @@
     field.at(1.2, 200.5), field.gradient(1.2, 200.5)
     for each in siren_codec.encode_many("photos", "small", workers=4):
         print(each.output, each.bytes, each.psnr, each.error)
+    siren_codec.view("photo.siren")                        # in the browser
 
 Everything is imported when it is first used; torch only to encode, which needs the extra `encode`:
 pip install 'siren-codec[encode]'.
@@ -41,6 +42,7 @@ __all__ = [
     "info",
     "open",
     "register_pillow",
+    "view",
 ]
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from siren_codec.pillow_plugin import register_pillow
     from siren_codec.progress import Progress
     from siren_codec.summary import info
+    from siren_codec.viewer import view
 
 _WHERE = {
     "DecodedFile": "many.results",
@@ -92,6 +95,7 @@ _WHERE = {
     "info": "summary",
     "open": "decoding",
     "register_pillow": "pillow_plugin",
+    "view": "viewer",
 }
 """The module of each public name."""
 _CALLED = {"open": "open_field"}

@@ -99,7 +99,7 @@ Command = Callable[..., Ran]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """Run `encode`, `decode` or `info` with arguments, here; how long it takes is not said."""
+    """Run a command, `encode`, `decode`, `info` or `view`, here; how long it takes is not said."""
     monkeypatch.setattr(bars, "SECONDS", math.inf)
 
     def call(name: str, *arguments: object) -> Ran:
@@ -107,6 +107,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
             "encode": cli.encode_main,
             "decode": cli.decode_main,
             "info": cli.info_main,
+            "view": cli.view_main,
         }
         monkeypatch.setattr(sys, "argv", [f"siren-{name}", *map(str, arguments)])
         capfd.readouterr()

@@ -19,12 +19,14 @@ from siren_codec.cli.decode import decode_command
 from siren_codec.cli.encode import encode_command
 from siren_codec.cli.info import info_command
 from siren_codec.cli.usage import BATCH, FIT, PICTURE, SAID, TARGET, Command
+from siren_codec.cli.view import view_command
 
 MANUAL = Path(__file__).parent.parent / "docs" / "man"
 COMMANDS: dict[str, tuple[Command, Callable[[], NoReturn]]] = {
     "siren-encode": (encode_command, cli.encode_main),
     "siren-decode": (decode_command, cli.decode_main),
     "siren-info": (info_command, cli.info_main),
+    "siren-view": (view_command, cli.view_main),
     "siren-bench": (bench_command, cli.bench_main),
 }
 
@@ -62,6 +64,7 @@ def test_pages_are_good_roff(name: str) -> None:
         ("siren-encode", [TARGET, PICTURE, FIT, BATCH, SAID]),
         ("siren-decode", [PICTURE, BATCH, SAID]),
         ("siren-info", [PICTURE, SAID]),
+        ("siren-view", ["The page", PICTURE, SAID]),
         ("siren-bench", [TARGET, PICTURE, FIT, BATCH, SAID]),
     ],
 )
@@ -104,6 +107,7 @@ def test_completion_scripts(
         ("siren-encode --checkpoint x", ["file,x"]),
         ("siren-decode a.siren --show gr", ["plain,gradient"]),
         ("siren-info --js", ["plain,--json"]),
+        ("siren-view --no-b", ["plain,--no-browser"]),
         ("siren-bench --no-rep", ["plain,--no-report"]),
     ],
 )
@@ -138,7 +142,8 @@ def test_help_and_completion_import_nothing_heavy() -> None:
 import os, sys
 from siren_codec import cli
 os.environ.update(COMP_WORDS='siren-encode --', COMP_CWORD='1')
-mains = {'encode': cli.encode_main, 'decode': cli.decode_main, 'bench': cli.bench_main}
+mains = {'encode': cli.encode_main, 'decode': cli.decode_main, 'view': cli.view_main,
+         'bench': cli.bench_main}
 for name, main in mains.items():
     for setting, argv in (('', ['--help']), ('bash_complete', [])):
         os.environ[f'_SIREN_{name.upper()}_COMPLETE'] = setting

@@ -31,5 +31,6 @@ def test_a_notebook_shows_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (shown,) = notebook.cells[1].outputs
     field = siren_codec.open(GOLDEN)
     assert shown.data["text/plain"] == repr(field)
+    assert "<iframe" in shown.data["text/html"]
     with Image.open(io.BytesIO(base64.b64decode(shown.data["image/png"]))) as image:
         assert np.array_equal(np.asarray(image), field.render())

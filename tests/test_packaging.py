@@ -80,7 +80,7 @@ def test_the_wheel_alone_decodes_shows_and_registers(python: Path, tmp_path: Pat
         shutil.copy(golden, tmp_path / f"{number}.siren")
     code = """
 import sys
-import siren_codec
+import siren_codec.viewer
 from PIL import Image
 
 siren_codec.register_pillow()
@@ -91,11 +91,12 @@ for number in range(4):
     print(siren_codec.info(name)["width"] == Image.open(name).width)
     for suffix in ("png", "tif", "jpg", "webp"):
         field.save(f"{number}.{suffix}")
+print(len(siren_codec.viewer.page("0.siren")) > 100_000)
 print(sorted({'torch', 'numba', 'tqdm', 'imagecodecs', 'tifffile'} & set(sys.modules)))
 """
     done = _run(python, code, tmp_path)
     assert done.stderr == "" or "converted" in done.stderr, done.stderr
-    assert done.stdout.split() == ["True"] * 8 + ["[]"]
+    assert done.stdout.split() == ["True"] * 9 + ["[]"]
 
 
 def test_its_commands_decode_a_folder(python: Path, tmp_path: Path) -> None:
@@ -166,13 +167,13 @@ def test_both_hold_what_they_should(built: tuple[Path, Path]) -> None:
     wheel = zipfile.ZipFile(built[0]).namelist()
     with tarfile.open(built[1]) as opened:
         source = [name.partition("/")[2] for name in opened.getnames()]
-    package = [f"siren_codec/{name}" for name in ("py.typed", "stream/prior-1.npz")]
+    names = ("py.typed", "stream/prior-1.npz", "web/siren.js", "web/prior-1.bin")
+    package = [f"siren_codec/{name}" for name in names]
     data = ["man/man1/siren-encode.1", "mime/packages/siren.xml"]
     data += ["bash-completion/completions/siren-decode", "zsh/site-functions/_siren-info"]
     data += ["fish/vendor_completions.d/siren-bench.fish"]
-    for name in package:
-        assert name in wheel
-        assert name in source
+    assert set(package) <= set(wheel)
+    assert {"siren_codec/py.typed", "web/dist/siren.js", "web/src/index.js"} <= set(source)
     for name in data:
         assert any(found.endswith(f"data/share/{name}") for found in wheel), name
     assert any(name.endswith("licenses/LICENSE") for name in wheel)

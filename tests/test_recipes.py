@@ -22,6 +22,7 @@ MAINS: dict[str, Callable[[], NoReturn]] = {
     "siren-encode": cli.encode_main,
     "siren-decode": cli.decode_main,
     "siren-info": cli.info_main,
+    "siren-view": cli.view_main,
 }
 
 

@@ -17,9 +17,10 @@ from siren_codec.cli.decode import decode_command
 from siren_codec.cli.encode import encode_command
 from siren_codec.cli.info import info_command
 from siren_codec.cli.usage import Command
+from siren_codec.cli.view import view_command
 
 HERE = Path(__file__).parent
-COMMANDS = (encode_command, decode_command, info_command, bench_command)
+COMMANDS = (encode_command, decode_command, info_command, view_command, bench_command)
 _COMPLETION = """\
 bash: eval "$({variable}=bash_source {name})" in ~/.bashrc; zsh: the same with zsh_source in \
 ~/.zshrc; fish: {variable}=fish_source {name} | source in ~/.config/fish/config.fish."""

@@ -1,4 +1,4 @@
-"""The commands: siren-encode, siren-decode, siren-info, siren-bench.
+"""The commands: siren-encode, siren-decode, siren-info, siren-view, siren-bench.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 target missed, 130 interrupted, 141 nobody reads what goes
 to standard output. Every other failure is one line on standard error. Torch is imported by
@@ -15,7 +15,7 @@ import click
 from siren_codec.cli import bars, streams
 from siren_codec.errors import SirenError, UsageError
 
-__all__ = ["bench_main", "decode_main", "encode_main", "info_main"]
+__all__ = ["bench_main", "decode_main", "encode_main", "info_main", "view_main"]
 
 READER_GONE = 141
 """What a shell says of a command, such as cat, that SIGPIPE has ended."""
@@ -34,6 +34,11 @@ def decode_main() -> NoReturn:
 def info_main() -> NoReturn:
     """Run siren-info."""
     _run("siren-info", "siren_codec.cli.info", "info_command")
+
+
+def view_main() -> NoReturn:
+    """Run siren-view."""
+    _run("siren-view", "siren_codec.cli.view", "view_command")
 
 
 def bench_main() -> NoReturn:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from siren_codec.errors import SirenError
 from siren_codec.field import evaluate
 from siren_codec.field.evaluate import Sampler, Show
 from siren_codec.field.kernel import TAPS
@@ -324,6 +325,15 @@ class Field:
         from siren_codec import decoding
 
         return decoding.thumbnail(self)
+
+    def _repr_html_(self) -> str | None:
+        """Return the picture with zoom, for notebooks that run scripts; None if it is not whole."""
+        from siren_codec import viewer
+
+        try:
+            return viewer.html(self)
+        except SirenError:
+            return None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "metadata": dict(self.metadata)}
