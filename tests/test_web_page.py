@@ -253,7 +253,8 @@ def test_it_lies_in_its_box_as_img(page: "Page", site: Site) -> None:
 def _block_means(shot: Pixels) -> npt.NDArray[np.float64]:
     height, width = shot.shape[0] // 10, shot.shape[1] // 10
     blocks = shot[: 10 * height, : 10 * width].reshape(height, 10, width, 10, 3)
-    return np.asarray(np.mean(blocks, (1, 3), dtype=np.float64))
+    means: npt.NDArray[np.float64] = np.mean(blocks, (1, 3), dtype=np.float64)
+    return means
 
 
 def test_load_and_what_img_has(page: "Page", site: Site) -> None:

@@ -38,7 +38,10 @@ export class Stage {
     this.#context = this.canvas.getContext('2d', { colorSpace });
     const got = this.#context.getContextAttributes?.().colorSpace ?? 'srgb';
     this.colours = got === space ? space : 'unknown';
-    this.#renderer = new Renderer(document.createElement('canvas'), picture, { colorSpace: got });
+    // All pictures share one context of WebGL, which keeps the colours that it began with.
+    const gpu = got === 'srgb' ? undefined : false;
+    const options = { colorSpace: got, gpu };
+    this.#renderer = new Renderer(document.createElement('canvas'), picture, options);
     this.#renderer.onrestore = () => {
       this.#drawing = null;
       this.#again();

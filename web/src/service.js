@@ -60,7 +60,11 @@ export class Service {
       base = { width, height, channels, depth, network, layers, alpha };
       arriving.field = field;
     }
-    this.post({ kind: 'layer', id, base, layer, metadata: field.metadata });
+    // Copies are handed over: to copy them where they are received would hold up the page.
+    const grids = layer ? layer.grids.map(([number, grid]) => [number, grid.slice()]) : [];
+    const copy = layer && { levels: layer.levels, grids };
+    const buffers = grids.map(([, grid]) => grid.buffer);
+    this.post({ kind: 'layer', id, base, layer: copy, metadata: field.metadata }, buffers);
   }
 
   fetchPrior(prior) {
