@@ -91,7 +91,7 @@ class Ran(NamedTuple):
     @property
     def tried(self) -> list[dict[str, Any]]:
         """The lines of what was made, or failed."""
-        return [line for line in self.lines if not {"passed_over", "kept"} & set(line)]
+        return [line for line in self.lines if not {"skipped", "kept"} & set(line)]
 
 
 Command = Callable[..., Ran]

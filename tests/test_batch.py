@@ -65,7 +65,7 @@ def _files(folder: Path) -> list[str]:
 
 
 OUTPUTS = ["a.jpg.siren", "a.png.siren", "b.siren", "sub/deep/c.siren", "sub/no extension.siren"]
-PASSED_OVER = 6
+SKIPPED = 6
 """A hidden file and folder, a text, a .siren file, a link to a folder, a pipe."""
 
 
@@ -81,7 +81,7 @@ def test_a_tree_is_mirrored_there_and_back(run: Command, tree: Path, tmp_path: P
     assert "bpp, PSNR" in result.out
     # Pictures of one colour, each with a notice of what it had better be.
     *notices, last = result.err.splitlines()
-    assert last == f"siren-encode: 5 done, {PASSED_OVER} other files passed over"
+    assert last == f"siren-encode: 5 done, {SKIPPED} other files skipped"
     assert all("a lossless WebP of it takes" in notice for notice in notices)
     result = run("decode", "-r", out, back)
     assert (result.code, result.err) == (0, "siren-decode: 5 done\n")
@@ -221,18 +221,18 @@ def test_names(names: list[str], becomes: list[str]) -> None:
 def test_what_is_a_picture(tmp_path: Path) -> None:
     for name, format_ in (("a", "PNG"), ("b.xyz", "JPEG"), ("c.txt", "GIF"), ("d.dat", "WEBP")):
         Image.new("RGB", (2, 2)).save(tmp_path / name, format=format_)
-        assert not PICTURES.passes_over(tmp_path / name)
+        assert not PICTURES.skips(tmp_path / name)
     for name in ("a.png", "b.JPeG", "c.TIF", "d.jp2", "e.ppm", "f.avif"):
         (tmp_path / name).write_bytes(b"")
-        assert not PICTURES.passes_over(tmp_path / name), name
+        assert not PICTURES.skips(tmp_path / name), name
     for name in ("x.txt", "x.mpg", "x.h5", "x.siren", "x.pdf", "x", "x.py"):
         (tmp_path / name).write_bytes(b"P6 BM and so on")
-        assert PICTURES.passes_over(tmp_path / name), name
+        assert PICTURES.skips(tmp_path / name), name
     (tmp_path / "folder.png").mkdir()
-    assert PICTURES.passes_over(tmp_path / "folder.png")
+    assert PICTURES.skips(tmp_path / "folder.png")
     (tmp_path / "y.SIREN").write_bytes(b"")
-    assert not sirens().passes_over(tmp_path / "y.SIREN")
-    assert sirens().passes_over(tmp_path / "a.png")
+    assert not sirens().skips(tmp_path / "y.SIREN")
+    assert sirens().skips(tmp_path / "a.png")
 
 
 def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Folders called again: what is done, made again, left or refused; what is passed over; records."""
+"""Folders called again: what is done, made again, left or refused; what is skipped; records."""
 
 import importlib
 import json
@@ -456,14 +456,14 @@ def test_a_digest_is_of_the_content(tmp_path: Path) -> None:
         digest(tmp_path / "gone")
 
 
-# What is passed over
+# What is skipped
 
 
-def test_what_is_passed_over_is_named_and_counted(
+def test_what_is_skipped_is_named_and_counted(
     run: Command, encode: Command, ends: tuple[Path, Path]
 ) -> None:
     source, out = ends
-    passed_over = {
+    skipped = {
         ".hidden.png": "hidden",
         "b.HEIC": "HEIC picture, not readable; pip install pillow-heif",
         "c": "HEIC picture, not readable; pip install pillow-heif",
@@ -472,25 +472,25 @@ def test_what_is_passed_over_is_named_and_counted(
         "f.txt": "no picture",
         "g.siren": "a .siren file",
     }
-    for name in passed_over:
+    for name in skipped:
         (source / name).write_bytes(b"\0\0\0\x18ftypheic" if name == "c" else b"")
     assert encode("--quiet").err == ""
     assert encode().err.splitlines() == [
-        "siren-encode: 0 done, 1 done before, 3 other files passed over",
+        "siren-encode: 0 done, 1 done before, 3 other files skipped",
         "siren-encode: 2 HEIC pictures: not readable; pip install pillow-heif",
         "siren-encode: 1 JXL picture: not readable; pip install pillow-jxl-plugin",
         "siren-encode: 1 OpenEXR picture: not readable",
     ]
     lines = encode("-v").err.splitlines()
-    for name, why in passed_over.items():
-        assert f"siren-encode: passed over: {source / name}: {why}" in lines
-    found = {line["input"]: line["passed_over"] for line in encode("--json").lines}
-    assert found == {str(source / name): why for name, why in passed_over.items()}
+    for name, why in skipped.items():
+        assert f"siren-encode: skipped: {source / name}: {why}" in lines
+    found = {line["input"]: line["skipped"] for line in encode("--json").lines}
+    assert found == {str(source / name): why for name, why in skipped.items()}
     # A record is no file of anybody's.
     (out / "h.txt").write_text("")
     result = run("decode", "-r", out, source / "back", "-v", "--json")
-    assert f"passed over: {out / 'h.txt'}: no .siren file\n" in result.err
-    assert _end(result) == "1 done, 1 other files passed over"
+    assert f"skipped: {out / 'h.txt'}: no .siren file\n" in result.err
+    assert _end(result) == "1 done, 1 other files skipped"
 
 
 @pytest.fixture
@@ -519,7 +519,7 @@ def test_a_raw_picture_is_not_its_thumbnail(tmp_path: Path) -> None:
     """It begins as a TIFF does."""
     for name in ("a.NEF", "a.dng"):
         Image.new("RGB", (4, 3)).save(tmp_path / name, format="TIFF")
-        found = PICTURES.passes_over(tmp_path / name)
+        found = PICTURES.skips(tmp_path / name)
         assert found is not None
         assert found.why == "raw picture, not readable"
 
@@ -563,7 +563,7 @@ def test_a_plugin_that_is_broken(
 ) -> None:
     kind = plugin(text)
     (tmp_path / "b.heic").write_bytes(b"NEW!")
-    found = PICTURES.passes_over(tmp_path / "b.heic")
+    found = PICTURES.skips(tmp_path / "b.heic")
     assert found is not None
     assert found.kind is kind
 
@@ -576,7 +576,7 @@ def test_a_file_that_cannot_be_read_is_said_to_be_so(
 
     monkeypatch.setattr(Image, "open", refuse)
     (tmp_path / "no extension").write_bytes(b"")
-    found = PICTURES.passes_over(tmp_path / "no extension")
+    found = PICTURES.skips(tmp_path / "no extension")
     assert found is not None
     assert found.why == "cannot be read: Permission denied"
 

@@ -110,7 +110,7 @@ def test_a_folder(run: Command, png: Path, tmp_path: Path, as_json: bool) -> Non
     assert not out.exists()
     last = result.err.splitlines()
     assert last[0].startswith("siren-encode: would make 1 in about 0:")
-    assert last[0].endswith(", 1 would fail, 1 passed over")
+    assert last[0].endswith(", 1 would fail, 1 skipped")
     assert last[1].startswith(f"siren-encode: would fail: {tmp_path / 'in' / 'bad.png'}: ")
     assert len(last) == 2
     if as_json:

@@ -18,7 +18,7 @@ from siren_codec.bench.cli import bench_command
 from siren_codec.cli.decode import decode_command
 from siren_codec.cli.encode import encode_command
 from siren_codec.cli.info import info_command
-from siren_codec.cli.usage import BATCH, FIT, PICTURE, SAID, TARGET, Command
+from siren_codec.cli.usage import BATCH, FIT, MESSAGES, PICTURE, TARGET, Command
 from siren_codec.cli.view import view_command
 
 MANUAL = Path(__file__).parent.parent / "docs" / "man"
@@ -61,11 +61,11 @@ def test_pages_are_good_roff(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "groups"),
     [
-        ("siren-encode", [TARGET, PICTURE, FIT, BATCH, SAID]),
-        ("siren-decode", [PICTURE, BATCH, SAID]),
-        ("siren-info", [PICTURE, SAID]),
-        ("siren-view", ["The page", PICTURE, SAID]),
-        ("siren-bench", [TARGET, PICTURE, FIT, BATCH, SAID]),
+        ("siren-encode", [TARGET, PICTURE, FIT, BATCH, MESSAGES]),
+        ("siren-decode", [PICTURE, BATCH, MESSAGES]),
+        ("siren-info", [PICTURE, MESSAGES]),
+        ("siren-view", ["The page", PICTURE, MESSAGES]),
+        ("siren-bench", [TARGET, PICTURE, FIT, BATCH, MESSAGES]),
     ],
 )
 def test_every_option_has_a_help_and_a_group(name: str, groups: list[str]) -> None:

@@ -177,7 +177,7 @@ def test_pictures_that_are_not_read_are_told(tmp_path: Path) -> None:
     (tmp_path / "in" / "a.exr").write_bytes(b"")
     (tmp_path / "in" / "notes.txt").write_text("")
     (found,) = siren_codec.encode_many(tmp_path / "in", tmp_path / "out", **TINY)
-    assert (found.input.name, found.status, found.output) == ("a.exr", "passed over", None)
+    assert (found.input.name, found.status, found.output) == ("a.exr", "skipped", None)
     assert found.why == "OpenEXR picture, not readable"
 
 

@@ -258,7 +258,7 @@ XMP = (
     'xmlns:t="http://ns.adobe.com/tiff/1.0/"><rdf:Description{}>na\u00efve{}</rdf:Description>'
     "</rdf:RDF></x:xmpmeta>"
 )
-SAID = [
+MESSAGES = [
     (" tiff:Orientation='6'", ""),
     ('\n  tiff:Orientation = "6"', ""),
     (" t:Orientation=' 6 '", ""),
@@ -269,7 +269,7 @@ SAID = [
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("by_exif", [False, True])
-@pytest.mark.parametrize("said", SAID)
+@pytest.mark.parametrize("said", MESSAGES)
 def test_an_orientation_in_xmp_is_applied_once_and_gone(
     said: tuple[str, str], by_exif: bool, encoding: str
 ) -> None:

@@ -9,7 +9,7 @@ import click
 
 from siren_codec import extras
 from siren_codec.cli import bars, usage
-from siren_codec.cli.usage import BATCH, FIT, PICTURE, SAID, TARGET, option
+from siren_codec.cli.usage import BATCH, FIT, MESSAGES, PICTURE, TARGET, option
 from siren_codec.errors import SirenError
 from siren_codec.limits import QUALITIES
 from siren_codec.options import DEVICES, EFFORTS, MODELS, Options
@@ -151,8 +151,8 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     help="Leave what DIR has, or measure all anew.",
 )
 @usage.jobs("Fit N pictures at a time: the cores are shared, and times with them.")
-@option(SAID, "--no-report", is_flag=True, help="Measure only.")
-@option(SAID, "--quiet", is_flag=True, help="Say nothing but errors, and the table.")
+@option(MESSAGES, "--no-report", is_flag=True, help="Measure only.")
+@option(MESSAGES, "--quiet", is_flag=True, help="Say nothing but errors, and the table.")
 @usage.the_version
 def bench_command(
     images: tuple[str, ...],

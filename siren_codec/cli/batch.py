@@ -94,7 +94,7 @@ class Batch:
             count = sum(job.source not in self.failures for job in todo.jobs)
             time = f" in about {bars.interval(seconds)}" if count and known else ""
             parts = [(todo.done, "done before"), (len(todo.kept), "kept")]
-            parts += [(len(self.failures), "would fail"), (len(todo.passed_over), "passed over")]
+            parts += [(len(self.failures), "would fail"), (len(todo.skipped), "skipped")]
             others = [f"{number} {what}" for number, what in parts if number]
             self._say(", ".join([f"would make {count}{time}", *others]))
         for path, why in sorted(self.failures.items()):
@@ -179,15 +179,15 @@ class Batch:
             self._say(f"kept: {job.target}: {why}")
 
     def _announce(self, todo: Plan) -> None:
-        """Say before the work what is passed over, left, refused, or made again."""
+        """Say before the work what is skipped, left, refused, or made again."""
         self.done, self.kept = len(todo.done), len(todo.kept)
         for path, error in todo.failures.items():
             self._fail(path, error)
-        for each in todo.passed_over:
+        for each in todo.skipped:
             if self.as_json:
-                bars.say_json({"input": str(each.path), "passed_over": each.why})
+                bars.say_json({"input": str(each.path), "skipped": each.why})
             if self.verbose:
-                self._say(f"passed over: {each.path}: {each.why}")
+                self._say(f"skipped: {each.path}: {each.why}")
         for job, why in todo.kept.items():
             self._keep(job, why, said=self.verbose)
         again = [job for job in todo.jobs if job.why]
@@ -201,7 +201,7 @@ class Batch:
     def _sum_up(self, todo: Plan) -> None:
         """Say what became of all, and list what is wrong."""
         if not self.quiet:
-            unreadable = [each.kind for each in todo.passed_over if each.kind]
+            unreadable = [each.kind for each in todo.skipped if each.kind]
             parts = [
                 (self.written, "done"),
                 (self.cut_short, "of them cut short"),
@@ -210,7 +210,7 @@ class Batch:
                 (self.kept, "kept (-v says why, --force makes them again)"),
                 (len(self.failures), "failed"),
                 (len(self.waiting), "not done"),
-                (len(todo.passed_over) - len(unreadable), "other files passed over"),
+                (len(todo.skipped) - len(unreadable), "other files skipped"),
             ]
             said = [f"{count} {what}" for count, what in parts if count or what == "done"]
             self._say(", ".join(said))

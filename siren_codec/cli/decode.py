@@ -27,7 +27,7 @@ _NOTES = (
     (
         "Folders",
         "With -r the tree of OUTDIR becomes that of DIR: a.siren is a.png. Other files, hidden "
-        "ones and links to folders are passed over and counted; -v and --json name them. With -o "
+        "ones and links to folders are skipped and counted; -v and --json name them. With -o "
         "all this holds for the files that are named. Each folder of OUTDIR has a hidden file, "
         ".siren-record.jsonl, which says what its outputs were made of and with which options. A "
         "PNG of this very .siren file with these options is left; one that was made of another or "
@@ -105,7 +105,8 @@ _NOTES = (
     *("-r", "--recursive"),
     is_flag=True,
     help="IN and OUT are folders: decode the .siren files of the one, and of the folders in it, "
-    "into the other as PNG, or --format. What is done already is left, and a failure is no end.",
+    "into the other as PNG, or --format. What is done already is left, and a failure does not "
+    "stop it.",
 )
 @usage.out
 @usage.jobs("Decode N files at a time with -r or -o; the cores are shared.")
@@ -113,7 +114,7 @@ _NOTES = (
 @usage.force
 @usage.no_preserve
 @usage.verbose
-@usage.said
+@usage.messages
 @usage.the_version
 def decode_command(
     words: tuple[str, ...],

@@ -41,16 +41,16 @@ _NOTES = (
         "With -r the tree of OUTDIR becomes that of DIR: a.png is a.siren, and where two pictures "
         "of a folder would have the same name both keep their own whole, a.png.siren and "
         "a.jpg.siren. With -o all this holds for the pictures that are named, but nothing is "
-        "passed over, and what was made of another file that is still there is not overwritten. "
+        "skipped, and what was made of another file that is still there is not overwritten. "
         "A picture is what has an extension of a format that Pillow reads, in upper "
         "or lower case, or what is AVIF, GIF, JPEG, JPEG 2000, PNG, TIFF or WebP by its first "
         "bytes; HEIC and JPEG XL where pillow-heif or pillow-jxl-plugin is installed. Other files, "
-        "hidden ones and links to folders are passed over and counted, pictures of a kind that is "
+        "hidden ones and links to folders are skipped and counted, pictures of a kind that is "
         "not read each with its kind; -v and --json name them.\n\n"
         "Each folder of OUTDIR has a hidden file, .siren-record.jsonl, which says what its outputs "
         "were made of (hashes of both) and with which options. An output of this very picture "
         "with these options is left. One of another picture, with other options, or cut short by "
-        "Ctrl-C is made again, and that is said first. Dates do not matter, and neither do "
+        "Ctrl-C is made again, after a line that says so. Dates do not matter, and neither do "
         "--device, --memory and --max-pixels.\n\n"
         "A file that is not as the record says is not overwritten: it may have been made in "
         "another way. It is kept and counted, or a failure if it is older than its picture or no "
@@ -222,7 +222,7 @@ _NOTES = (
     *("-r", "--recursive"),
     is_flag=True,
     help="IN and OUT are folders: encode the pictures of the one, and of the folders in it, into "
-    "the other. What is done already is left, and a failure is no end.",
+    "the other. What is done already is left, and a failure does not stop it.",
 )
 @usage.out
 @usage.jobs("Encode N pictures at a time with -r or -o: the cores are shared, or a GPU each.")
@@ -236,7 +236,7 @@ _NOTES = (
 @usage.force
 @usage.no_preserve
 @usage.verbose
-@usage.said
+@usage.messages
 @usage.the_version
 def encode_command(
     words: tuple[str, ...],

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from siren_codec.cli import bars, files, usage
-from siren_codec.cli.usage import SAID, option
+from siren_codec.cli.usage import MESSAGES, option
 from siren_codec.errors import SirenError
 from siren_codec.limits import Limits
 
@@ -28,7 +28,7 @@ _NAME = "siren-info"
 @click.argument("sources", metavar="FILE...", type=usage.FILE, nargs=-1, required=True)
 @usage.max_pixels
 @usage.max_work
-@option(SAID, "--json", "as_json", is_flag=True, help="Print a line of JSON for each file.")
+@option(MESSAGES, "--json", "as_json", is_flag=True, help="Print a line of JSON for each file.")
 @usage.the_version
 def info_command(sources: tuple[str, ...], as_json: bool, max_pixels: int, max_work: int) -> int:
     """Print what .siren files (- is standard input) hold, and what each of their parts costs.

@@ -15,8 +15,8 @@ __all__ = [
     "BATCH",
     "FILE",
     "FIT",
+    "MESSAGES",
     "PICTURE",
-    "SAID",
     "STREAMS",
     "TARGET",
     "Command",
@@ -29,10 +29,10 @@ __all__ = [
     "jobs",
     "max_pixels",
     "max_work",
+    "messages",
     "no_preserve",
     "option",
     "out",
-    "said",
     "the_version",
     "verbose",
 ]
@@ -41,10 +41,10 @@ TARGET = "Target and quality"
 PICTURE = "The picture"
 FIT = "The fit"
 BATCH = "Files, folders and machines"
-SAID = "What is said"
+MESSAGES = "Messages"
 STREAMS = (
     "Standard output and error",
-    "The exit code says whether the files were written. What is said of them is dropped where "
+    "The exit code says whether the files were written. Messages about them are dropped where "
     "nobody reads it, or it cannot be written; what of a name cannot be shown is an escape, such "
     "as \\n, \\xff or \\u65e5. A product that goes to standard output and that nobody reads to its "
     "end gives 141, without a word. /dev/stdout and /dev/fd/N are what is open there, from where "
@@ -173,7 +173,7 @@ class Command(click.Command):
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if isinstance(parameter, click.Option) and record:
-                found.setdefault(getattr(parameter, "group", SAID), []).append(record)
+                found.setdefault(getattr(parameter, "group", MESSAGES), []).append(record)
         return found
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -222,11 +222,11 @@ def option(group: str, *names: str, **attributes: Any) -> Callable[[F], F]:
     return click.option(*names, cls=_Option, group=group, **attributes)
 
 
-def said(function: F) -> F:
+def messages(function: F) -> F:
     """Add what all that make pictures can be told to say: --quiet and --json."""
-    quiet = option(SAID, "--quiet", is_flag=True, help="Say nothing but errors.")
+    quiet = option(MESSAGES, "--quiet", is_flag=True, help="Say nothing but errors.")
     as_json = option(
-        SAID,
+        MESSAGES,
         "--json",
         "as_json",
         is_flag=True,
@@ -244,7 +244,7 @@ def the_version(function: F) -> F:
             ctx.exit()
 
     return option(
-        SAID,
+        MESSAGES,
         *("-V", "--version"),
         is_flag=True,
         expose_value=False,
@@ -273,7 +273,7 @@ dry_run = option(
     is_flag=True,
     help="Say what would be done, and about how long it would take; write nothing.",
 )
-verbose = option(SAID, "-v", "--verbose", is_flag=True, help="Say more on standard error.")
+verbose = option(MESSAGES, "-v", "--verbose", is_flag=True, help="Say more on standard error.")
 max_pixels = option(
     PICTURE,
     "--max-pixels",

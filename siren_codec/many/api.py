@@ -24,7 +24,7 @@ from siren_codec.many.results import (
     R,
     of_failure,
     of_outcome,
-    of_passed_over,
+    of_skipped,
 )
 from siren_codec.options import DECODERS, Alpha, Device, Model, Options, Start
 
@@ -137,9 +137,9 @@ def _results(kind: type[R], mirror: Mirror, count: int, todo: Plan) -> Generator
     """Yield what is known of a plan already, and then what `count` processes make of its jobs."""
     for source, error in todo.failures.items():
         yield of_failure(kind, source, error)
-    for found in todo.passed_over:
+    for found in todo.skipped:
         if found.kind:
-            yield of_passed_over(kind, found)
+            yield of_skipped(kind, found)
     for job in todo.done:
         yield of_outcome(kind, Outcome(job, "done"))
     for job, why in todo.kept.items():

@@ -16,7 +16,7 @@ from siren_codec.many.verdicts import Job, Judge, State, Verdict, of_picture, of
 if TYPE_CHECKING:
     from siren_codec.picture.foreign import Foreign
 
-__all__ = ["PICTURES", "Job", "Kind", "PassedOver", "Plan", "plan_files", "plan_tree", "sirens"]
+__all__ = ["PICTURES", "Job", "Kind", "Plan", "Skipped", "plan_files", "plan_tree", "sirens"]
 
 _NOT_READ = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}
 """What Pillow can name, but not read by itself."""
@@ -25,7 +25,7 @@ _BY_CONTENT = ("GIF", "JPEG", "WEBP")
 
 
 @dataclass(frozen=True)
-class PassedOver:
+class Skipped:
     """A file or folder that is not taken, and why."""
 
     path: Path
@@ -38,7 +38,7 @@ class PassedOver:
 class Kind:
     """The files that a command takes from a tree, and what it makes of them."""
 
-    passes_over: Callable[[Path], PassedOver | None]
+    skips: Callable[[Path], Skipped | None]
     """Why a file is not taken; None if it is."""
     suffix: str
     unknown: Callable[[Job], Verdict]
@@ -54,7 +54,7 @@ class Plan:
     """Outputs that are of these very inputs, with these options."""
     kept: dict[Job, str] = field(default_factory=dict)
     """What is not made again, though its output may not be of it, and why."""
-    passed_over: list[PassedOver] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
     failures: dict[Path, str] = field(default_factory=dict)
     """Inputs, and folders, of which nothing can be made."""
 
@@ -84,11 +84,11 @@ def plan_tree(source: Path, target: Path, kind: Kind, judge: Judge) -> Plan:
         into = target / folder.relative_to(source)
         taken = []
         for name in names:
-            reason = kind.passes_over(folder / name)
+            reason = kind.skips(folder / name)
             if reason is None:
                 taken.append(name)
             else:
-                found.passed_over.append(reason)
+                found.skipped.append(reason)
         for name, becomes in zip(taken, _names(taken, kind.suffix, folders), strict=True):
             job = Job(folder / name, into / becomes)
             found.add(job, judge.verdict(job))
@@ -129,9 +129,9 @@ def _walk(source: Path, target: Path, found: Plan) -> Iterator[tuple[Path, list[
     def fail(error: OSError) -> None:
         found.failures[Path(error.filename)] = error.strerror or str(error)
 
-    def pass_over(folder: str, name: str, why: str) -> None:
+    def skip(folder: str, name: str, why: str) -> None:
         if name != records.NAME:
-            found.passed_over.append(PassedOver(Path(folder, name), why))
+            found.skipped.append(Skipped(Path(folder, name), why))
 
     out = os.path.realpath(target)
     for folder, folders, names in os.walk(source, onerror=fail):
@@ -139,15 +139,15 @@ def _walk(source: Path, target: Path, found: Plan) -> Iterator[tuple[Path, list[
         for name in sorted(folders):
             path = os.path.join(folder, name)
             if name.startswith("."):
-                pass_over(folder, name, "hidden")
+                skip(folder, name, "hidden")
             elif os.path.islink(path):
-                pass_over(folder, name, "a link to a folder")
+                skip(folder, name, "a link to a folder")
             elif os.path.realpath(path) != out:
                 kept.append(name)
         folders[:] = kept
         for name in sorted(names):
             if name.startswith("."):
-                pass_over(folder, name, "hidden")
+                skip(folder, name, "hidden")
         yield Path(folder), kept, [name for name in sorted(names) if not name.startswith(".")]
 
 
@@ -179,7 +179,7 @@ def _alike(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _no_picture(path: Path) -> PassedOver | None:
+def _no_picture(path: Path) -> Skipped | None:
     """Tell a picture by an extension that Pillow knows, or else by the content."""
     from PIL import Image
 
@@ -188,10 +188,10 @@ def _no_picture(path: Path) -> PassedOver | None:
     from siren_codec.picture.settings import collected_warnings
 
     if not _is_ordinary(path):
-        return PassedOver(path, "no ordinary file")
+        return Skipped(path, "no ordinary file")
     extension = path.suffix.lower()
     if extension == ".siren":
-        return PassedOver(path, "a .siren file")
+        return Skipped(path, "a .siren file")
     format_ = Image.registered_extensions().get(extension)
     if format_ in Image.OPEN and format_ not in _NOT_READ:
         return None
@@ -208,26 +208,26 @@ def _no_picture(path: Path) -> PassedOver | None:
     except Exception as error:
         # Pillow raises nearly anything for what is no picture.
         if isinstance(error, OSError) and error.errno is not None:
-            return PassedOver(path, f"cannot be read: {error.strerror}")
+            return Skipped(path, f"cannot be read: {error.strerror}")
         return _not_readable(path, kind)
     return None
 
 
-def _not_readable(path: Path, kind: "Foreign | None") -> PassedOver | None:
+def _not_readable(path: Path, kind: "Foreign | None") -> Skipped | None:
     """Say why a file is not taken; None if Pillow reads it with what can be imported."""
     if kind is None:
-        return PassedOver(path, "no picture")
+        return Skipped(path, "no picture")
     from siren_codec.picture import foreign
 
     if foreign.is_readable(kind):
         return None
-    return PassedOver(path, f"{kind.name} picture, {kind.advice}", kind)
+    return Skipped(path, f"{kind.name} picture, {kind.advice}", kind)
 
 
-def _no_siren(path: Path) -> PassedOver | None:
+def _no_siren(path: Path) -> Skipped | None:
     if not _is_ordinary(path):
-        return PassedOver(path, "no ordinary file")
-    return None if path.suffix.lower() == ".siren" else PassedOver(path, "no .siren file")
+        return Skipped(path, "no ordinary file")
+    return None if path.suffix.lower() == ".siren" else Skipped(path, "no .siren file")
 
 
 def _is_ordinary(path: Path) -> bool:

@@ -3,7 +3,7 @@
 A line is written before its output gets its name, and belongs to no output but one of exactly the
 bytes that it names. So neither a process that is killed nor a second one at the same time can make
 a record say what is not so: what it does not know it does not claim. Lines are only ever added;
-those that make no sense, or are of another version, are passed over.
+those that make no sense, or are of another version, are skipped.
 """
 
 import hashlib

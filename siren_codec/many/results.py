@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from siren_codec.many.mirror import Outcome
-from siren_codec.many.plan import PassedOver
+from siren_codec.many.plan import Skipped
 from siren_codec.many.verdicts import FORCE
 
-__all__ = ["DecodedFile", "EncodedFile", "of_failure", "of_outcome", "of_passed_over"]
+__all__ = ["DecodedFile", "EncodedFile", "of_failure", "of_outcome", "of_skipped"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,14 +17,14 @@ class _File:
     """The picture, or the `.siren` file."""
     output: Path | None = None
     """None if the work could not begin: the error then says why."""
-    status: Literal["made", "done", "kept", "passed over", "failed"]
+    status: Literal["made", "done", "kept", "skipped", "failed"]
     """`done`: the output was of this very input already, with these options; `kept`: nothing is
-    known of what it was made of, so it was left; `passed over`: a kind of picture that is not read.
+    known of what it was made of, so it was left; `skipped`: a kind of picture that is not read.
     """
     error: str | None = None
     """One line, if it failed."""
     why: str | None = None
-    """Why it was kept, passed over, or made again."""
+    """Why it was kept, skipped, or made again."""
     notices: tuple[str, ...] = ()
     """What was converted or dropped on the way."""
     width: int | None = None
@@ -84,9 +84,9 @@ def of_failure(kind: type[R], source: Path, error: str) -> R:
     return kind(input=source, status="failed", error=_in_python(error))
 
 
-def of_passed_over(kind: type[R], found: PassedOver) -> R:
+def of_skipped(kind: type[R], found: Skipped) -> R:
     """Return what is told of a picture that is not read."""
-    return kind(input=found.path, status="passed over", why=found.why)
+    return kind(input=found.path, status="skipped", why=found.why)
 
 
 def _in_python(text: str) -> str:

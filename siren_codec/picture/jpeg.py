@@ -106,7 +106,7 @@ def _without_metadata(data: bytes) -> bytes:
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:
-    """Yield the markers and segments of a JPEG; the codes of its scans are passed over."""
+    """Yield the markers and segments of a JPEG; the codes of its scans are skipped."""
     at = 0
     while match := _MARKER.search(data, at):
         marker, at = match[1][0], match.end()
