@@ -450,12 +450,11 @@ def test_without_the_extra_one_line_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        "siren_codec.bench.cli.find_spec", lambda name: None if name == "skimage" else name
+        "siren_codec.extras.find_spec", lambda name: None if name == "skimage" else name
     )
     assert _main(monkeypatch) == 1
     assert capfd.readouterr().err == (
-        "siren-bench: expected the extra bench, found no scikit-image: "
-        "pip install 'siren-codec[bench]'\n"
+        "siren-bench: comparing needs skimage: pip install 'siren-codec[bench]'\n"
     )
 
 

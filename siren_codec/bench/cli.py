@@ -173,7 +173,7 @@ def bench_command(
     Real files are made and decoded, and lengths, PSNR, SSIM, MS-SSIM, times and memory are kept.
     Without IMAGES three photographs are taken that come with scikit-image.
     """
-    extras.need("bench", "siren-bench")
+    extras.need("bench", "comparing")
     from siren_codec.bench import pictures, run
     from siren_codec.bench.peers import PEERS
 

@@ -263,7 +263,7 @@ def encode_command(
 
     Ctrl-C ends the fit and writes the best so far; a second one writes nothing.
     """
-    extras.need("encode", _NAME)
+    extras.need("encode", "encoding")
     recipe = Encode(Options(**options), max_pixels, strip, quiet)
     found = ends(words, out, recursive=recursive, extensions=(".siren",))
     if found.is_folder:
