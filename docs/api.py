@@ -44,8 +44,8 @@ TYPES = {
     "siren_codec.encoding": ("AnyPicture",),
     "siren_codec.decoding": ("Source", "Readable"),
     "siren_codec.many.api": ("Paths",),
-    "siren_codec.framing": ("Size", "Crop"),
-    "siren_codec.field.evaluate": ("Show", "Sampler"),
+    "siren_codec.framing": ("Size", "Crop", "Show"),
+    "siren_codec.field.evaluate": ("Sampler",),
     "siren_codec.progress": ("ProgressCallback",),
     "siren_codec.options": ("Model", "Start", "Alpha", "Device"),
 }

@@ -11,11 +11,11 @@ import numpy.typing as npt
 from siren_codec import extras, output, stream
 from siren_codec.errors import LimitError, PictureError, SirenError, SirenWarning, UsageError
 from siren_codec.field import Field, evaluate
-from siren_codec.field.evaluate import Sampler, Show
-from siren_codec.framing import Crop, Size, View
+from siren_codec.field.evaluate import Sampler
+from siren_codec.framing import SHOWS, Crop, Show, Size, View
 from siren_codec.keywords import named
 from siren_codec.limits import DEFAULT_LIMITS, Limits
-from siren_codec.options import DECODERS
+from siren_codec.options import DECODERS, check_choice
 from siren_codec.picture import METADATA, OUTPUT_FORMATS, Picture, save_bytes
 from siren_codec.stream import format
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Readable",
-    "Show",
     "Source",
     "decode",
     "open_field",
@@ -82,7 +81,8 @@ def decode(
     dtype('uint8')
     """
     view = View(size, scale, crop)
-    _check_choices(show=show, device=device)
+    check_choice("show", show, SHOWS)
+    check_choice("device", device, DECODERS)
     data = read_bytes(source, limits)
     field = read_shown(data, view, show=show, partial=partial, limits=limits)
     sampler = _sampler(field, device)
@@ -108,7 +108,7 @@ def render_picture(
     *,
     show: Show = "colour",
     device: str = "cpu",
-    limits: Limits = DEFAULT_LIMITS,
+    limits: Limits | None = DEFAULT_LIMITS,
 ) -> Picture:
     """Return a Picture of a Field with its metadata, or of its derivatives, which have none."""
     sampler = _sampler(field, device)
@@ -120,7 +120,7 @@ def to_pil(field: Field, view: View = evaluate.WHOLE, show: Show = "colour") -> 
     """Return a Pillow image of a Field; see `Field.to_pil`."""
     from PIL import Image
 
-    _check_choices(show=show)
+    check_choice("show", show, SHOWS)
     pixels = evaluate.render(field, view, show=show)
     if pixels.dtype == np.uint16 and pixels.ndim == 3:
         _warn("converted 16-bit samples to the 8 bits that Pillow has for colours")
@@ -141,17 +141,13 @@ def save(
 ) -> None:
     """Write a picture file of a Field; see `Field.save`."""
     target = Path(path)
-    _check_choices(show=show)
+    check_choice("show", show, SHOWS)
     format_ = OUTPUT_FORMATS.get(target.suffix.lower())
     if format_ is None:
         known = ", ".join(OUTPUT_FORMATS)
         raise UsageError(f"{target}: expected a name that ends with one of {known}")
     output.check(target, force=force)
-    picture = Picture(
-        np.atleast_3d(evaluate.render(field, view, show=show)),
-        field.metadata if show == "colour" else {},
-    )
-    data, notices = save_bytes(picture, format_)
+    data, notices = save_bytes(render_picture(field, view, show=show, limits=None), format_)
     for notice in notices:
         _warn(f"{target}: {notice}")
     output.write(target, data, force=force)
@@ -234,16 +230,6 @@ def _read(file: Readable, count: int) -> bytes:
         parts.append(part)
         count -= len(part)
     return b"".join(parts)
-
-
-def _check_choices(*, show: str, device: str = "cpu") -> None:
-    for name, found, choices in (
-        ("show", show, ("colour", "gradient", "laplacian")),
-        ("device", device, DECODERS),
-    ):
-        if found not in choices:
-            expected = ", ".join(choices[:-1]) + " or " + choices[-1]
-            raise UsageError(f"{name}: expected {expected}, found {found!r}")
 
 
 def _sampler(field: Field, device: str) -> Sampler | None:

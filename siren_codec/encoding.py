@@ -179,13 +179,14 @@ def encode_file(
 
 def _target(picture: AnyPicture, path: str | os.PathLike[str] | None) -> Path:
     """Return where a file goes; never onto the picture itself."""
-    is_path = isinstance(picture, str | os.PathLike)
-    if path is None:
-        if not is_path:
-            raise UsageError("expected a path, for the picture has none")
-        path = Path(picture).with_suffix(".siren")  # type: ignore[arg-type]
-    target = Path(path)
-    if is_path and os.path.realpath(picture) == os.path.realpath(target):  # type: ignore[arg-type]
+    source = Path(picture) if isinstance(picture, str | os.PathLike) else None
+    if path is not None:
+        target = Path(path)
+    elif source is not None:
+        target = source.with_suffix(".siren")
+    else:
+        raise UsageError("expected a path, for the picture has none")
+    if source is not None and output.are_same(source, target):
         raise UsageError(f"{target}: is the picture itself")
     return target
 

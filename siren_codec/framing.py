@@ -4,12 +4,15 @@ import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, SupportsFloat, SupportsIndex
+from typing import Any, Literal, SupportsFloat, SupportsIndex, get_args
 
 from siren_codec.errors import LimitError, UsageError
 
-__all__ = ["Crop", "Size", "View"]
+__all__ = ["SHOWS", "Crop", "Show", "Size", "View"]
 
+Show = Literal["colour", "gradient", "laplacian"]
+"""`colour`, or the magnitude of the `gradient`, or the `laplacian`."""
+SHOWS = get_args(Show)
 Size = tuple[int, int]
 """(width, height) of the output, in pixels."""
 Crop = tuple[int, int, int, int]

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any, Literal, get_args
@@ -27,6 +27,7 @@ __all__ = [
     "Model",
     "Options",
     "Start",
+    "check_choice",
 ]
 
 Model = Literal["grid", "coordinate"]
@@ -111,9 +112,8 @@ class Options:
             found = getattr(self, name)
             if name == "start" and found is None:
                 object.__setattr__(self, name, "analysis" if self.model == "grid" else "zero")
-            elif found not in choices:
-                expected = ", ".join(choices[:-1]) + " or " + choices[-1]
-                raise UsageError(f"{name}: expected {expected}, found {found!r}")
+            else:
+                check_choice(name, found, choices)
         self._check_targets()
         ranges = {
             "quality": (QUALITIES[0], QUALITIES[-1]),
@@ -156,6 +156,13 @@ class Options:
             if not (_is_real(found) and 0 < found < math.inf):
                 raise UsageError(f"{name.replace('_', ' ')}: expected above 0, found {found!r}")
             object.__setattr__(self, name, float(found))
+
+
+def check_choice(name: str, found: Any, choices: Sequence[str]) -> None:
+    """Raise UsageError if an option is none of its choices."""
+    if found not in choices:
+        expected = ", ".join(choices[:-1]) + " or " + choices[-1]
+        raise UsageError(f"{name}: expected {expected}, found {found!r}")
 
 
 def _is_real(value: Any) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from siren_codec.errors import SirenError
 
-__all__ = ["check", "is_special", "make_folder", "model", "write"]
+__all__ = ["are_same", "check", "is_special", "make_folder", "model", "write"]
 
 _PRIVATE = 0o600
 _PERMISSIONS = 0o777
@@ -92,6 +92,16 @@ def _write_whole(path: Path, data: bytes, *, like: os.stat_result | None, privat
         if began:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def are_same(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Tell whether two names are those of one file, that may not be there yet."""
+    try:
+        return os.path.samefile(one, other) and not is_special(Path(one))
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            return os.path.realpath(one) == os.path.realpath(other)
+        return False
 
 
 def model(source: str | Path) -> os.stat_result | None:

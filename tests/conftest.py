@@ -1,11 +1,14 @@
 """What several test modules need: random Fields, PNGs made right again, commands run in-process."""
 
+import importlib.util
 import json
 import math
 import struct
 import sys
 import zlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -17,7 +20,7 @@ from siren_codec.cli import bars
 from siren_codec.field import Architecture, Field, Layer, QuantisedTensor
 from siren_codec.field.kernel import level_shape
 
-__all__ = ["Command", "Ran", "make_field", "quantise", "with_checksums"]
+__all__ = ["Command", "Ran", "make_field", "quantise", "script", "with_checksums"]
 
 
 def quantise(real: npt.NDArray[np.float64], exponent: int) -> QuantisedTensor:
@@ -77,6 +80,17 @@ def with_checksums(data: bytes) -> bytes:
         out += data[at:end] + struct.pack(">I", zlib.crc32(data[at + 4 : end]))
         at = end + 4
     return out
+
+
+def script(path: str) -> ModuleType:
+    """Import a program of the repository that is in no package."""
+    found = Path(__file__).parent.parent / path
+    spec = importlib.util.spec_from_file_location(found.stem, found)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class Ran(NamedTuple):

@@ -1,11 +1,11 @@
 """docs/API.md: as its program writes it, and true."""
 
 import doctest
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from conftest import script
 from PIL import Image
 from skimage import data
 
@@ -16,12 +16,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 @pytest.fixture(scope="module")
 def program() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("api", DOCS / "api.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("docs/api.py")
 
 
 def test_the_page_is_up_to_date(program: ModuleType) -> None:

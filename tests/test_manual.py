@@ -1,17 +1,16 @@
 """The help, the manual's pages, the completion of the shell."""
 
-import importlib.util
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import NoReturn
 
 import click
 import pytest
+from conftest import script
 
 from siren_codec import cli
 from siren_codec.bench.cli import bench_command
@@ -31,21 +30,11 @@ COMMANDS: dict[str, tuple[Command, Callable[[], NoReturn]]] = {
 }
 
 
-def _build() -> ModuleType:
-    """Import docs/man/build.py, which is in no package."""
-    spec = importlib.util.spec_from_file_location("manual", MANUAL / "build.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_pages_are_up_to_date(name: str) -> None:
     """If not: python docs/man/build.py."""
     written = (MANUAL / f"{name}.1").read_text(encoding="utf-8")
-    assert written == _build().page(COMMANDS[name][0])
+    assert written == script("docs/man/build.py").page(COMMANDS[name][0])
 
 
 @pytest.mark.skipif(shutil.which("groff") is None, reason="there is no groff here")

@@ -1,6 +1,5 @@
 """The wheel and the source distribution: what they hold, and that the wheel alone decodes."""
 
-import importlib.util
 import json
 import re
 import shutil
@@ -14,9 +13,9 @@ from collections.abc import Iterator
 from email.parser import Parser
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from conftest import script
 
 from siren_codec.extras import EXTRAS
 
@@ -216,20 +215,10 @@ def test_extras_are_those_of_the_project() -> None:
 
 def test_completion_scripts_are_up_to_date() -> None:
     """If not: python packaging/completions.py."""
-    scripts = _completions().scripts()
+    scripts = script("packaging/completions.py").scripts()
     assert scripts
     for path, text in scripts.items():
         assert path.read_text(encoding="utf-8") == text
-
-
-def _completions() -> ModuleType:
-    path = ROOT / "packaging" / "completions.py"
-    spec = importlib.util.spec_from_file_location("completions", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_decoding_asks_for_little(python: Path, tmp_path: Path) -> None:

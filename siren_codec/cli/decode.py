@@ -1,7 +1,6 @@
 """siren-decode."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -10,13 +9,10 @@ from siren_codec.cli import bars, files, hints, usage
 from siren_codec.cli.ends import beside, ends
 from siren_codec.cli.usage import BATCH, PICTURE, option
 from siren_codec.errors import UsageError
-from siren_codec.framing import View
+from siren_codec.framing import SHOWS, Show, View
 from siren_codec.limits import Limits
 from siren_codec.many.jobs import Decode
 from siren_codec.options import DECODERS
-
-if TYPE_CHECKING:
-    from siren_codec.decoding import Show
 
 __all__ = ["decode_command"]
 
@@ -77,8 +73,8 @@ _NOTES = (
 @option(
     PICTURE,
     "--show",
-    type=click.Choice(["colour", "gradient", "laplacian"]),
-    default="colour",
+    type=click.Choice(SHOWS),
+    default=SHOWS[0],
     show_default=True,
     help="The picture, its gradient's magnitude (black is 0) or its Laplacian (mid-grey is 0).",
 )
@@ -122,7 +118,7 @@ def decode_command(
     scale: float | None,
     size: tuple[int, int] | None,
     crop: tuple[int, int, int, int] | None,
-    show: "Show",
+    show: Show,
     partial: bool,
     extension: str | None,
     device: str,

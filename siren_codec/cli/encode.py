@@ -362,7 +362,7 @@ def _check_name(source: str, target: str) -> None:
     from PIL import Image
 
     # That the output is the input itself is said by `files.check_output`.
-    if target == "-" or files.are_same(source, target):
+    if target == "-" or output.are_same(source, target):
         return
     Image.init()
     extension = Path(target).suffix.lower()
@@ -378,6 +378,6 @@ def _checkpoint(source: str, target: str, checkpoint: str | None) -> Path | None
     if checkpoint is None:
         return None
     for other, what in ((source, "IN"), (target, "OUT")):
-        if other != "-" and files.are_same(other, checkpoint):
+        if other != "-" and output.are_same(other, checkpoint):
             raise UsageError(f"--checkpoint {checkpoint}: expected another file than {what}")
     return Path(checkpoint)

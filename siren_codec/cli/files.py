@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -14,7 +14,6 @@ from siren_codec.errors import SirenError
 __all__ = [
     "INPUT",
     "OUTPUT",
-    "are_same",
     "check_output",
     "dashed",
     "model",
@@ -101,19 +100,9 @@ def check_output(source: str, target: str, *, force: bool) -> None:
         raise SirenError(f"{target}: expected the name of a file, found that of a folder")
     if Path(target).is_dir():
         raise SirenError(f"{target}: expected a file, found a folder; -o takes one")
-    if source != "-" and are_same(source, target):
+    if source != "-" and output.are_same(source, target):
         raise SirenError(f"{target}: is the input itself")
     output.check(Path(target), force=force)
-
-
-def are_same(one: str, other: str) -> bool:
-    """Tell whether two names are those of one file, that may not be there yet."""
-    try:
-        return os.path.samefile(one, other) and not output.is_special(Path(one))
-    except (OSError, ValueError):
-        with suppress(OSError, ValueError):
-            return os.path.realpath(one) == os.path.realpath(other)
-        return False
 
 
 def model(source: str) -> os.stat_result | None:

@@ -1,6 +1,5 @@
 """A dry run: what would be done with a file, and about how long it would take."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,7 +97,7 @@ def say(source: str, target: str, facts: Mapping[str, Any], *, as_json: bool) ->
     overwrites = target != "-" and Path(target).is_file()
     if as_json:
         found = {"input": source, "output": target, "overwrites": overwrites, **facts}
-        bars.say(json.dumps({"dry_run": True, **found}), error=False)
+        bars.say_json({"dry_run": True, **found})
     else:
         again = " (would be overwritten)" if overwrites else ""
         bars.say(f"would make {target}{again}: {line(facts)}", error=False)

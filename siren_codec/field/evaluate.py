@@ -21,7 +21,7 @@ from siren_codec.field.inputs import Orders, lattice_inputs, point_inputs, seen_
 from siren_codec.field.kernel import cell_centres
 from siren_codec.field.network import network, network_jet
 from siren_codec.field.threads import available_cores, one_blas_thread
-from siren_codec.framing import Crop, Size, View
+from siren_codec.framing import Crop, Show, Size, View
 from siren_codec.limits import Limits
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ __all__ = [
     "WHOLE",
     "Derivative",
     "Sampler",
-    "Show",
     "at",
     "colour_sampler",
     "derivative_sampler",
@@ -50,8 +49,6 @@ Samples = npt.NDArray[Any]
 Sampler = Callable[[Float64, Float64], Samples]
 """What evaluates the colours at (columns,) x and (rows,) y: numpy, or torch on a GPU."""
 Derivative = Literal["gradient", "laplacian"]
-Show = Literal["colour", "gradient", "laplacian"]
-"""`colour`, or the magnitude of the `gradient`, or the `laplacian`."""
 WHOLE = View()
 """All of a picture, as large as it is."""
 

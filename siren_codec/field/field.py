@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from siren_codec.errors import SirenError
 from siren_codec.field import evaluate
-from siren_codec.field.evaluate import Sampler, Show
+from siren_codec.field.evaluate import Sampler
 from siren_codec.field.kernel import TAPS
 from siren_codec.field.network import BYPASS_SCALE
-from siren_codec.framing import Crop, Size, View
+from siren_codec.framing import Crop, Show, Size, View
 from siren_codec.limits import Limits
 
 if TYPE_CHECKING:

@@ -7,11 +7,10 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from siren_codec import extras
 from siren_codec.errors import UsageError
-from siren_codec.framing import Crop, Size, View
+from siren_codec.framing import SHOWS, Crop, Show, Size, View
 from siren_codec.keywords import named
 from siren_codec.limits import DEFAULT_LIMITS, Limits
 from siren_codec.many import workers as processes
@@ -26,10 +25,7 @@ from siren_codec.many.results import (
     of_outcome,
     of_skipped,
 )
-from siren_codec.options import DECODERS, Alpha, Device, Model, Options, Start
-
-if TYPE_CHECKING:
-    from siren_codec.decoding import Show
+from siren_codec.options import DECODERS, Alpha, Device, Model, Options, Start, check_choice
 
 __all__ = ["Paths", "decode_many", "encode_many"]
 
@@ -104,7 +100,7 @@ def decode_many(
     size: Size | None = None,
     scale: float | None = None,
     crop: Crop | None = None,
-    show: "Show" = "colour",
+    show: Show = "colour",
     device: str = "cpu",
     partial: bool = False,
     limits: Limits = DEFAULT_LIMITS,
@@ -123,9 +119,9 @@ def decode_many(
 
     count = _workers(workers)
     extension = extension.lower().removeprefix(".")
-    _check("extension", f".{extension}", OUTPUT_FORMATS)
-    _check("show", show, ("colour", "gradient", "laplacian"))
-    _check("device", device, DECODERS)
+    check_choice("extension", f".{extension}", [*OUTPUT_FORMATS])
+    check_choice("show", show, SHOWS)
+    check_choice("device", device, DECODERS)
     recipe = Decode(
         OUTPUT_FORMATS[f".{extension}"], View(size, scale, crop), show, device, limits, partial
     )
@@ -178,8 +174,3 @@ def _workers(count: int) -> int:
             f"{processes.GUARD}"
         )
     return number
-
-
-def _check(name: str, found: str, choices: Iterable[str]) -> None:
-    if found not in choices:
-        raise UsageError(f"{name}: expected {', '.join(choices)}, found {found}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from siren_codec.errors import SirenError
-from siren_codec.framing import View
+from siren_codec.framing import Show, View
 from siren_codec.limits import DEFAULT_LIMITS, Limits
 from siren_codec.many.records import digest
 from siren_codec.many.verdicts import Job
@@ -21,7 +21,6 @@ from siren_codec.options import Options
 from siren_codec.progress import ProgressCallback
 
 if TYPE_CHECKING:
-    from siren_codec.decoding import Show
     from siren_codec.encoding import Encoded
     from siren_codec.field import Field
     from siren_codec.picture import Picture
@@ -260,7 +259,7 @@ class Decode:
 
     format: str = "PNG"
     view: View = field(default_factory=View)
-    show: "Show" = "colour"
+    show: Show = "colour"
     device: str = "cpu"
     limits: Limits = DEFAULT_LIMITS
     partial: bool = False

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from siren_codec.errors import PictureError
+from siren_codec.picture.metadata import EXIF_PREFIX
 from siren_codec.picture.picture import Pixels
 
 __all__ = ["check", "keeps_depth", "write"]
@@ -40,7 +41,7 @@ def write(pixels: Pixels, payloads: Mapping[str, bytes]) -> bytes:
     check()
     if "icc" in payloads:
         raise PictureError("the library that writes it takes no profile")
-    exif = payloads.get("exif", b"").removeprefix(b"Exif\0\0")
+    exif = payloads.get("exif", b"").removeprefix(EXIF_PREFIX)
     xmp = payloads.get("xmp", b"")
     squeezed = np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     if not keeps_depth():

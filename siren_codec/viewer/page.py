@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from siren_codec.errors import SirenError
+from siren_codec.stream import prior as priors
 
-__all__ = ["PRIORS", "Entry", "decoder", "document", "fragment"]
+__all__ = ["Entry", "decoder", "document", "fragment"]
 
-PRIORS = (1, 2)
-"""The ids of all priors."""
 _PAGE = Path(__file__).parent / "page"
 _MODULES = ("bicubic", "grid", "readout")
 _ROOT = Path(__file__).parent.parent
@@ -75,7 +74,7 @@ def document(entries: Sequence[Entry], *, is_served: bool) -> str:
         f"<title>{html.escape(title)}</title>",
         f"<style>\n{_text(_PAGE / 'page.css')}</style>",
     ]
-    scripts = _scripts(entries, PRIORS, modules, _text(_PAGE / "page.js"))
+    scripts = _scripts(entries, priors.IDS, modules, _text(_PAGE / "page.js"))
     page = _text(_PAGE / "page.html")
     for mark, lines in (("<!-- head -->", head), ("<!-- scripts -->", scripts)):
         before, after = page.split(mark)
@@ -83,15 +82,16 @@ def document(entries: Sequence[Entry], *, is_served: bool) -> str:
     return page
 
 
-def fragment(entry: Entry, width: int, height: int, priors: Iterable[int]) -> str:
+def fragment(entry: Entry, width: int, height: int, ids: Iterable[int]) -> str:
     """Return a picture as HTML to put into another page: a frame that loads nothing.
 
-    It is `width` pixels wide, or as wide as there is room. Raises SirenError.
+    It is `width` pixels wide, or as wide as there is room, and has the priors of these ids. Raises
+    SirenError.
     """
     inner = _FRAGMENT.format(
         policy=_policy(""),
         title=html.escape(entry.name),
-        scripts="\n".join(_scripts([entry], priors, {}, _SHOW)),
+        scripts="\n".join(_scripts([entry], ids, {}, _SHOW)),
     )
     return (
         f'<iframe srcdoc="{html.escape(inner)}" title="{html.escape(entry.name)}" '
@@ -101,15 +101,15 @@ def fragment(entry: Entry, width: int, height: int, priors: Iterable[int]) -> st
 
 
 def _scripts(
-    entries: Sequence[Entry], priors: Iterable[int], modules: Mapping[str, str], main: str
+    entries: Sequence[Entry], ids: Iterable[int], modules: Mapping[str, str], main: str
 ) -> list[str]:
-    """Return a page's data and its scripts, the last of which begins."""
+    """Return a page's data, the priors of some ids, and its scripts, the last of which begins."""
     pictures = [{"name": each.name, "bytes": each.size, "url": each.url} for each in entries]
     sources = {**_element(), **modules}
     imports = {name: _data_url("text/javascript", text.encode()) for name, text in sources.items()}
     return [
         _json("application/json", pictures, "pictures-data"),
-        _json("application/json", {id_: _prior(id_) for id_ in priors}, "priors-data"),
+        _json("application/json", {id_: _prior(id_) for id_ in ids}, "priors-data"),
         _json("importmap", {"imports": imports}),
         f'<script type="module">\n{main}\n</script>',
     ]
