@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -28,5 +27,7 @@ def named(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _advice(name: str, known: list[str]) -> str:
+    from difflib import get_close_matches  # only for a mistake
+
     near = get_close_matches(name, known, 1)
     return f", did you mean {near[0]!r}?" if near else f": expected one of {', '.join(known)}"

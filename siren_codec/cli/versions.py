@@ -2,7 +2,6 @@
 
 import platform
 from collections.abc import Sequence
-from importlib import metadata
 
 from siren_codec import __version__
 
@@ -37,6 +36,9 @@ def of_command(name: str) -> Sequence[str]:
 
 
 def _version(package: str) -> str | None:
+    # It takes long to import, and only --version needs it.
+    from importlib import metadata
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
