@@ -13,13 +13,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from siren_codec.bench.series import CODECS, Series
+from siren_codec.bench.codecs import CODECS
+from siren_codec.bench.curves import Curve, Series
 from siren_codec.bench.tables import PARTS
-from siren_codec.options import MODELS
 
 __all__ = [
     "DASHES",
-    "MARKERS",
     "PART_VARIABLES",
     "decibels",
     "part_bars",
@@ -28,19 +27,6 @@ __all__ = [
     "swatch",
     "time_against_saving",
 ]
-
-Curve = Sequence[tuple[float, float]]
-"""(bits per pixel, fidelity)."""
-MARKERS = {
-    "grid": "o",
-    "coordinate": "D",
-    "jpeg": "s",
-    "webp": "^",
-    "avif": "v",
-    "jpeg2000": "P",
-    "jxl": "X",
-}
-"""A codec is told by its marker too, not by its colour alone."""
 
 DASHES = ("-", (0, (4, 1.5)), (0, (2, 1.2)), (0, (1, 1)))
 """Line styles of our efforts, the most effort first."""
@@ -60,7 +46,7 @@ _VARIABLES = list(
             "--line",
             "--paper",
             "--c-other",
-            *(f"--c-{codec}" for codec in CODECS),
+            *(f"--c-{codec.name}" for codec in CODECS),
             *PART_VARIABLES.values(),
         ]
     )
@@ -82,8 +68,13 @@ def _colour(variable: str) -> str:
     return f"#fe{_VARIABLES.index(variable):02x}fe"
 
 
-def _codec_colour(codec: str) -> str:
-    return _colour(f"--c-{codec}" if codec in CODECS else "--c-other")
+def _colour_of(series: Series) -> str:
+    return _colour("--c-other" if series.about is None else f"--c-{series.codec}")
+
+
+def _marker_of(series: Series) -> str:
+    """Return a codec's marker: it is told by it too, not by its colour alone."""
+    return "." if series.about is None else series.about.marker
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
@@ -151,8 +142,8 @@ def _dash(series: Series, efforts: Sequence[Series]) -> Any:
 def _line(axis: Any, series: Series, curve: Curve, every: Sequence[Series], size: float) -> None:
     if not curve:
         return
-    colour = _codec_colour(series.codec)
-    for zorder, marker in ((2, "None"), (3, MARKERS.get(series.codec, "."))):
+    colour = _colour_of(series)
+    for zorder, marker in ((2, "None"), (3, _marker_of(series))):
         (line,) = axis.plot(
             *zip(*curve, strict=True),
             linestyle=_dash(series, every) if marker == "None" else "None",
@@ -176,9 +167,9 @@ def swatch(series: Series, every: Sequence[Series]) -> Markup:
     axis = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axis.axis("off")
     axis.set(xlim=(-1, 1), ylim=(-1, 1))
-    colour, width = _codec_colour(series.codec), 2.6 if series.is_ours else 1.6
+    colour, width = _colour_of(series), 2.6 if series.is_ours else 1.6
     axis.plot([-1, 1], [0, 0], linestyle=_dash(series, every), color=colour, linewidth=width)
-    marker = MARKERS.get(series.codec, ".")
+    marker = _marker_of(series)
     axis.plot([0], [0], marker, color=colour, markersize=8, markeredgecolor=_colour("--paper"))
     return _svg(figure, f"swatch-{series.key}", "")
 
@@ -260,18 +251,18 @@ def time_against_saving(
     dots = {series: (seconds, -percent) for series, (seconds, percent) in places.items()}
     axis.axhline(0, color=_colour("--quiet"), linewidth=1, zorder=1)
     links = []
-    for codec in MODELS:
-        same = [dot for series, dot in dots.items() if series.codec == codec]
+    for name in dict.fromkeys(series.codec for series in dots):
+        same = [dot for series, dot in dots.items() if series.codec == name]
         if len(same) > 1:
-            axis.plot(*zip(*same, strict=True), color=_codec_colour(codec), linewidth=1, zorder=1)
+            axis.plot(*zip(*same, strict=True), color=_colour_of(Series(name)), linewidth=1)
             links.append(same)
     for series, (seconds, saved) in dots.items():
         (dot,) = axis.plot(
             [seconds],
             [saved],
-            marker=MARKERS.get(series.codec, "."),
+            marker=_marker_of(series),
             linestyle="None",
-            color=_codec_colour(series.codec),
+            color=_colour_of(series),
             markersize=11 if series.is_ours else 9,
             markeredgecolor=_colour("--paper"),
             zorder=3,

@@ -2,34 +2,36 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from siren_codec import extras
+from siren_codec.bench.codecs import CODECS, Codec, by_name
 from siren_codec.cli import bars, usage
 from siren_codec.cli.usage import BATCH, FIT, MESSAGES, PICTURE, TARGET, option
 from siren_codec.errors import SirenError
 from siren_codec.limits import QUALITIES
-from siren_codec.options import DEVICES, EFFORTS, MODELS, Options
+from siren_codec.options import DEVICES, EFFORTS, Options
 
 if TYPE_CHECKING:
-    from siren_codec.bench.peers import Peer
     from siren_codec.bench.results import Row
 
-__all__ = ["CODECS", "bench_command"]
+__all__ = ["bench_command"]
 
-CODECS = ("grid", "jpeg", "webp", "avif", "jpeg2000", "jxl", "coordinate")
-_DEFAULT_CODECS = CODECS[:-1]
+_NAMES = tuple(codec.name for codec in CODECS)
+_DEFAULT = tuple(codec.name for codec in CODECS if codec.is_default)
 _NOTES = (
     (
         "What is measured",
         "Every figure is of a real file, which is kept in DIR/files: its length, and PSNR over "
         "RGB, SSIM and MS-SSIM of the integer pixels that it decodes to. Our files are made and "
         "decoded by fresh processes of siren-encode and siren-decode, on the clock from start to "
-        "end, with the most memory that they held. Libraries (Pillow; imagecodecs for JPEG XL) "
-        "work within the process. With -j the times are those of fits that share the machine.",
+        "end and without the start and its imports, with the most memory that they held. Libraries "
+        "(Pillow; imagecodecs for JPEG XL) work within the process. With -j the times are those of "
+        "fits that share the machine.",
     ),
     (
         "Results",
@@ -92,6 +94,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
         ("siren-bench --effort 1,4 a.png b.png", "pictures of yours, at two efforts"),
         ("siren-bench --crop 256 --effort 1", "the middle of each, quickly"),
         ("siren-bench --codecs grid,coordinate,jpeg", "both of our models"),
+        ("siren-bench --codecs grid -q 80 --zoom 2,4", "what lies between the pixels"),
     ),
     notes=_NOTES,
     exit_codes="0 done, 1 failed, 2 wrong usage, 130 interrupted.",
@@ -100,11 +103,11 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 @option(
     TARGET,
     "--codecs",
-    type=Choices(CODECS),
-    default=",".join(_DEFAULT_CODECS),
+    type=Choices(_NAMES),
+    default=",".join(_DEFAULT),
     show_default=True,
     metavar="LIST",
-    help="What is compared; coordinate, our other model, is not among the default.",
+    help=f"What is compared. There are also {', '.join(x for x in _NAMES if x not in _DEFAULT)}.",
 )
 @option(
     TARGET,
@@ -124,6 +127,17 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     show_default=True,
     metavar="LIST",
     help="Of our fits, one or several: 1,4.",
+)
+@option(
+    TARGET,
+    "--zoom",
+    type=Numbers(range(1, 17)),
+    default="1",
+    show_default=True,
+    metavar="LIST",
+    help="Encode each picture so many times smaller, decode it so many times larger, and compare "
+    "with the picture itself, beside bicubic and Lanczos enlargement. 1 is the plain comparison, "
+    "and the only one of other codecs.",
 )
 @option(
     PICTURE,
@@ -159,6 +173,7 @@ def bench_command(
     codecs: tuple[str, ...],
     qualities: tuple[int, ...],
     effort: tuple[int, ...],
+    zoom: tuple[int, ...],
     crop: int | None,
     device: str,
     steps: int | None,
@@ -175,7 +190,6 @@ def bench_command(
     """
     extras.need("bench", "comparing")
     from siren_codec.bench import pictures, run
-    from siren_codec.bench.peers import PEERS
 
     paths = [Path(image) for image in images]
     originals = pictures.load(paths) if paths else pictures.bundled()
@@ -183,15 +197,16 @@ def bench_command(
         originals = [pictures.middle(original, crop) for original in originals]
     plan = run.Plan(
         originals=originals,
-        codecs=codecs,
-        qualities=qualities,
+        codecs=_present(codecs),
+        qualities={"grid": qualities},
         efforts=effort,
-        fit_on=_chosen(device, codecs),
+        zooms=zoom,
+        fit_on=_device(device, codecs),
         steps=steps,
-        peers=_present(PEERS, codecs),
         command=("siren-bench", *sys.argv[1:]),
     )
-    failures = run.measure(plan, Path(out), count=jobs or 1, resume=resume, shown=not quiet)
+    say = None if quiet else partial(bars.say, error=True)
+    failures = run.measure(plan, Path(out), count=jobs or 1, resume=resume, say=say)
     rows = run.rows_of(originals, Path(out))
     bars.say(*_table(rows), error=False)
     if not no_report:
@@ -204,52 +219,48 @@ def bench_command(
     return 0
 
 
-def _chosen(device: str, codecs: Sequence[str]) -> str:
+def _device(device: str, codecs: Sequence[str]) -> str:
     """Return cpu or cuda; torch is asked only if something is to be fitted."""
-    if not set(MODELS) & set(codecs):
+    if not any(by_name(name).is_ours for name in codecs):
         return "cpu"
     from siren_codec.fit import choose_device
 
     return choose_device(device)
 
 
-def _present(peers: "Sequence[Peer]", codecs: Sequence[str]) -> "list[Peer]":
-    """Return the peers that can be used here; say which ones cannot."""
+def _present(names: Sequence[str]) -> list[Codec]:
+    """Return the codecs that can be used here; say which ones cannot."""
     found = []
-    for peer in peers:
-        if peer.name not in codecs:
-            continue
-        if peer.missing:
-            bars.say(f"siren-bench: {peer.name} is left out: {peer.missing}", error=True)
+    for codec in map(by_name, names):
+        if codec.missing:
+            bars.say(f"siren-bench: {codec.name} is left out: {codec.missing}", error=True)
         else:
-            found.append(peer)
+            found.append(codec)
     return found
 
 
 def _table(rows: "Sequence[Row]") -> list[str]:
     """Return a line for each curve: what it takes against the libraries', and its times."""
-    import statistics
+    from siren_codec.bench import tables
+    from siren_codec.bench.curves import bd_rate, collect
 
-    from siren_codec.bench import bd
-
-    names = list(dict.fromkeys(map(bd.label, rows)))
-    peers = [name for name in names if name in CODECS]
-    found = {(one.test, one.reference): one for one in bd.deltas(rows) if one.image is None}
-    heads = "".join(f"{name:>10}" for name in peers)
+    found = collect(rows)
+    heads = "".join(f"{peer.codec:>10}" for peer in found.peers)
     lines = [
         "bits at equal PSNR (BD-rates of mean curves), and the median time of a file",
         f"{'against':13}{heads}   encode, s   decode, s",
     ]
-    for name in names:
+    for series, curve in found.curves.items():
         cells = []
-        for peer in peers:
-            one = found.get((name, peer))
-            percent = None if one is None else one.percent
-            cells.append(f"{'-' if percent is None else f'{percent:+.1f}%':>10}")
-        ours = [row for row in rows if bd.label(row) == name]
-        times = (
-            statistics.median(row[which] for row in ours) for which in ("encode_s", "decode_s")
-        )
+        for peer in found.peers:
+            one = None if peer == series else bd_rate(reference=found.curves[peer], test=curve)
+            cells.append(f"{'-' if one is None else f'{one.percent:+.1f}%':>10}")
+        times = (tables.median(found.rows[series], name) for name in ("encode_s", "decode_s"))
         seconds = "  ".join(f"{value:10.3f}" for value in times)
+        name = series.codec if series.effort is None else f"{series.codec} e{series.effort}"
         lines.append(f"{name:13}{''.join(cells)} {seconds}")
-    return lines
+    return lines + [
+        f"{one.series.label}, -q {one.quality:g}, {one.scale} times larger: "
+        + ", ".join(f"{way} {psnr:.2f} dB" for way, psnr in one.psnr.items())
+        for one in tables.zooms(rows)
+    ]
