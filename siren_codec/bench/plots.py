@@ -7,7 +7,8 @@ serves light and dark pages; the lines of a series carry its class, so that the 
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
 from itertools import pairwise
 from typing import Any
 
@@ -24,6 +25,7 @@ __all__ = [
     "part_bars",
     "rate_distortion",
     "small_rate_distortion",
+    "standalone",
     "swatch",
     "time_against_saving",
 ]
@@ -181,9 +183,17 @@ def _decibel_ticks(axis: Any) -> None:
 
 
 def rate_distortion(
-    name: str, measure: str, curves: Mapping[Series, Curve], published: Mapping[str, Curve] = {}
+    name: str,
+    measure: str,
+    curves: Mapping[Series, Curve],
+    published: Mapping[str, Curve] = {},
+    *,
+    legend: bool = False,
 ) -> Markup:
-    """Return curves over a logarithmic rate; `published` ones are dashed, and numbered from 1."""
+    """Return curves over a logarithmic rate; `published` ones are dashed, and numbered from 1.
+
+    The `legend` is for a drawing that stands alone; a page has its own.
+    """
     figure, axis = _figure(7.6, 5.4)
     every = list(curves)
     for number, curve in enumerate(published.values(), 1):
@@ -215,8 +225,59 @@ def rate_distortion(
     _decibel_ticks(axis)
     _titles(axis, x="bits per pixel, logarithmic", y=measure)
     figure.subplots_adjust(left=0.07, right=0.98, top=0.92, bottom=0.125)
+    if legend:
+        _legend(axis, every, published)
     names = ", ".join(series.label for series in curves)
     return _svg(figure, name, f"{measure} against bits per pixel: {names}; the tables have both")
+
+
+def _legend(axis: Any, every: Sequence[Series], published: Iterable[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=_colour_of(series),
+            marker=_marker_of(series),
+            linestyle=_dash(series, every),
+            markeredgecolor=_colour("--paper"),
+            markersize=8,
+            label=series.label,
+        )
+        for series in every
+    ]
+    for number, name in enumerate(published, 1):
+        label = f"{number}  {name}, published"
+        handles.append(
+            Line2D([], [], color=_colour("--quiet"), linestyle=(0, (4, 2.5)), label=label)
+        )
+    axis.legend(
+        handles=handles,
+        loc="lower right",
+        frameon=False,
+        fontsize=_TEXT - 2,
+        labelcolor=_colour("--ink"),
+    )
+
+
+def standalone(drawing: Markup) -> str:
+    """Return a drawing as a file of its own, on white, with the colours of a light page."""
+    css = (files("siren_codec.bench") / "templates" / "report.css").read_text(encoding="utf-8")
+    light, _, _ = css.partition("@media")
+    colours = dict(re.findall(r"(--[\w-]+): (#\w+)", light))
+    colours |= {f"--c-{codec.name}": codec.colours[0] for codec in CODECS}
+    text = re.sub(r"var\((--[\w-]+)\)", lambda found: colours[found[1]], drawing)
+    box = re.search(r'viewBox="([^"]*)"', text)
+    assert box, "matplotlib writes a viewBox"
+    _, _, width, height = box[1].split()
+    head = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+    back = f'<rect width="{width}" height="{height}" fill="#ffffff"/>'
+    text = text.replace(
+        "<svg ", head + f'width="{width}" height="{height}" font-family="sans-serif" ', 1
+    )
+    start = text.index(">") + 1
+    return f"{text[:start]}{back}{text[start:]}\n"
 
 
 def small_rate_distortion(
