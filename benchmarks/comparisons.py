@@ -28,6 +28,7 @@ from siren_codec.field import Architecture
 from siren_codec.options import DEFAULT_QUALITY, Options
 
 __all__ = [
+    "best",
     "brief",
     "complete",
     "cool_chic",
@@ -43,6 +44,7 @@ __all__ = [
 
 OURS = Series("grid", Options.effort)
 PEERS = tuple(Series(codec.name) for codec in CODECS if not codec.is_ours)
+BEST = (Series("avif"), Series("avif-best"), Series("jxl"), Series("jxl-best"))
 
 
 class Whole(NamedTuple):
@@ -70,9 +72,9 @@ def complete(rows: Iterable[Row]) -> Whole:
     return best
 
 
-def of_complete() -> tuple[Measured, Whole, list[Row]]:
-    """Return the Kodak record as far as it is complete, what that is, and all its rows."""
-    rows = rows_of("kodak24")
+def of_complete() -> tuple[Measured, Whole]:
+    """Return the Kodak record as far as it is complete, and what that is."""
+    rows = [*rows_of("kodak24"), *rows_of("jpegli")]
     whole = complete(row for row in rows if series_of(row) == OURS)
     kept = [
         row
@@ -80,7 +82,7 @@ def of_complete() -> tuple[Measured, Whole, list[Row]]:
         if row["image"] in whole.images
         and (series_of(row) != OURS or row["settings"]["quality"] in whole.qualities)
     ]
-    return collect(kept), whole, rows
+    return collect(kept), whole
 
 
 def _covered(whole: Whole) -> str:
@@ -98,7 +100,7 @@ def _covered(whole: Whole) -> str:
 
 def kodak24() -> str:
     """Return the section of Kodak's pictures at the default effort."""
-    found, whole, rows = of_complete()
+    found, whole = of_complete()
     return "\n".join(
         [
             f"{_covered(whole)}. Means over the pictures of bits per pixel and of PSNR over RGB, "
@@ -115,7 +117,11 @@ def kodak24() -> str:
             "measured here.\n",
             _peers(found, whole),
             _sources(),
-            markdown.origin("kodak24", [row for row in rows if row["image"] in whole.images]),
+            *(
+                markdown.origin(name, rows_of(name))
+                for name in ("kodak24", "jpegli")
+                if rows_of(name)
+            ),
         ]
     )
 
@@ -215,7 +221,7 @@ def _sources() -> str:
 
 def brief() -> str:
     """Return the README's table: every codec's bits against JPEG's, and its seconds."""
-    found, whole, _ = of_complete()
+    found, whole = of_complete()
     rows = []
     for series in (OURS, *PEERS):
         if series not in found.rows:
@@ -248,7 +254,7 @@ def cool_chic() -> dict[str, Curve]:
 
 def pictures() -> str:
     """Return our BD-rates against every codec, picture by picture."""
-    found, whole, _ = of_complete()
+    found, whole = of_complete()
     published = cool_chic()
     peers = [peer for peer in PEERS if peer in found.rows]
     rows = []
@@ -278,9 +284,9 @@ def efforts() -> str:
     single = [_at_36(row, peers.by_image) for row in ours if row["settings"]["quality"] == 36]
     return "\n".join(
         [
-            f"Kodak {', '.join(name.removeprefix('kodim') for name in kodak.FOUR)}: two textured "
-            "pictures and two smooth ones. BD-rates are means of single pictures, over the "
-            "qualities that each has; seconds are medians of whole processes.\n",
+            f"Kodak {_numbers()}: two textured pictures and two smooth ones. BD-rates are means of "
+            "single pictures, over the qualities that each has; seconds are medians of whole "
+            "processes.\n",
             table([*headings, "AVIF", "Cool-chic 5.0, published"], lines),
             "One quality, `-q 36`: rates at equal PSNR.\n",
             table(
@@ -304,12 +310,12 @@ def _effort(
     published = cool_chic()
 
     def mean(curves: Mapping[str, Curve]) -> str:
-        found = [
-            bd_rate(reference=curves.get(image, ()), test=[_point(row) for row in of_image])
-            for image, of_image in ours.items()
-        ]
-        known = [each.percent for each in found if each is not None]
-        return percent(statistics.fmean(known) if len(known) == len(found) > 0 else None)
+        return _mean_of(
+            [
+                bd_rate(reference=curves.get(image, ()), test=[_point(row) for row in of_image])
+                for image, of_image in ours.items()
+            ]
+        )
 
     by_codec = [
         {image: curves.get(Series(name), ()) for image, curves in peers.items()}
@@ -323,6 +329,44 @@ def _effort(
         seconds(tables.median(rows, "decode_s")),
         *map(mean, (*by_codec, published)),
     ]
+
+
+def best() -> str:
+    """Return what AVIF and JPEG XL reach at their best effort, on four pictures."""
+    slow = rows_of("best")
+    if not slow:
+        return ""
+    usual, whole = of_complete()
+    of_four = [row for rows in usual.rows.values() for row in rows if row["image"] in kodak.FOUR]
+    found = collect([*of_four, *slow])
+    lines = []
+    for series in (*(one for one in BEST if one in found.rows), OURS):
+        curves = [(of[Series("jpeg")], of[series], of[OURS]) for of in found.by_image.values()]
+        against_jpeg = [bd_rate(reference=jpeg, test=curve) for jpeg, curve, _ in curves]
+        ours = [bd_rate(reference=curve, test=our) for _, curve, our in curves]
+        times = (tables.median(found.rows[series], f"{which}_s") for which in _ENDS)
+        cells = [_mean_of(against_jpeg), "" if series == OURS else _mean_of(ours)]
+        lines.append([series.label, *cells, *map(seconds, times)])
+    headings = ["codec", "against JPEG", "ours against it", "encode, s", "decode, s"]
+    return "\n".join(
+        [
+            f"Kodak {_numbers()}; ours at `-q` {', '.join(f'{q:g}' for q in whole.qualities)}. "
+            "BD-rates are means of single pictures; seconds are medians, of calls, and of ours of "
+            "whole processes.\n",
+            table(headings, lines),
+            markdown.origin("best", slow),
+        ]
+    )
+
+
+def _mean_of(found: Sequence[Difference | None]) -> str:
+    """Return the mean of all pictures; a dash if one has none."""
+    known = [each.percent for each in found if each is not None]
+    return percent(statistics.fmean(known) if len(known) == len(found) > 0 else None)
+
+
+def _numbers() -> str:
+    return ", ".join(name.removeprefix("kodim") for name in kodak.FOUR)
 
 
 def _point(row: Row) -> tuple[float, float]:

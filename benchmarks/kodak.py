@@ -77,8 +77,11 @@ def original(folder: Path, image: str) -> Original:
     return Original(MONTAGE, np.ascontiguousarray(np.concatenate(bands)))
 
 
-def _peers() -> Iterator[tuple[str, tuple[float, ...], dict[str, Any]]]:
-    return ((codec.name, codec.qualities, {}) for codec in CODECS if not codec.is_ours)
+def _peers(*names: str) -> Iterator[tuple[str, tuple[float, ...], dict[str, Any]]]:
+    """Yield the codecs of these names; without names those that siren-bench compares by itself."""
+    for codec in CODECS:
+        if codec.name in names or not (names or codec.is_ours or not codec.is_default):
+            yield codec.name, codec.qualities, {}
 
 
 def _grid(qualities: Sequence[float], **settings: int) -> tuple[str, tuple[float, ...], Any]:
@@ -87,6 +90,8 @@ def _grid(qualities: Sequence[float], **settings: int) -> tuple[str, tuple[float
 
 RECORDS = (
     Comparison("kodak24", tuple(sorted(KODAK)), (*_peers(), _grid(QUALITIES))),
+    Comparison("jpegli", tuple(sorted(KODAK)), tuple(_peers("jpegli"))),
+    Comparison("best", FOUR, tuple(_peers("avif-best", "jxl-best"))),
     Comparison(
         "efforts",
         FOUR,

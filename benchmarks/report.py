@@ -28,6 +28,7 @@ CURVES = _ROOT / "docs" / "results"
 _SECTIONS: tuple[tuple[str, Callable[[], str], str], ...] = (
     ("Kodak, beside other codecs", comparisons.kodak24, "kodak.svg"),
     ("Kodak, picture by picture", comparisons.pictures, ""),
+    ("AVIF and JPEG XL at their best effort", comparisons.best, ""),
     ("What effort buys", comparisons.efforts, ""),
     ("How long things take", comparisons.times, "times.svg"),
     ("Photographs that nothing was learned from", comparisons.held_out, ""),
@@ -75,7 +76,7 @@ def rewritten(text: str) -> str:
 
 def drawings() -> dict[str, str]:
     """Return the curves: SVG by file name."""
-    found, whole, _ = comparisons.of_complete()
+    found, whole = comparisons.of_complete()
     published = (
         {one.name: one.points for one in PUBLISHED} if len(whole.images) == len(KODAK) else {}
     )

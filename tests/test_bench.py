@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bjontegaard
@@ -194,13 +195,26 @@ def test_fidelity_leaves_out_what_a_picture_is_too_small_for() -> None:
     noisy = np.clip(pixels + np.int16(9), 0, 255).astype(np.uint8)
     whole = measure.fidelity(pixels, noisy)
     assert 0.9 < whole["ms_ssim"] < 1
-    assert measure.fidelity(pixels, pixels) == {"psnr": 99.0, "ssim": 1.0, "ms_ssim": 1.0}
+    lossless = measure.fidelity(pixels, pixels)
+    assert [lossless[name] for name in ("psnr", "ssim", "ms_ssim")] == [99, 1, 1]
     narrow = measure.fidelity(pixels[:, :175], noisy[:, :175])
     assert narrow["ms_ssim"] is None
     assert 0.5 < narrow["ssim"] < 1
     assert measure.fidelity(pixels[:10], noisy[:10])["ssim"] is None
     with pytest.raises(SirenError, match="expected pixels"):
         measure.fidelity(pixels, noisy[:10])
+
+
+def test_ssimulacra2_is_measured_where_its_package_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compute(first: Any, second: Any) -> float:
+        with Image.open(first) as one, Image.open(second) as other:
+            return 100 - float(np.abs(np.asarray(one, float) - np.asarray(other, float)).max())
+
+    monkeypatch.setitem(sys.modules, "ssimulacra2", SimpleNamespace(compute_ssimulacra2=compute))
+    monkeypatch.setattr(measure, "find_spec", lambda name: name)
+    pixels = photo(16, 16).pixels // 2
+    assert measure.fidelity(pixels, pixels + np.uint8(3))["ssimulacra2"] == 97
+    assert "ssimulacra2" not in measure.fidelity(pixels[:10], pixels[:10])
 
 
 def test_a_real_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

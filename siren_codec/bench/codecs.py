@@ -19,7 +19,17 @@ from siren_codec.errors import SirenError
 if TYPE_CHECKING:
     from siren_codec.bench.pictures import Pixels
 
-__all__ = ["CODECS", "Codec", "Coded", "Jpeg2000", "JpegXl", "PillowCodec", "Siren", "by_name"]
+__all__ = [
+    "CODECS",
+    "Codec",
+    "Coded",
+    "Jpeg2000",
+    "JpegXl",
+    "Jpegli",
+    "PillowCodec",
+    "Siren",
+    "by_name",
+]
 
 T = TypeVar("T")
 
@@ -198,6 +208,38 @@ class JpegXl(Codec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Jpegli(Codec):
+    """JPEG by jpegli, Google's encoder, which the package pyjpegli wraps."""
+
+    @property
+    def version(self) -> str:
+        """Of pyjpegli, which jpegli is built into."""
+        import pyjpegli
+
+        return f"pyjpegli {pyjpegli.__version__}"
+
+    @property
+    def missing(self) -> str | None:
+        """Why it cannot be used here, if so."""
+        return None if find_spec("pyjpegli") else "pyjpegli is not installed"
+
+    def encode(self, pixels: "Pixels", quality: float) -> bytes:
+        """Return a file of (height, width, 3) pixels."""
+        import pyjpegli
+
+        height, width = pixels.shape[:2]
+        return bytes(pyjpegli.encode(pixels.tobytes(), width, height, round(quality)))
+
+    def decode(self, data: bytes) -> "Pixels":
+        """Return the (height, width, 3) pixels of a file, by jpegli's own decoder."""
+        import numpy as np
+        import pyjpegli
+
+        samples, width, height = pyjpegli.decode(data)
+        return np.frombuffer(samples, np.uint8).reshape(height, width, 3)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Siren(Codec):
     """A model of this project's: whole fresh processes of the commands, and real files."""
 
@@ -265,6 +307,7 @@ class Siren(Codec):
 
 
 _TENS = tuple(range(10, 91, 10))
+_FIVE = (10, 30, 50, 70, 90)
 _JXL = (10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
 
 CODECS: tuple[Codec, ...] = (
@@ -347,6 +390,40 @@ CODECS: tuple[Codec, ...] = (
         extension="jxl",
         qualities=_JXL,
         effort=7,
+    ),
+    Jpegli(
+        name="jpegli",
+        label="jpegli",
+        detail="JPEG by pyjpegli",
+        marker="p",
+        colours=("#4d4f54", "#d0d3d9"),
+        extension="jpg",
+        qualities=_TENS,
+        is_default=False,
+    ),
+    PillowCodec(
+        name="avif-best",
+        label="AVIF, speed 0",
+        detail="4:4:4, its best effort",
+        marker="<",
+        colours=("#0d2a5e", "#9dbcff"),
+        extension="avif",
+        qualities=_FIVE,
+        is_default=False,
+        format="AVIF",
+        library="avif",
+        options={"subsampling": "4:4:4", "speed": 0},
+    ),
+    JpegXl(
+        name="jxl-best",
+        label="JPEG XL, effort 10",
+        detail="its best effort",
+        marker="*",
+        colours=("#0e6690", "#b8ecfb"),
+        extension="jxl",
+        qualities=_FIVE,
+        is_default=False,
+        effort=10,
     ),
 )
 """In the order of tables and plots: ours first; JPEG, which all are held against, before others."""

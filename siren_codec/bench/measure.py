@@ -6,7 +6,9 @@ setting `zoom` of 2 or 4 it is the picture at a half or a quarter of its size th
 larger, and how near Pillow's enlargements of what it decodes to at its own size.
 """
 
+import io
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,10 @@ _SSIM_SIDE = 11
 
 
 def fidelity(reference: Pixels, decoded: Pixels) -> dict[str, Any]:
-    """Return PSNR, SSIM and MS-SSIM of integer pixels; None for what a picture is too small for."""
+    """Return PSNR, SSIM and MS-SSIM of integer pixels; None for what a picture is too small for.
+
+    SSIMULACRA2 is there too if the package `ssimulacra2` is.
+    """
     if decoded.shape != reference.shape:
         raise SirenError(f"expected pixels {reference.shape}, found {decoded.shape}")
     psnr = min(metrics.psnr(reference=reference, decoded=decoded), MOST_PSNR)
@@ -40,7 +45,19 @@ def fidelity(reference: Pixels, decoded: Pixels) -> dict[str, Any]:
         found["ssim"] = round(metrics.ssim(reference=reference, decoded=decoded), 5)
     if side >= metrics.MS_SSIM_SIDE:
         found["ms_ssim"] = round(metrics.ms_ssim(reference=reference, decoded=decoded), 5)
+    if side >= _SSIM_SIDE and find_spec("ssimulacra2"):
+        found["ssimulacra2"] = round(_ssimulacra2(reference, decoded), 3)
     return found
+
+
+def _ssimulacra2(reference: Pixels, decoded: Pixels) -> float:
+    """Return the measure, of at most 100, by a package that reads picture files."""
+    from ssimulacra2 import compute_ssimulacra2
+
+    files = (io.BytesIO(), io.BytesIO())
+    for pixels, file in zip((reference, decoded), files, strict=True):
+        Image.fromarray(pixels).save(file, "PNG", compress_level=0)
+    return float(compute_ssimulacra2(*files))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,7 @@ _COLUMNS = (
     ("psnr", "PSNR, dB", "{:.3f}"),
     ("ssim", "SSIM", "{:.4f}"),
     ("ms_ssim", "MS-SSIM", "{:.4f}"),
+    ("ssimulacra2", "SSIMULACRA2", "{:.2f}"),
     ("encode_s", "encode, s", "{:.4f}"),
     ("decode_s", "decode, s", "{:.4f}"),
     ("peak_mib", "encode, MiB", "{:,.0f}"),
@@ -83,7 +84,7 @@ def write(rows: Sequence[Row], out: Path, originals: Mapping[str, Pixels]) -> Pa
             shown_bpp=_SHOWN_BPP,
             scale=comparison.SCALE,
             results=[row for of_series in found.rows.values() for row in of_series],
-            columns=_COLUMNS,
+            columns=[column for column in _COLUMNS if any(column[0] in row for row in rows)],
         )
     )
     path = out / "report.html"

@@ -133,13 +133,17 @@ def findings(found: Measured, ours: Series) -> str:
         rates = f"At equal PSNR {ours.label} takes {' and '.join(said)}."
     else:
         rates = f"No curve of another codec shares a range of PSNR with {ours.label}."
-    seconds = median(found.rows[ours], "encode_s")
-    times = f"It takes {_seconds(seconds)} to encode a picture"
+    times = f"It takes {_timed(found.rows[ours])} to encode a picture"
     if found.peers:
         slowest = max(found.peers, key=lambda peer: median(found.rows[peer], "encode_s"))
-        least = _seconds(median(found.rows[slowest], "encode_s"))
+        least = _timed(found.rows[slowest])
         times += f", where the slowest of the others, {slowest.label}, takes {least}"
     return f"{rates} {times}."
+
+
+def _timed(rows: Sequence[Row]) -> str:
+    """Return the median seconds to encode a picture, and what they are of."""
+    return f"{_seconds(median(rows, 'encode_s'))} ({rows[0]['timing']})"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -30,8 +30,9 @@ _NOTES = (
         "RGB, SSIM and MS-SSIM of the integer pixels that it decodes to. Our files are made and "
         "decoded by fresh processes of siren-encode and siren-decode, on the clock from start to "
         "end and without the start and its imports, with the most memory that they held. Libraries "
-        "(Pillow; imagecodecs for JPEG XL) work within the process. With -j the times are those of "
-        "fits that share the machine.",
+        "(Pillow; imagecodecs for JPEG XL; pyjpegli, if it is installed) work within the process. "
+        "SSIMULACRA2 is measured too where the package ssimulacra2 is installed. With -j the times "
+        "are those of fits that share the machine.",
     ),
     (
         "Results",
