@@ -117,6 +117,7 @@ def kodak24() -> str:
             "measured here.\n",
             _peers(found, whole),
             _sources(),
+            _versions(found),
             *(
                 markdown.origin(name, rows_of(name))
                 for name in ("kodak24", "jpegli")
@@ -212,6 +213,15 @@ def _by_image(found: Measured, series: Series) -> list[tuple[float, str]]:
         if series in curves and OURS in curves
     )
     return sorted((one.percent, image) for one, image in differences if one is not None)
+
+
+def _versions(found: Measured) -> str:
+    """Return what each codec was."""
+    lines = (
+        f"{series.label}: {', '.join(dict.fromkeys(row['version'] for row in rows))}"
+        for series, rows in found.rows.items()
+    )
+    return f"Versions: {'; '.join(lines)}.\n"
 
 
 def _sources() -> str:

@@ -3,9 +3,9 @@
     python -m benchmarks.record [KODAK]
 
 KODAK is the folder of the 24 Kodak pictures, kodim01.png to kodim24.png. Without it nothing is
-made. What is there is not measured again, so a run may be ended at any moment; rows that an older
-codec made stay unless --stale asks for them. Afterwards `python -m benchmarks.report` makes the
-pages.
+made. What is there is not measured again, so a run may be ended at any moment; rows that were made
+by other code of the codec than this stay unless --stale asks for them. Afterwards
+`python -m benchmarks.report` makes the pages.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -50,7 +50,7 @@ def state_of(tasks: Sequence[Task], rows: Sequence[Row]) -> tuple[list[Task], li
 @click.command()
 @click.argument("folder", metavar="[KODAK]", type=click.Path(path_type=Path), required=False)
 @click.option("--only", type=click.Choice(NAMES), multiple=True, help="These records. [all]")
-@click.option("--stale", is_flag=True, help="Make anew what an older codec made.")
+@click.option("--stale", is_flag=True, help="Make anew what other code made.")
 def main(folder: Path | None, only: tuple[str, ...], stale: bool) -> None:
     """Say what the records have; with the folder KODAK, make what they lack."""
     if folder is not None and not (folder / "kodim24.png").is_file():
@@ -61,7 +61,7 @@ def main(folder: Path | None, only: tuple[str, ...], stale: bool) -> None:
         commits = ", ".join(sorted({row["commit"] for row in rows})) or "none"
         click.echo(
             f"{name}: {len(tasks) - len(missing)} of {len(tasks)} are there, "
-            f"{len(old)} of an older codec; commits: {commits}"
+            f"{len(old)} made by other code; commits: {commits}"
         )
         if folder is not None:
             records.make(name, [*missing, *(old if stale else ())], click.echo)

@@ -37,22 +37,9 @@ def begun(
     On a CPU it is taken by the `compiled` kernels or by torch; on a GPU it may be `captured` as a
     graph, which leaves out reading the loss back and the steps that renew SOAP's eigenvectors.
     """
-    model = start.siren(architecture, seed=0, device=device)
-    latents = Latents.of_picture(architecture, width, height, device)
-    generator = torch.Generator().manual_seed(0)
-    signs = torch.rand(latents.flat.shape, generator=generator) - 0.5
-    size = torch.empty(latents.flat.shape).exponential_(1 / 0.7, generator=generator)
-    latents.flat.copy_(signs.sign() * size)
-    samples = torch.rand(3, height, width, generator=generator) * 2 - 1
-    state = State(
-        model,
-        latents,
-        pixels=width * height,
-        betas=(0.9, 0.99),
-        lambda_=rate.quality_lambda(DEFAULT_QUALITY) if architecture.grids else 0.0,
-        noise=Noise(seed=0, device=device) if architecture.grids else None,
-    )
-    lattice = averaged(samples.to(device), 0, levels=len(latents.shapes))
+    state = _state(architecture, width, height, device)
+    samples = torch.rand(3, height, width, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    lattice = averaged(samples.to(device), 0, levels=len(state.latents.shapes))
     with engine(device, compiled=compiled) as computing:
         step = Step(state, computing)
         for _ in range(3):
@@ -67,3 +54,21 @@ def begun(
             step.move_networks(settings)
             step.move_latents(settings)
         yield finished(graph.replay, device)
+
+
+def _state(architecture: Architecture, width: int, height: int, device: str) -> State:
+    """Return a state of random networks and grids."""
+    model = start.siren(architecture, seed=0, device=device)
+    latents = Latents.of_picture(architecture, width, height, device)
+    generator = torch.Generator().manual_seed(0)
+    signs = torch.rand(latents.flat.shape, generator=generator) - 0.5
+    size = torch.empty(latents.flat.shape).exponential_(1 / 0.7, generator=generator)
+    latents.flat.copy_(signs.sign() * size)
+    return State(
+        model,
+        latents,
+        pixels=width * height,
+        betas=(0.9, 0.99),
+        lambda_=rate.quality_lambda(DEFAULT_QUALITY) if architecture.grids else 0.0,
+        noise=Noise(seed=0, device=device) if architecture.grids else None,
+    )

@@ -402,6 +402,19 @@ def test_a_run_that_was_cut_short_has_a_report(rows: list[Row], tmp_path: Path) 
         assert len(Page(text).table("PSNR, dB")) == 1 + len(few)
 
 
+def test_a_zoom_alone_has_a_report(rows: list[Row], tmp_path: Path) -> None:
+    ours = next(row for row in rows if row["codec"] == "grid")
+    ways = {
+        way: {"psnr": psnr} for way, psnr in (("decoded", 28), ("bicubic", 27), ("lanczos", 26))
+    }
+    zoomed = {**ours, "settings": {"quality": 80, "effort": 1, "zoom": 2}, "enlarged": ways}
+    text = report.write([zoomed, {**zoomed, "image": "b"}], tmp_path, {}).read_text()
+    headings, line = Page(text).table("decoded larger")
+    assert [cell[0] for cell in line[1:4]] == ["2", "80", "2"]
+    assert [cell[0] for cell in line[-3:]] == ["28.00", "27.00", "26.00"]
+    assert [cell[0].strip() for cell in headings[-3:]] == ["decoded larger", "bicubic", "Lanczos"]
+
+
 def test_published_curves_stand_beside_all_of_kodak_only(
     page: str, rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

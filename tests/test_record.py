@@ -71,11 +71,11 @@ def test_what_is_missing_is_made_and_what_is_stale_is_told(
     run(str(folder))
     assert made == [1, 2]
     monkeypatch.setattr(records, "codec_version", lambda: "another")
-    assert "speed: 2 of 2 are there, 2 of an older codec" in run(str(folder))
+    assert "speed: 2 of 2 are there, 2 made by other code" in run(str(folder))
     assert made == [1, 2]
     run(str(folder), "--stale")
     assert made == [1, 2, 1, 2]
-    assert "0 of an older codec" in run()
+    assert "0 made by other code" in run()
     assert len(records.rows_of("speed")) == 2
 
 

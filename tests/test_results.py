@@ -1,9 +1,11 @@
 """docs/RESULTS.md and the README's table are those of the records; what the sections say."""
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import click
 import pytest
@@ -26,6 +28,12 @@ def test_pages_are_up_to_date() -> None:
     for name in ("kodak.svg", "times.svg", "cameraman.png"):
         assert f"(results/{name})" in page
         assert (report.CURVES / name).is_file()
+
+
+def test_drawings_stand_alone() -> None:
+    for text in report.drawings().values():
+        assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
+        assert not re.search(r"var\(|#fe[0-9a-f]{2}fe", text)
 
 
 def test_no_record_names_a_place_of_its_machine() -> None:

@@ -196,7 +196,22 @@ def rate_distortion(
     """
     figure, axis = _figure(7.6, 5.4)
     every = list(curves)
-    for number, curve in enumerate(published.values(), 1):
+    _published(axis, published.values())
+    for series, curve in curves.items():
+        _line(axis, series, curve, every, 1)
+    _log_ticks(axis, "x", _TICKS)
+    _decibel_ticks(axis)
+    _titles(axis, x="bits per pixel, logarithmic", y=measure)
+    figure.subplots_adjust(left=0.07, right=0.98, top=0.92, bottom=0.125)
+    if legend:
+        _legend(axis, every, published)
+    names = ", ".join(series.label for series in curves)
+    return _svg(figure, name, f"{measure} against bits per pixel: {names}; the tables have both")
+
+
+def _published(axis: Any, curves: Iterable[Curve]) -> None:
+    """Draw curves that were not measured here: dashed, with their numbers at their ends."""
+    for number, curve in enumerate(curves, 1):
         axis.plot(
             *zip(*sorted(curve), strict=True),
             linestyle=(0, (4, 2.5)),
@@ -219,16 +234,6 @@ def rate_distortion(
                 "linewidth": 0.8,
             },
         )
-    for series, curve in curves.items():
-        _line(axis, series, curve, every, 1)
-    _log_ticks(axis, "x", _TICKS)
-    _decibel_ticks(axis)
-    _titles(axis, x="bits per pixel, logarithmic", y=measure)
-    figure.subplots_adjust(left=0.07, right=0.98, top=0.92, bottom=0.125)
-    if legend:
-        _legend(axis, every, published)
-    names = ", ".join(series.label for series in curves)
-    return _svg(figure, name, f"{measure} against bits per pixel: {names}; the tables have both")
 
 
 def _legend(axis: Any, every: Sequence[Series], published: Iterable[str]) -> None:
