@@ -267,7 +267,8 @@ def test_a_lost_context(page: Any) -> None:
 def test_layers_are_there_before_the_end(page: Any) -> None:
     found = page.evaluate("trickle('rgb_8_layers', 0)")
     levels = [level for level, _ in found["levels"]]
-    assert levels == sorted(set(levels), reverse=True) and levels[0] > levels[-1] == 0
+    assert levels == sorted(set(levels), reverse=True)
+    assert levels[0] > levels[-1] == 0
     assert not any(whole for _, whole in found["levels"])
     assert found["whole"] is True
     assert sorted(found["metadata"]) == ["exif", "icc", "xmp"]

@@ -6,7 +6,7 @@ import { SirenError } from './errors.js';
 import { rangeOf, renderRgba, renderSamples, rgbaOf, tiles } from './render.js';
 
 const TURN = 12; // milliseconds between two looks at the messages
-const PATIENCE = 250; // for layers whose bytes are there: one drawing is quicker than two
+const PATIENCE = 500; // for layers whose bytes are there: one drawing is quicker than two
 
 export class Service {
   // `post` sends a message, with the list of what it hands over.
