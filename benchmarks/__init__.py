@@ -1,1 +1,1 @@
-"""Measurements of quality, size and time: run each as `python -m benchmarks.NAME`."""
+"""What the results are made of: see `record`, which makes the records, and `report`, the pages."""

@@ -27,7 +27,6 @@ gradient together, and the border of one pixel is left out. Two fields are held 
 The row `constant` is the image's mean everywhere, whose derivatives are 0: what nothing scores.
 """
 
-import json
 import math
 import sys
 import time
@@ -46,13 +45,27 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.environment import RESULTS, describe
+from benchmarks import markdown, records
+from benchmarks.records import Task
+from siren_codec.bench.results import Row
 from siren_codec.field import Architecture
 from siren_codec.field.kernel import unit_coordinates, unit_per_pixel
 from siren_codec.field.threads import available_cores
 from siren_codec.fit.start import siren
 
-__all__ = ["ACTIVATIONS", "Network", "Settings", "Trial", "camera", "derivatives", "main", "psnr"]
+__all__ = [
+    "ACTIVATIONS",
+    "Network",
+    "Settings",
+    "Trial",
+    "camera",
+    "derivatives",
+    "main",
+    "psnr",
+    "run",
+    "section",
+    "tasks",
+]
 
 Float32 = npt.NDArray[np.float32]
 Map = Callable[..., Iterator[Any]]
@@ -62,6 +75,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "ReLU": torch.relu,
     "tanh": torch.tanh,
 }
+PICTURE = Path(__file__).parents[1] / "docs" / "results" / "cameraman.png"
 _BAND = 2048
 """Points at once: what a core's cache holds. Each thread takes whole bands."""
 
@@ -292,23 +306,14 @@ def _backward(network: Network, inputs: Tensor, target: Tensor, map_: Map) -> No
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class Score:
     """An activation at its best learning rate, or the image itself."""
 
     name: str
     trial: Trial | None
     exact: Fields
     scores: dict[str, float]
-    """PSNR in dB by what it is of; see `SCORES`."""
-
-
-SCORES = {
-    "image": "image",
-    "gradient_exact": "gradient, exact",
-    "gradient_differences": "gradient, differences",
-    "laplacian_exact": "Laplacian, exact",
-    "laplacian_differences": "Laplacian, differences",
-}
+    """PSNR in dB by what it is of: `image`, `gradient_exact` and so on."""
 
 
 def run_trials(image: Float32, settings: Settings, map_: Map) -> list[Trial]:
@@ -323,26 +328,26 @@ def run_trials(image: Float32, settings: Settings, map_: Map) -> list[Trial]:
     return trials
 
 
-def best_rows(image: Float32, trials: Sequence[Trial], map_: Map) -> list[Row]:
+def best_rows(image: Float32, trials: Sequence[Trial], map_: Map) -> list[Score]:
     """Return a row for each activation, at the learning rate of the best final PSNR."""
     rows = []
     for activation in ACTIVATIONS:
         trial = max((t for t in trials if t.activation == activation), key=lambda t: t.psnr)
         exact = exact_fields(trial.network, len(image), map_)
         found = values(trial.network, len(image), map_)
-        rows.append(Row(activation, trial, exact, score(image, found, exact)))
+        rows.append(Score(activation, trial, exact, score(image, found, exact)))
     return rows
 
 
-def constant_row(image: Float32) -> Row:
+def constant_row(image: Float32) -> Score:
     """Return the row of the image's mean."""
     found = np.full_like(image, image.mean())
     exact = difference_fields(found)
-    return Row("constant", None, exact, score(image, found, exact))
+    return Score("constant", None, exact, score(image, found, exact))
 
 
 def score(image: Float32, found: Float32, exact: Fields) -> dict[str, float]:
-    """Return the PSNRs of `SCORES`; the module's docstring defines them."""
+    """Return the PSNRs; the module's docstring defines them."""
     reference, differences = difference_fields(image), difference_fields(found)
     of = {
         f"{kind}_{name}": psnr(reference=getattr(reference, kind), found=getattr(fields, kind))
@@ -352,75 +357,40 @@ def score(image: Float32, found: Float32, exact: Fields) -> dict[str, float]:
     return {"image": psnr(reference=image, found=found, peak_to_peak=2), **of}
 
 
-def markdown(rows: Sequence[Row], trials: Sequence[Trial], settings: Settings) -> str:
-    """Return the tables: the best of each activation, and the whole grid."""
-    environment = describe("cameraman")
-    lines = [
-        "# Cameraman: sine against ReLU and tanh",
-        "",
-        _row("activation", "learning rate", *SCORES.values(), "seconds", "CPU seconds"),
-        _row("---", *["---:"] * (len(SCORES) + 3)),
-        *[
-            _row(
-                row.name,
-                f"{row.trial.learning_rate:g}" if row.trial else "-",
-                *[f"{row.scores[key]:.2f}" for key in SCORES],
-                f"{row.trial.seconds:.0f}" if row.trial else "-",
-                f"{row.trial.cpu_seconds:.0f}" if row.trial else "-",
-            )
-            for row in rows
-        ],
-        "",
-        f"PSNR in dB after {settings.epochs} epochs, at the best of the learning rates below. "
-        "Seconds are of that fit alone, CPU seconds of all its threads together.",
-        "",
-        _row("final PSNR of the image, dB", *[f"{rate:g}" for rate in settings.learning_rates]),
-        _row("---", *["---:"] * len(settings.learning_rates)),
-        *[
-            _row(name, *[f"{t.psnr:.2f}" for t in trials if t.activation == name])
-            for name in ACTIVATIONS
-        ],
-        "",
-        f"`{environment['command']}`: {environment['date']}, commit {environment['commit']}, "
-        f"torch {environment['torch']}, {settings.threads} thread(s) of {environment['device']}.",
-        "",
-        "## How",
-        "",
-        (__doc__ or "").partition("\n\n")[2].strip(),
+def rows_of(rows: Sequence[Score], trials: Sequence[Trial], settings: Settings) -> list[Row]:
+    """Return all that was measured, a row for each trial and one for the constant."""
+    same = {key: value for key, value in asdict(settings).items() if key != "threads"}
+    del same["learning_rates"]
+    scores = {(row.name, row.trial and row.trial.learning_rate): row.scores for row in rows}
+    found: list[Row] = [
+        {
+            **_facts({"size": settings.size, "activation": "constant"}),
+            "psnr": _finite(scores["constant", None]),
+        }
     ]
-    return "\n".join(lines) + "\n"
-
-
-def record(rows: Sequence[Row], trials: Sequence[Trial], settings: Settings) -> dict[str, Any]:
-    """Return all that was measured, for JSON."""
-    return {
-        **describe("cameraman"),
-        "settings": asdict(settings),
-        "definitions": __doc__,
-        "best": [
+    for trial in trials:
+        of_trial = {"activation": trial.activation, "learning_rate": trial.learning_rate}
+        best = scores.get((trial.activation, trial.learning_rate), {"image": trial.psnr})
+        found.append(
             {
-                "activation": row.name,
-                "learning_rate": row.trial.learning_rate if row.trial else None,
-                "psnr": {key: _finite(value) for key, value in row.scores.items()},
-            }
-            for row in rows
-        ],
-        "trials": [
-            {
-                "activation": trial.activation,
-                "learning_rate": trial.learning_rate,
+                **_facts({**same, **of_trial}),
+                "threads": settings.threads,
+                "psnr": _finite(best),
+                "psnr_by_epoch": [[epoch, _number(value)] for epoch, value in trial.curve],
                 "seconds": round(trial.seconds, 1),
                 "cpu_seconds": round(trial.cpu_seconds, 1),
-                "psnr": _finite(trial.psnr),
-                "psnr_by_epoch": [[epoch, _finite(value)] for epoch, value in trial.curve],
             }
-            for trial in trials
-        ],
-    }
+        )
+    # No file of the codec's is made, so no change of it makes a row stale.
+    return [{**row, **records.about(), "version": None} for row in found]
+
+
+def _facts(settings: dict[str, Any]) -> dict[str, Any]:
+    return {"experiment": "cameraman", "settings": settings}
 
 
 def draw(
-    image: Float32, rows: Sequence[Row], constant: Row, trials: Sequence[Trial], path: Path
+    image: Float32, rows: Sequence[Score], constant: Score, trials: Sequence[Trial], path: Path
 ) -> None:
     """Draw every field, the PSNR by epoch and the grid of learning rates, as a PNG."""
     from matplotlib.figure import Figure
@@ -474,63 +444,83 @@ def _draw_fields(axes: Any, fields: Fields, reference: Fields, titles: Sequence[
         axis.set_title(title, fontsize=13)
 
 
-def _row(*cells: str) -> str:
-    return "| " + " | ".join(cells) + " |"
+def _finite(scores: dict[str, float]) -> dict[str, float | None]:
+    return {name: _number(value) for name, value in scores.items()}
 
 
-def _finite(value: float) -> float | None:
+def _number(value: float) -> float | None:
     """Return a number that JSON has: it knows no infinity."""
     return round(value, 4) if math.isfinite(value) else None
 
 
-@click.command(context_settings={"show_default": True})
-@click.option("--out", type=click.Path(path_type=Path), default=RESULTS)
-@click.option("--epochs", type=click.IntRange(1), default=Settings.epochs)
-@click.option("--size", type=click.IntRange(3, 512), default=Settings.size, help="Pixels a side.")
-@click.option("--width", type=click.IntRange(1), default=Settings.hidden_features)
-@click.option("--batch", type=click.IntRange(1), default=Settings.batch, help="Points of a step.")
-@click.option(
-    "--rate",
-    "rates",
-    type=float,
-    multiple=True,
-    default=Settings.learning_rates,
-    help="A learning rate that each activation tries; may be repeated.",
-)
-@click.option("--seed", type=int, default=Settings.seed)
-@click.option("--threads", "count", type=click.IntRange(1), default=available_cores)
-def main(
-    out: Path,
-    epochs: int,
-    size: int,
-    width: int,
-    batch: int,
-    rates: tuple[float, ...],
-    seed: int,
-    count: int,
-) -> None:
-    """Fit the cameraman with sine, ReLU and tanh; write cameraman.md, .json and .png to OUT."""
-    settings = Settings(
-        size=size,
-        hidden_features=width,
-        batch=batch,
-        epochs=epochs,
-        learning_rates=tuple(sorted(rates)),
-        seed=seed,
-        threads=count,
-    )
-    image = camera(size)
-    with threads(count) as map_:
+def tasks() -> Iterator[Task]:
+    """Yield the experiment, which is made as a whole, by all cores, and its picture."""
+
+    def make() -> list[Row]:
+        return run(Settings(threads=available_cores()), PICTURE)
+
+    yield Task(_facts({"size": Settings.size, "activation": "constant"}), make)
+
+
+def run(settings: Settings, picture: Path) -> list[Row]:
+    """Fit every activation at every learning rate; draw them, and return the rows."""
+    image = camera(settings.size)
+    with threads(settings.threads) as map_:
         trials = run_trials(image, settings, map_)
-        rows = best_rows(image, trials, map_)
+        best = best_rows(image, trials, map_)
     constant = constant_row(image)
-    table = markdown([*rows, constant], trials, settings)
-    everything = record([*rows, constant], trials, settings)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "cameraman.md").write_text(table, encoding="utf-8")
-    (out / "cameraman.json").write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
-    draw(image, rows, constant, trials, out / "cameraman.png")
-    click.echo(table, nl=False)
+    draw(image, best, constant, trials, picture)
+    return rows_of([*best, constant], trials, settings)
+
+
+SCORES = {
+    "image": "image",
+    "gradient_exact": "gradient, exact",
+    "gradient_differences": "gradient, differences",
+    "laplacian_exact": "Laplacian, exact",
+    "laplacian_differences": "Laplacian, differences",
+}
+
+
+def section() -> str:
+    """Return what the record says, as Markdown; nothing where there is none."""
+    rows = records.rows_of("cameraman")
+    if not rows:
+        return ""
+    lines = []
+    for name in (*ACTIVATIONS, "constant"):
+        trials = [row for row in rows if row["settings"]["activation"] == name]
+        best = max(trials, key=lambda row: row["psnr"]["image"])
+        rate = best["settings"].get("learning_rate")
+        scores = [markdown.number(best["psnr"][key], 2) for key in SCORES]
+        spent = markdown.number(best.get("seconds"), 0)
+        lines.append([name, markdown.DASH if rate is None else f"{rate:g}", *scores, spent])
+    headings = ["PSNR, dB", "learning rate", *SCORES.values(), "seconds"]
+    rates = sorted({row["settings"].get("learning_rate", 0) for row in rows} - {0})
+    finals = {
+        (row["settings"]["activation"], row["settings"].get("learning_rate")): row["psnr"]["image"]
+        for row in rows
+    }
+    grid = [
+        [name, *(markdown.number(finals[name, rate], 2) for rate in rates)] for name in ACTIVATIONS
+    ]
+    about = (__doc__ or "").partition("\n\n")[2]
+    return "\n".join(
+        [
+            about,
+            markdown.table(headings, lines),
+            "The image's PSNR in dB at every learning rate:\n",
+            markdown.table(["learning rate", *(f"{rate:g}" for rate in rates)], grid),
+            markdown.origin("cameraman", rows),
+        ]
+    )
+
+
+@click.command()
+def main() -> None:
+    """Make the record and its picture anew, and print what it has."""
+    records.make("cameraman", tasks(), click.echo)
+    click.echo(section())
 
 
 if __name__ == "__main__":

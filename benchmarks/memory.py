@@ -8,18 +8,26 @@ of random integers that take more bits than a photograph's.
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
 import numpy as np
 
+from benchmarks import markdown, records
+from benchmarks.records import Task
 from siren_codec import stream
+from siren_codec.bench.results import Row
+from siren_codec.errors import SirenError
 from siren_codec.field import Field, Layer, PriorName
 from siren_codec.stream import prior
 from siren_codec.stream.latents import shapes
 
-__all__ = ["Held", "main", "make", "measure"]
+__all__ = ["MEGAPIXELS", "Held", "main", "make", "measure", "section", "tasks"]
+
+MEGAPIXELS = (1, 4, 24, 60)
 
 _DECODE = """
 import sys
@@ -81,21 +89,56 @@ def make(width: int, height: int) -> bytes:
     )
 
 
-@click.command(context_settings={"show_default": True})
+def tasks(megapixels: Sequence[float] = MEGAPIXELS) -> Iterator[Task]:
+    """Yield a measurement for each size."""
+    for size in megapixels:
+        facts = {"experiment": "memory", "settings": {"megapixels": size}}
+        yield Task(facts, partial(_rows, facts, size))
+
+
+def _rows(facts: Row, size: float) -> list[Row]:
+    """Return the row of a size. Raises SirenError."""
+    height = round((size * 1e6 * 2 / 3) ** 0.5)
+    width = round(size * 1e6 / height)
+    data = make(width, height)
+    held = measure(data)
+    if held is None:
+        raise SirenError("expected Linux, which tells a process's peak memory")
+    figures = {
+        "width": width,
+        "height": height,
+        "bpp": round(8 * len(data) / (width * height), 3),
+        "beyond_mib": round(held.beyond / 2**20, 1),
+        "pixels_mib": round(held.pixels / 2**20, 1),
+    }
+    return [{**facts, **figures, **records.about()}]
+
+
+def section() -> str:
+    """Return what the record says, as Markdown; nothing where there is none."""
+    rows = sorted(records.rows_of("memory"), key=lambda row: row["settings"]["megapixels"])
+    if not rows:
+        return ""
+    lines = [
+        [
+            f"{row['settings']['megapixels']:g} ({row['width']} x {row['height']})",
+            f"{row['bpp']:.2f}",
+            f"{row['beyond_mib']:.0f}",
+            f"{row['pixels_mib']:.0f}",
+        ]
+        for row in rows
+    ]
+    headings = ["megapixels", "bpp", "MiB beyond the pixels", "MiB of pixels"]
+    about = (__doc__ or "").partition("\n\n")[2]
+    return f"{about}\n{markdown.table(headings, lines)}\n{markdown.origin('memory', rows)}"
+
+
+@click.command()
 @click.argument("megapixels", nargs=-1, type=float)
 def main(megapixels: tuple[float, ...]) -> None:
-    """Print what decoding takes for pictures of so many MEGAPIXELS [1 4 24 60]."""
-    for size in megapixels or (1, 4, 24, 60):
-        height = round((size * 1e6 * 2 / 3) ** 0.5)
-        width = round(size * 1e6 / height)
-        data = make(width, height)
-        held = measure(data)
-        if held is None:
-            raise click.ClickException("expected Linux, which tells a process's peak memory")
-        click.echo(
-            f"{width}x{height}, {8 * len(data) / (width * height):.2f} bpp: "
-            f"{held.beyond / 2**20:.0f} MiB and {held.pixels / 2**20:.0f} MiB of pixels"
-        )
+    """Measure pictures of so many MEGAPIXELS, add them to the record, and print what it has."""
+    records.make("memory", tasks(megapixels or MEGAPIXELS), click.echo)
+    click.echo(section())
 
 
 if __name__ == "__main__":

@@ -1,304 +1,213 @@
-"""How long things take: steps of the fit and decodes, of both models, and a whole encode.
+"""How the times of a fit step and of a decode grow with the picture, beside JPEG's and AVIF's.
 
-Then how that grows with the picture, of the grid model: see `benchmarks.scaling`.
-
-Each figure is the median of several runs; beside it stands the fastest. On a CPU steps and encodes
-are timed by torch and by the compiled kernels in turn, and the ratio is that of the medians; in an
-encode NUMBA_DISABLE_JIT makes the difference. `siren-encode` and `siren-decode` are timed as
-whole fresh processes, the latter's stages within this one; peak memory is a fresh process's.
-Grids are decoded from a real file: `--file`, or a quick encode, of a synthetic picture whose
-spectrum and edges are about a photograph's, and for the growth of samples/astronaut.png. Timings on
-a shared machine are noisy: compare the figures of one run.
+The files of all sizes come from one: its grids are repeated side by side, or cut, and coded anew,
+so that all have its network and the large ones its bits per pixel; small ones are its upper left
+corner. Rendered, each is also what JPEG and AVIF encode, both with Pillow's own settings (quality
+75, JPEG sequential). Their decoding is timed from bytes to an array, as `decode` is; their files
+are neither of equal fidelity nor of equal length. All decoders may use all cores. Each run times
+every stage of decoding once; figures are medians, after a run that does not count. A step sees all
+pixels; it is taken by the compiled kernels and by torch. Peak memory is that of a fresh process
+(Linux), with the interpreter and its libraries but without the pixels that it returns.
 """
 
-import json
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
+import io
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import cache, partial
+from typing import Any
 
 import click
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, features
 
-from benchmarks import scaling, steps
-from benchmarks.commands import Numbers
-from benchmarks.environment import RESULTS, describe
-from benchmarks.timing import Actions, Row, all_timed, in_turn
+from benchmarks import markdown, memory, records, steps
+from benchmarks.records import Task
+from benchmarks.timing import Actions, in_turn
 from siren_codec import stream
-from siren_codec.bench import commands
 from siren_codec.bench.environment import ROOT
-from siren_codec.decoding import open_field
+from siren_codec.bench.results import Row
+from siren_codec.decoding import decode
 from siren_codec.encoding import encode_picture
-from siren_codec.field import Architecture
-from siren_codec.fit import architecture_for, choose_device, quality_lambda, sampler
-from siren_codec.options import DEFAULT_QUALITY, DEVICES, EFFORTS, MODELS, Options
-from siren_codec.picture import Picture, save_bytes
-from siren_codec.stream import format, latents
+from siren_codec.errors import UsageError
+from siren_codec.field import Field
+from siren_codec.options import Options
+from siren_codec.picture import Picture, load, save_bytes
+from siren_codec.stream import format, latents, prior, weights
 
-__all__ = ["main"]
+__all__ = ["SIZES", "main", "measure", "of_size", "section", "tasks"]
 
+SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
+"""Pixels of a side."""
+LARGEST_FIT = {"kernels": 2048, "torch": 512}
+"""Pixels of a side up to which a step is timed, for it takes long."""
 
-PARTS = ("steps", "encode", "decode", "scaling")
-_SMALL = 64
-"""Pixels of a side of the small picture whose steps are timed too."""
-
-
-def step_rows(width: int, height: int, device: str, runs: int, model: str) -> list[Row]:
-    """Time steps of the fit, by torch and by the kernels; on a GPU by torch alone."""
-    grid = architecture_for(Picture(np.zeros((height, width, 3), np.uint8)), Options())
-    cases = []
-    if model != "coordinate":
-        cases += [(grid, width, height), (grid, _SMALL, _SMALL)]
-    if model != "grid":
-        cases += [(Architecture(3, layers, n), width, height) for layers, n in ((10, 28), (5, 30))]
-    rows: list[Row] = []
-    for case in cases:
-        if device == "cpu":
-            rows += steps.compared(*case, runs)
-        else:
-            with steps.begun(*case, device) as actions:
-                rows += all_timed(f"fit {steps.name(*case)}", actions, runs)
-    return rows
+_BASE = 512
+"""Pixels of a side of the file that the others are made of, at most."""
+_PEERS = {"JPEG": "jpg", "AVIF": "avif"}
+"""Formats of Pillow, and its names for what decodes them."""
+_QUALITY = 75
+"""Pillow's own, of both."""
+_RUNS = 7
+_FULL_RUNS = 1 << 20
+"""Pixels up to which all runs are made; larger ones are run fewer times."""
+_LEAST_RUNS = 3
+_REST = 0.5
+"""Seconds."""
 
 
-def decoding_rows(
-    width: int, height: int, device: str, runs: int, data: bytes | None, count: int, model: str
-) -> list[Row]:
-    """Time decodes by part; `data` is the grid model's file, if there is."""
-    rows: list[Row] = []
-    if model != "grid":
-        rows += decode_rows("10x28", coordinate_file(width, height), runs, device)
-    if model != "coordinate":
-        if data is None:
-            photo = Picture(synthetic_photo(width, height))
-            data = encode_picture(photo, Options(steps=count, device=device)).data
-        field = open_field(data)
-        name = f"grid {field.width}x{field.height}, {len(data)} bytes"
-        rows += decode_rows(name, data, runs, device)
-    return rows
+def tasks(sizes: Sequence[int] = SIZES, count: int | None = None) -> Iterator[Task]:
+    """Yield a measurement for each size; `count` steps make the file that they are made of."""
+    for size in sizes:
+        facts = {"experiment": "speed", "settings": {"size": size}}
+        yield Task(facts, partial(_rows, facts, size, min(_BASE, max(sizes)), count))
 
 
-def encode_rows(picture: Path, options: Sequence[str], runs: int) -> list[Row]:
-    """Time whole encodes of a picture with and without kernels; J is of the files."""
-    objectives: dict[str, float] = {}
-
-    def run(by: str) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "a.siren"
-            facts, _ = commands.encode(picture, out, options, _ENVIRONMENTS[by])
-        lambda_ = quality_lambda(DEFAULT_QUALITY)
-        objectives[by] = 1000 * (10 ** (-facts["psnr"] / 10) + lambda_ * facts["bpp"])
-
-    medians, least = in_turn({by: partial(run, by) for by in _ENVIRONMENTS}, runs)
-    name = " ".join(["siren-encode", picture.name, *options])
-    rows: list[Row] = [
-        {"what": f"{name}: {by}", "median": medians[by], "least": least[by], "j": objectives[by]}
-        for by in medians
-    ]
-    return [*rows, {"what": name, "ratio": round(medians["torch"] / medians["kernels"], 2)}]
+def _rows(facts: Row, size: int, side: int, count: int | None) -> list[Row]:
+    return [{**facts, **measure(_sample(side, count), size), **records.about()}]
 
 
-_ENVIRONMENTS = {"torch": {"NUMBA_DISABLE_JIT": "1"}, "kernels": {}}
+@cache
+def _sample(side: int, count: int | None) -> Field:
+    """Return a file of the astronaut's picture, or of its upper left corner."""
+    picture = load(ROOT / "samples" / "astronaut.png", max_pixels=1 << 20)
+    part = replace(picture, pixels=picture.pixels[:side, :side])
+    return stream.read(encode_picture(part, Options(steps=count, device="cpu")).data)
 
 
-def decode_rows(name: str, data: bytes, runs: int, device: str) -> list[Row]:
-    """Time a decode of a file: as a fresh process, and stage by stage."""
-    field = stream.read(data)
-    rendered = np.atleast_3d(field.render())
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "a.siren"
-        source.write_bytes(data)
-        command = [*commands.DECODE, str(source), "-f"]
+def of_size(field: Field, width: int, height: int) -> bytes:
+    """Return a file of another size: the grids of `field` repeated, or cut, and coded anew.
 
-        def decode(*options: str) -> Callable[[], object]:
-            return lambda: commands.run([*command, *options])
-
-        stages: Actions = {
-            "siren-decode, fresh process, PNG written": decode(),
-            "siren-decode --scale 4, fresh process, PNG written": decode("--scale", "4"),
-            "an interpreter that does nothing": lambda: subprocess.run(
-                [sys.executable, "-c", "pass"], check=True
-            ),
-            "read": lambda: stream.read(data),
-            **unpacking(data),
-            "render": field.render,
-            "write PNG": lambda: save_bytes(Picture(rendered), "PNG"),
-            "render --scale 0.5": lambda: field.render(scale=0.5),
-        }
-        if device == "cuda":
-            by_gpu = sampler(field, device)
-            stages["render by torch, on the GPU"] = lambda: field.render(sampler=by_gpu)
-        rows = all_timed(f"decode {name}", stages, runs)
-        for options in ((), ("--scale", "4")):
-            what = " ".join([f"decode {name}: siren-decode", *options])
-            peak = commands.run([*command, *options]).peak_mib
-            if peak is not None:
-                rows.append({"what": f"{what}, peak memory", "mib": round(peak, 1)})
-        return rows
-
-
-def unpacking(data: bytes) -> Actions:
-    """Return how the grids of a file are decoded, if it has any."""
-    field = stream.read(data)
-    if field.model == "coordinate":
-        return {}
-    _, sections = format.parse(data, stream.DEFAULT_LIMITS)
-    layers = format.layers_of(sections)
-    size = sum(map(len, layers))
-    shape = field.context, field.architecture, field.width, field.height
-    return {f"of it, {size} bytes of grids": lambda: latents.unpack(layers, *shape)}
-
-
-def synthetic_photo(width: int, height: int) -> npt.NDArray[np.uint8]:
-    """Return a picture whose amplitudes fall as 1 / frequency, with edges of random shapes."""
-    rng = np.random.default_rng(0)
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
-    frequency[0, 0] = np.inf
-
-    def clouds(power: float) -> npt.NDArray[np.float64]:
-        noise = np.fft.rfft2(rng.normal(size=(height, width))) / frequency**power
-        found = np.fft.irfft2(noise, (height, width))
-        return np.asarray(found / found.std())
-
-    shapes = 1.5 * (clouds(1.8) > 0.3) - 1.0 * (clouds(1.8) > 0.8)
-    light = shapes + 0.7 * clouds(1.1) + 0.1 * clouds(0.3)
-    colours = [light + 0.3 * clouds(1.5) for _ in range(3)]
-    return np.clip(np.rint(120 + 45 * np.stack(colours, axis=2)), 0, 255).astype(np.uint8)
-
-
-def coordinate_file(width: int, height: int) -> bytes:
-    """Return a 10 x 28 file; how well it is fitted does not matter to its decoding."""
-    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    options = Options(
-        model="coordinate", hidden_layers=10, hidden_features=28, steps=2, device="cpu"
-    )
-    return encode_picture(Picture(pixels), options).data
-
-
-def print_rows(rows: list[Row]) -> None:
-    """Print tables of seconds, of ratios and of memory."""
-    print("| what | median s | least s |\n|---|---:|---:|")
-    for row in rows:
-        if "median" in row:
-            j = f", J {row['j']:.4f}" if "j" in row else ""
-            print(f"| {row['what']}{j} | {row['median']:.4f} | {row['least']:.4f} |")
-    print("\n| torch / kernels | ratio |\n|---|---:|")
-    for row in rows:
-        if "ratio" in row:
-            print(f"| {row['what']} | {row['ratio']:.2f} |")
-    print("\n| what | MiB |\n|---|---:|")
-    for row in rows:
-        if "mib" in row:
-            print(f"| {row['what']} | {row['mib']:.0f} |")
-
-
-@click.command(context_settings={"show_default": True})
-@click.option("--only", type=click.Choice(PARTS), multiple=True, help="Time only this. [all]")
-@click.option("--width", type=click.IntRange(1), default=768, help="Of what is stepped, decoded.")
-@click.option("--height", type=click.IntRange(1), default=512, help="The same.")
-@click.option("--device", type=click.Choice(DEVICES), default="auto")
-@click.option("--runs", type=click.IntRange(1), default=7)
-@click.option(
-    "--picture",
-    type=click.Path(path_type=Path, exists=True),
-    default=ROOT / "samples" / "astronaut.png",
-    help="To encode, once more than --encode-runs.",
-)
-@click.option("--encode-runs", type=click.IntRange(1), default=1)
-@click.option(
-    "--effort",
-    type=click.IntRange(EFFORTS[0], EFFORTS[-1]),
-    default=Options().effort,
-    help="Of encodes.",
-)
-@click.option(
-    "--file",
-    "path",
-    type=click.Path(path_type=Path, exists=True),
-    help="A .siren file of the grid model to decode. [a quick encode]",
-)
-@click.option("--steps", "count", type=click.IntRange(1), default=60, help="Of the quick encode.")
-@click.option(
-    "--model",
-    type=click.Choice(["both", *MODELS]),
-    default="both",
-    help="Of what is stepped and decoded; the rest is the grid model's.",
-)
-@click.option("--out", type=click.Path(path_type=Path), default=RESULTS / "speed.jsonl")
-@click.option(
-    "--sizes",
-    type=Numbers(8, 8192),
-    default=",".join(map(str, scaling.SIZES)),
-    metavar="N,N,...",
-    help="Pixels of a side, for the scaling.",
-)
-@click.option(
-    "--fit-sizes",
-    type=Numbers(8, 8192),
-    metavar="N,N,...",
-    help=f"Of these, where a step of the fit is timed too. [up to {scaling.LARGEST_FIT}]",
-)
-@click.option(
-    "--scaling-out",
-    type=click.Path(path_type=Path),
-    default=RESULTS / "speed-scaling.jsonl",
-    help="Rows are appended; the .md and the .png beside it are of this run alone.",
-)
-def main(
-    only: tuple[str, ...],
-    width: int,
-    height: int,
-    device: str,
-    runs: int,
-    picture: Path,
-    encode_runs: int,
-    effort: int,
-    path: Path | None,
-    count: int,
-    model: str,
-    out: Path,
-    sizes: tuple[float, ...],
-    fit_sizes: tuple[float, ...] | None,
-    scaling_out: Path,
-) -> None:
-    """Time fit steps, encodes and decodes of WIDTH x HEIGHT pixels, and of squares of all SIZES.
-
-    JSON lines are appended to OUT and to SCALING_OUT.
+    It has neither metadata nor an alpha of its own. Raises UsageError for a `field` without grids,
+    or one that JPEG cannot hold.
     """
-    device = choose_device(device)
-    if fit_sizes is None:
-        fit_sizes = tuple(size for size in sizes if size <= scaling.LARGEST_FIT)
-    elif not set(fit_sizes) <= set(sizes):
-        raise click.UsageError("--fit-sizes: expected some of --sizes")
-    data = None if path is None else path.read_bytes()
-    wanted = only or PARTS
-    rows: list[Row] = []
-    if "steps" in wanted:
-        rows += step_rows(width, height, device, runs, model)
-    if "encode" in wanted and device == "cpu":
-        rows += encode_rows(picture, ("--effort", str(effort)), encode_runs)
-    if "decode" in wanted:
-        rows += decoding_rows(width, height, device, runs, data, count, model)
-    if rows:
-        print_rows(rows)
-        environment = {"width": width, "height": height, **describe("speed", device)}
-        with out.open("a", encoding="utf-8") as file:
-            for row in rows:
-                file.write(json.dumps({**row, **environment}) + "\n")
-    if "scaling" in wanted:
-        sides = [round(size) for size in sizes]
-        page = scaling.run(
-            stream.read(data or scaling.sample(sides, count, device)),
-            sizes=sides,
-            fit_sizes=[round(size) for size in fit_sizes],
-            runs=runs,
-            device=device,
-            out=scaling_out,
+    if field.model != "grid":
+        raise UsageError(f"expected a file of the grid model, found {field.model}")
+    channels = field.architecture.channels
+    if field.depth != 8 or channels not in (1, 3):
+        raise UsageError(
+            f"expected grey or RGB of 8 bits, found {channels} channels of {field.depth} bits"
         )
-        click.echo(page, nl=False)
+    grids = []
+    for shape, grid in zip(
+        latents.shapes(field.architecture, width, height), field.latents, strict=True
+    ):
+        _, rows, columns = shape
+        times = (1, math.ceil(rows / grid.shape[1]), math.ceil(columns / grid.shape[2]))
+        grids.append(np.ascontiguousarray(np.tile(grid, times)[:, :rows, :columns]))
+    return stream.write(
+        replace(field, width=width, height=height, latents=tuple(grids), metadata={}, alpha=None)
+    )
+
+
+def measure(field: Field, size: int) -> dict[str, Any]:
+    """Return the figures of a size, in pixels of a side."""
+    data = of_size(field, size, size)
+    read = stream.read(data)
+    rendered = read.render()
+    peers = {name: _saved(rendered, name) for name, part in _PEERS.items() if features.check(part)}
+    runs = min(_RUNS, max(_LEAST_RUNS, _RUNS * _FULL_RUNS // size**2))
+    others: Actions = {name: partial(_open, name, file) for name, file in peers.items()}
+    # After a fit, torch's threads keep the cores busy for a while, waiting for more to do.
+    time.sleep(_REST)
+    seconds = in_turn({**_decoding(data, read, rendered), **others}, runs)
+    with ExitStack() as stack:
+        actions = {
+            f"fit step, {by}": stack.enter_context(
+                steps.begun(field.architecture, size, size, "cpu", compiled=by == "kernels")
+            )
+            for by, largest in LARGEST_FIT.items()
+            if size <= largest
+        }
+        seconds |= in_turn(actions, runs)
+    held = memory.measure(data)
+    return {
+        "bytes": len(data),
+        "bpp": round(8 * len(data) / size**2, 4),
+        "bytes_of_peers": {name: len(file) for name, file in peers.items()},
+        "runs": runs,
+        "seconds": seconds,
+        "peak_mib": None if held is None else round(held.beyond / 2**20, 1),
+    }
+
+
+def _decoding(data: bytes, field: Field, rendered: npt.NDArray[Any]) -> Actions:
+    """Return a decode to an array, and its stages by name."""
+    header, sections = format.parse(data, stream.DEFAULT_LIMITS)
+    layers = format.layers_of(sections)
+    shape = field.context, field.architecture, field.width, field.height
+
+    def read() -> None:
+        _, found = format.parse(data, stream.DEFAULT_LIMITS)
+        expected = prior.expected(header.prior, field.architecture.channels)
+        weights.unpack(found[format.Section.WEIGHTS], field.architecture.tensor_shapes, expected)
+
+    picture = Picture(np.atleast_3d(rendered))
+    return {
+        "decode": lambda: decode(data),
+        "read": read,
+        "grids": lambda: latents.unpack(layers, *shape),
+        "render": field.render,
+        "write PNG": lambda: save_bytes(picture, "PNG"),
+    }
+
+
+def _saved(pixels: npt.NDArray[Any], format_: str) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format_, quality=_QUALITY)
+    return file.getvalue()
+
+
+def _open(format_: str, data: bytes) -> object:
+    with Image.open(io.BytesIO(data), formats=[format_]) as opened:
+        return np.asarray(opened)
+
+
+def section() -> str:
+    """Return what the record says, as Markdown; nothing where there is none."""
+    rows = sorted(records.rows_of("speed"), key=lambda row: row["settings"]["size"])
+    if not rows:
+        return ""
+    stages = list(dict.fromkeys(name for row in rows for name in row["seconds"]))
+    peers = [name for name in _PEERS if name in stages]
+    lines = []
+    for row in rows:
+        size, seconds = row["settings"]["size"], row["seconds"]
+        lines.append(
+            [
+                f"{size} x {size}",
+                f"{row['bpp']:.2f}",
+                *(_milliseconds(seconds.get(stage)) for stage in stages),
+                *(f"{seconds['decode'] / seconds[name]:.0f}" for name in peers),
+                f"{size**2 / seconds['decode'] / 1e6:.2f}",
+                markdown.number(row["peak_mib"], 0),
+            ]
+        )
+    headings = ["pixels", "bpp", *(f"{stage}, ms" for stage in stages)]
+    headings += [*(f"decode / {name}" for name in peers), "decode, megapixels/s", "peak, MiB"]
+    about = (__doc__ or "").partition("\n\n")[2]
+    return f"{about}\n{markdown.table(headings, lines)}\n{markdown.origin('speed', rows)}"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    """Return three significant digits, or all before the point."""
+    if seconds is None:
+        return markdown.DASH
+    value = 1000 * seconds
+    digits = 2 - math.floor(math.log10(value)) if value > 0 else 0
+    return f"{value:.{max(digits, 0)}f}"
+
+
+@click.command()
+@click.option("--size", "sizes", type=click.IntRange(8, 8192), multiple=True, default=SIZES)
+@click.option("--steps", "count", type=click.IntRange(1), help="Of the sample's fit.")
+def main(sizes: tuple[int, ...], count: int | None) -> None:
+    """Measure these sizes, add them to the record, and print what it then has."""
+    records.make("speed", tasks(sorted(set(sizes)), count), click.echo)
+    click.echo(section())
 
 
 if __name__ == "__main__":

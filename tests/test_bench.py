@@ -17,20 +17,33 @@ from PIL import Image
 
 import siren_codec
 from siren_codec import cli, metrics
-from siren_codec.bench import bd, commands, measure, peers, pictures, published, run
-from siren_codec.bench.cli import Choices, Numbers
-from siren_codec.bench.measure import OurJob
-from siren_codec.bench.peers import PEERS, Jpeg2000, Peer, PillowPeer
+from siren_codec.bench import (
+    codecs,
+    commands,
+    curves,
+    environment,
+    measure,
+    pictures,
+    published,
+    run,
+    tables,
+)
+from siren_codec.bench.codecs import CODECS, Codec, Jpeg2000, PillowCodec, Siren, by_name
+from siren_codec.bench.curves import Series
 from siren_codec.bench.pictures import Original
 from siren_codec.bench.results import Results, Row, latest
 from siren_codec.bench.run import Plan
+from siren_codec.cli import bench as command
+from siren_codec.cli.bench import Choices, Numbers
 from siren_codec.errors import SirenError
+from siren_codec.options import MODELS
 
 GOLDEN = Path(__file__).parent / "golden" / "rgb_8_prior_1.siren"
-JPEG = PEERS[0]
-assert isinstance(JPEG, PillowPeer)
+JPEG = by_name("jpeg")
+assert isinstance(JPEG, PillowCodec)
 TWO_JPEGS = replace(JPEG, qualities=(10, 90))
-PRESENT = [peer for peer in PEERS if not peer.missing]
+GRID, COORDINATE = by_name("grid"), by_name("coordinate")
+LIBRARIES = [codec for codec in CODECS if not codec.is_ours and not codec.missing]
 
 STUB = """
 import json, shutil, sys
@@ -43,7 +56,8 @@ if what == "encode":
     print(json.dumps({"bytes": 1}))
 else:
     from PIL import Image
-    Image.new("RGB", (19, 14), (90, 90, 90)).save(target, "PNG")
+    scale = int(options[options.index("--scale") + 1]) if "--scale" in options else 1
+    Image.new("RGB", (19 * scale, 14 * scale), (90, 90, 90)).save(target, "PNG")
 """
 
 
@@ -64,8 +78,13 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "out"
 
 
-def plan(*originals: Original, codecs: Sequence[str] = ("grid",), **more: Any) -> Plan:
-    return Plan(originals=originals, codecs=codecs, peers=[TWO_JPEGS], **more)
+def plan(
+    *originals: Original,
+    codecs: Sequence[Codec] = (GRID,),
+    qualities: Sequence[int] = (50,),
+    **more: Any,
+) -> Plan:
+    return Plan(originals=originals, codecs=codecs, qualities={"grid": qualities}, **more)
 
 
 def lines(out: Path) -> list[Row]:
@@ -76,13 +95,13 @@ def lines(out: Path) -> list[Row]:
 # Adapters
 
 
-@pytest.mark.parametrize("peer", PRESENT, ids=lambda peer: peer.name)
-def test_a_peer_makes_files_of_rising_rate_and_quality(peer: Peer) -> None:
+@pytest.mark.parametrize("codec", LIBRARIES, ids=lambda codec: codec.name)
+def test_a_library_makes_files_of_rising_rate_and_quality(codec: Codec) -> None:
     original = photo().pixels
     sizes, psnrs = [], []
-    for quality in (peer.qualities[0], peer.qualities[-1]):
-        data = peer.encode(original, quality)
-        decoded = peer.decode(data)
+    for quality in (codec.qualities[0], codec.qualities[-1]):
+        data = codec.encode(original, quality)
+        decoded = codec.decode(data)
         assert decoded.shape == original.shape
         assert decoded.dtype == np.uint8
         sizes.append(len(data))
@@ -90,26 +109,30 @@ def test_a_peer_makes_files_of_rising_rate_and_quality(peer: Peer) -> None:
     assert sizes[0] < sizes[1]
     assert psnrs[0] + 3 < psnrs[1]
     assert psnrs[1] > 28
-    assert list(peer.qualities) == sorted(peer.qualities)
-    assert any(digit in peer.version for digit in "0123456789")
+    assert list(codec.qualities) == sorted(codec.qualities)
+    assert any(digit in codec.version for digit in "0123456789")
 
 
-def test_peers_have_names_of_their_own() -> None:
-    names = [peer.name for peer in PEERS]
-    assert names == ["jpeg", "webp", "avif", "jpeg2000", "jxl"]
+def test_codecs_are_told_from_each_other() -> None:
+    for names in zip(*((x.name, x.label, x.marker, *x.colours) for x in CODECS), strict=True):
+        assert len(set(names)) == len(CODECS)
+    assert [codec.name for codec in CODECS if codec.is_ours] == list(MODELS)
+    with pytest.raises(SirenError, match=r"expected one of grid, .*, found bpg"):
+        by_name("bpg")
 
 
 def test_jpeg_2000_is_better_with_its_colour_transform() -> None:
-    (peer,) = (peer for peer in PEERS if isinstance(peer, Jpeg2000))
-    assert peer.options["mct"] == 1
-    without = replace(peer, options={**peer.options, "mct": 0})
+    ours = by_name("jpeg2000")
+    assert isinstance(ours, Jpeg2000)
+    assert ours.options["mct"] == 1
+    without = replace(ours, options={**ours.options, "mct": 0})
     original = photo(128, 128).pixels
-    curves = []
-    for codec in (without, peer):
+    found = []
+    for codec in (without, ours):
         files = [codec.encode(original, quality) for quality in (28, 34, 40)]
         psnrs = [metrics.psnr(reference=original, decoded=codec.decode(file)) for file in files]
-        curves.append(list(zip(map(len, files), psnrs, strict=True)))
-    assert metrics.bd_rate(reference=curves[0], test=curves[1]) < -20
+        found.append(list(zip(map(len, files), psnrs, strict=True)))
+    assert metrics.bd_rate(reference=found[0], test=found[1]) < -20
 
 
 def test_jpeg_is_progressive_and_decoded_by_its_own_decoder_alone() -> None:
@@ -147,6 +170,14 @@ def test_bundled_pictures_are_colour_and_nothing_is_downloaded() -> None:
     }
 
 
+def test_what_is_shrunk_is_rounded_means() -> None:
+    pixels = np.array([[0, 1, 255, 255], [1, 0, 255, 255], [0, 0, 9, 9]], np.uint8)[:, :, None]
+    small = pictures.shrunk(pictures.whole(pixels, 2), 2)
+    np.testing.assert_array_equal(small[:, :, 0], [[1, 255]])
+    with pytest.raises(SirenError, match="expected at least 4 x 4 pixels, found 4 x 3"):
+        pictures.whole(pixels, 4)
+
+
 def test_the_middle_of_a_picture() -> None:
     pixels = np.arange(5 * 8 * 3, dtype=np.uint8).reshape(5, 8, 3)
     original = Original("a", pixels)
@@ -168,13 +199,15 @@ def test_fidelity_leaves_out_what_a_picture_is_too_small_for() -> None:
     assert narrow["ms_ssim"] is None
     assert 0.5 < narrow["ssim"] < 1
     assert measure.fidelity(pixels[:10], noisy[:10])["ssim"] is None
+    with pytest.raises(SirenError, match="expected pixels"):
+        measure.fidelity(pixels, noisy[:10])
 
 
 def test_a_real_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command, with fresh processes of the codec; then once more, and after a kill."""
     source = tmp_path / "photo.png"
     Image.fromarray(photo().pixels).save(source)
-    monkeypatch.setattr(peers, "PEERS", (TWO_JPEGS,))
+    _offer(monkeypatch, GRID, TWO_JPEGS)
     arguments = [str(source), "--out", str(tmp_path / "out"), "--codecs", "jpeg,grid"]
     arguments += ["-q", "30", "--steps", "2", "--device", "cpu", "--crop", "32", "--quiet"]
     out = tmp_path / "out"
@@ -196,8 +229,8 @@ def test_a_real_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mse = np.mean(np.square(decoded.astype(np.float64) - original.pixels))
     assert ours["psnr"] == pytest.approx(10 * math.log10(255**2 / mse), abs=1e-4)
     assert ours["timing"] == "fresh process"
-    assert ours["decode_s"] > 0
-    assert ours["encode_s"] > 0
+    for which in ("encode", "decode"):
+        assert 0 < ours[f"{which}_in_process_s"] < ours[f"{which}_s"]
     sections = {**ours["sections"]}
     grids = sections.pop("grids")
     assert sum(sections.values()) == ours["bytes"]
@@ -220,6 +253,10 @@ def test_a_real_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [row["settings"]["quality"] for row in lines(out)] == [10, 30, 90]
 
 
+def _offer(monkeypatch: pytest.MonkeyPatch, *offered: Codec) -> None:
+    monkeypatch.setattr(command, "by_name", lambda name: by_name(name, offered))
+
+
 def _main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["siren-bench", *arguments])
     with pytest.raises(SystemExit) as stop:
@@ -230,19 +267,19 @@ def _main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 def test_what_is_there_is_not_measured_again(stub: Path) -> None:
     small, other = Original("a", photo(19, 14).pixels), Original("b", photo(19, 14).pixels)
-    wanted = plan(small, codecs=("jpeg", "grid"), qualities=(24,), efforts=(1, 4))
-    assert run.measure(wanted, stub, count=2, shown=False) == []
+    wanted = plan(small, codecs=(TWO_JPEGS, GRID), qualities=(24,), efforts=(1, 4))
+    assert run.measure(wanted, stub, count=2) == []
     rows = lines(stub)
     assert [row["codec"] for row in rows] == ["jpeg", "jpeg", "grid", "grid"]
     assert sorted(row["settings"]["effort"] for row in rows[2:]) == [1, 4]
     assert rows[-1]["bytes"] == GOLDEN.stat().st_size
-    run.measure(wanted, stub, shown=False)
+    run.measure(wanted, stub)
     assert lines(stub) == rows
     # Another picture, and a file that is gone.
     (stub / rows[3]["file"]).unlink()
-    run.measure(replace(wanted, originals=[small, other]), stub, shown=False)
+    run.measure(replace(wanted, originals=[small, other]), stub)
     assert len(lines(stub)) == 4 + 1 + 4
-    run.measure(wanted, stub, resume=False, shown=False)
+    run.measure(wanted, stub, resume=False)
     assert len(lines(stub)) == 9 + 4
     found = run.rows_of([small], stub)
     assert len(found) == 4
@@ -254,57 +291,98 @@ def test_what_is_there_is_not_measured_again(stub: Path) -> None:
 
 def test_another_version_is_measured_again(stub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = Original("a", photo(19, 14).pixels)
-    run.measure(plan(small, qualities=(24, 36)), stub, shown=False)
-    monkeypatch.setattr(measure, "our_version", lambda: "2.0")
-    monkeypatch.setattr(run, "our_version", lambda: "2.0")
-    run.measure(plan(small, qualities=(24,)), stub, shown=False)
+    run.measure(plan(small, qualities=(24, 36)), stub)
+    monkeypatch.setattr(Siren, "version", "2.0")
+    run.measure(plan(small, qualities=(24,)), stub)
     assert len(lines(stub)) == 3
     # No curve has points of two versions.
     (row,) = run.rows_of([small], stub)
     assert (row["version"], row["settings"]["quality"]) == ("2.0", 24)
 
 
-def test_a_failure_is_no_end(
-    stub: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_does_not_end_a_run(stub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small, large = Original("a", photo(19, 14).pixels), Original("b", photo(20, 14).pixels)
-    failures = run.measure(plan(small, large, qualities=(13, 50)), stub)
+    told: list[str] = []
+    failures = run.measure(plan(small, large, qualities=(13, 50)), stub, say=told.append)
     assert sorted(failures) == [
         "a grid quality 13 effort 4: siren-encode: bad luck",
         "b grid quality 13 effort 4: siren-encode: bad luck",
         "b grid quality 50 effort 4: expected pixels (14, 20, 3), found (14, 19, 3)",
     ]
     assert [row["image"] for row in lines(stub)] == ["a"]
-    assert "bad luck" in capfd.readouterr().err
+    assert set(failures) < set(told)
     (wanted,) = run.jobs(plan(small, qualities=(50,)))
-    monkeypatch.setattr(measure, "our_version", lambda: "2.0")
+    monkeypatch.setattr(Siren, "version", "2.0")
     with pytest.raises(SirenError, match="changed under the run"):
         wanted.run(stub)
 
 
 def test_a_library_that_fails_is_one_line(stub: Path) -> None:
     wide = Original("a", np.zeros((1, 16384, 3), np.uint8))
-    webp = next(peer for peer in PEERS if peer.name == "webp")
-    failures = run.measure(replace(plan(wide, codecs=("webp",)), peers=[webp]), stub, shown=False)
+    webp = by_name("webp")
+    failures = run.measure(plan(wide, codecs=(webp,)), stub)
     assert len(failures) == len(webp.qualities)
     assert failures[0].startswith("a webp quality 1: ")
 
 
 def test_what_siren_encode_is_asked_for() -> None:
-    wanted = plan(photo(), codecs=("grid", "coordinate"), qualities=(36,), widths=(28,), steps=5)
+    narrow = replace(COORDINATE, qualities=(28,))
+    wanted = plan(photo(), codecs=(GRID, narrow), qualities=(36,), steps=5)
     grid, coordinate = run.jobs(wanted)
-    assert isinstance(grid, OurJob)
-    assert isinstance(coordinate, OurJob)
+    assert isinstance(grid.codec, Siren)
+    assert isinstance(coordinate.codec, Siren)
     same = ["-e", "4", "--device", "cpu"]
-    assert grid.options == ["--model", "grid", *same, "-q", "36", "--steps", "5"]
+    asked = grid.codec.arguments(grid.settings, "cpu")
+    assert asked == ["--model", "grid", *same, "-q", "36", "--steps", "5"]
     network = ["--hidden-layers", "10", "--hidden-features", "28"]
-    assert coordinate.options == ["--model", "coordinate", *same, *network, "--steps", "5"]
+    asked = coordinate.codec.arguments(coordinate.settings, "cpu")
+    assert asked == ["--model", "coordinate", *same, *network, "--steps", "5"]
     assert coordinate.file == "files/photo/coordinate-e4-q28-s5.siren"
+
+
+def test_the_key_is_of_what_makes_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "siren_codec"
+    for name in ("fit/rate.py", "cli/bars.py", "effort.py", "encoding.py", "options.py"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text("a", encoding="utf-8")
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    before = environment.code_key()
+    (package / "cli/bars.py").write_text("b", encoding="utf-8")
+    assert environment.code_key() == before
+    (package / "fit/rate.py").write_text("b", encoding="utf-8")
+    assert environment.code_key() != before
+
+
+# Zoom
+
+
+def test_a_zoom_compares_what_is_decoded_larger_with_the_picture(stub: Path) -> None:
+    """The stub decodes to grey, at any scale, so that every enlargement is equally near."""
+    original = Original("a", photo(39, 29).pixels)
+    wanted = plan(original, codecs=(TWO_JPEGS, GRID), zooms=(2,))
+    assert run.measure(wanted, stub) == []
+    (found,) = lines(stub)
+    assert found["settings"] == {"quality": 50, "effort": 4, "zoom": 2}
+    assert (found["width"], found["height"]) == (19, 14)
+    assert found["file"] == "files/a/grid-e4-q50-x2.siren"
+    grey = np.full((28, 38, 3), 90, np.uint8)
+    expected = measure.fidelity(pictures.whole(original.pixels, 2), grey)
+    assert found["enlarged"] == dict.fromkeys(("decoded", "bicubic", "lanczos"), expected)
+    small = pictures.shrunk(pictures.whole(original.pixels, 2), 2)
+    assert found["psnr"] == measure.fidelity(small, grey[::2, ::2])["psnr"]
+    # Two qualities of one scale are two lines, and a zoom has no curve.
+    other = {**found, "settings": {**found["settings"], "quality": 80}, "bpp": found["bpp"] + 2}
+    one, two = tables.zooms([found, {**found, "image": "b", "bpp": found["bpp"] + 1}, other])
+    assert (one.series, one.scale, one.quality, one.pictures) == (Series("grid", 4), 2, 50, 2)
+    assert (one.bpp, two.bpp) == (found["bpp"] + 0.5, found["bpp"] + 2)
+    assert one.psnr == dict.fromkeys(("decoded", "bicubic", "lanczos"), expected["psnr"])
+    assert curves.collect([found]).rows == {}
 
 
 def row(image: str, codec: str, quality: float, bpp: float = 1, **more: Any) -> Row:
     found = {"image": image, "sha256": "0", "codec": codec, "settings": {"quality": quality}}
-    return {**found, "version": "1", "bpp": bpp, "psnr": 30, **more}
+    about = {"version": "1", "psnr": 30, "ssim": None, "ms_ssim": None}
+    return {**found, **about, "bpp": bpp, **more}
 
 
 def test_half_a_line_is_dropped_and_a_strange_one_is_an_error(tmp_path: Path) -> None:
@@ -357,7 +435,7 @@ def rows_of(
     ]
 
 
-def test_deltas_of_every_pair_by_picture_and_of_the_means() -> None:
+def test_bd_rates_by_picture_and_of_the_means() -> None:
     rows = [
         found
         for image, factor in (("a", 1), ("b", 3))
@@ -367,26 +445,25 @@ def test_deltas_of_every_pair_by_picture_and_of_the_means() -> None:
             *rows_of(image, "avif", [(0.5, 50), (0.6, 51)]),
         )
     ]
-    found = {(one.image, one.reference, one.test): one for one in bd.deltas(rows)}
-    assert len(found) == 3 * 6
-    for image in (None, "a", "b"):
-        against_jpeg = found[image, "jpeg", "webp"]
-        assert against_jpeg.percent == pytest.approx(-50)
-        assert (against_jpeg.low, against_jpeg.high) == (26.67, 34.52)
-        assert found[image, "webp", "jpeg"].percent == pytest.approx(100)
-        assert found[image, "jpeg", "avif"].percent is None
-        assert found[image, "jpeg", "avif"].low is None
-    curves = bd.curves(rows)
-    assert curves[None]["jpeg"][0] == pytest.approx((2 * 0.268, 26.67))
-    first = bd.deltas(rows)[0]
-    assert (first.image, first.reference) == (None, "jpeg")
+    found = curves.collect(rows)
+    assert found.curves[Series("jpeg")][0] == pytest.approx((2 * 0.268, 26.67))
+    for of_codecs in (found.curves, *found.by_image.values()):
+        jpeg, webp, avif = (of_codecs[Series(name)] for name in ("jpeg", "webp", "avif"))
+        difference = curves.bd_rate(reference=jpeg, test=webp)
+        assert difference is not None
+        assert difference == pytest.approx((-50, 26.67, 34.52))
+        back = curves.bd_rate(reference=webp, test=jpeg)
+        assert back is not None
+        assert back.percent == pytest.approx(100)
+        assert curves.bd_rate(reference=jpeg, test=avif) is None
 
 
 def test_a_mean_curve_has_the_qualities_that_all_pictures_have() -> None:
     rows = [*rows_of("a", "jpeg", POINTS), *rows_of("b", "jpeg", POINTS[:3])]
-    np.testing.assert_allclose(bd.curves(rows)[None]["jpeg"], POINTS[:3])
-    assert len(bd.curves(rows)["a"]["jpeg"]) == 5
-    assert bd.delta(reference=(), test=((1, 30),)) == (None, None, None)
+    found = curves.collect(rows)
+    np.testing.assert_allclose(found.curves[Series("jpeg")], POINTS[:3])
+    assert len(found.by_image["a"][Series("jpeg")]) == 5
+    assert curves.bd_rate(reference=(), test=((1, 30),)) is None
 
 
 def test_efforts_have_curves_of_their_own() -> None:
@@ -394,18 +471,21 @@ def test_efforts_have_curves_of_their_own() -> None:
         row("a", "grid", 50, effort, settings={"quality": 50, "effort": effort})
         for effort in (1, 4)
     ]
-    assert bd.curves(rows)["a"] == {"grid e1": ((1, 30),), "grid e4": ((4, 30),)}
+    found = curves.collect(rows)
+    # The most effort comes first.
+    assert list(found.by_image["a"]) == [Series("grid", 4), Series("grid", 1)]
+    assert found.by_image["a"][Series("grid", 4)] == [(4, 30)]
 
 
 def test_points_that_others_beat_are_left_out() -> None:
     points = [(3.0, 33.0), (1.0, 30.0), (2.0, 30.0), (1.0, 29.0), (4.0, 32.0)]
-    assert bd.front(points) == ((1, 30), (3, 33))
+    assert curves.front(points) == ((1, 30), (3, 33))
 
 
 def test_published_curves() -> None:
     assert {one.name for one in published.PUBLISHED} > {"COIN", "C3", "RECOMBINER"}
     for one in published.PUBLISHED:
-        assert bd.front(one.points) == one.points
+        assert curves.front(one.points) == one.points
         assert len(one.points) >= 3
         assert one.source
     kodak = [f"kodim{number:02}" for number in range(1, 25)]
@@ -420,11 +500,12 @@ def test_published_curves() -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--codecs", "jpeg,bpg"], "expected some of grid, jpeg, webp, avif"),
+        (["--codecs", "jpeg,bpg"], "expected some of grid, coordinate, jpeg, webp, avif"),
         (["--codecs", ","], "expected some of grid"),
         (["-q", "0,50"], "expected integers of 1 to 100, found '0,50'"),
         (["--effort", "1,x"], "expected integers of 1 to 9"),
         (["--crop", "0"], "0 is not in the range"),
+        (["--zoom", "17"], "expected integers of 1 to 16"),
     ],
 )
 def test_wrong_usage(
@@ -463,8 +544,8 @@ def test_a_peer_that_is_missing_is_said_and_left_out(
 ) -> None:
     source = tmp_path / "photo.png"
     Image.fromarray(photo().pixels).save(source)
-    monkeypatch.setattr(peers, "find_spec", lambda name: None)
-    monkeypatch.setattr(peers, "PEERS", (TWO_JPEGS, peers.JpegXl()))
+    monkeypatch.setattr(codecs, "find_spec", lambda name: None)
+    _offer(monkeypatch, TWO_JPEGS, by_name("jxl"))
     arguments = [str(source), "--out", str(tmp_path), "--codecs", "jxl,jpeg", "--no-report"]
     assert _main(monkeypatch, *arguments) == 0
     said = capfd.readouterr()
@@ -475,6 +556,19 @@ def test_a_peer_that_is_missing_is_said_and_left_out(
     assert jpeg.split()[:2] == ["jpeg", "-"]
     assert {row["codec"] for row in lines(tmp_path)} == {"jpeg"}
     assert not (tmp_path / "report.html").exists()
+
+
+def test_nothing_of_it_imports_the_commands() -> None:
+    code = """
+import pkgutil, sys
+from importlib import import_module
+from siren_codec import bench
+for module in pkgutil.iter_modules(bench.__path__):
+    import_module(f"siren_codec.bench.{module.name}")
+print([name for name in sys.modules if name.startswith("siren_codec.cli")])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_the_package_does_not_import_it() -> None:

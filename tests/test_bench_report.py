@@ -17,10 +17,10 @@ from PIL import Image
 import siren_codec
 from siren_codec import metrics
 from siren_codec.bench import comparison, plots, published, report, tables
-from siren_codec.bench.peers import PEERS
+from siren_codec.bench.codecs import CODECS, by_name
+from siren_codec.bench.curves import Series, collect
 from siren_codec.bench.pictures import Pixels
 from siren_codec.bench.results import Row
-from siren_codec.bench.series import Series
 from siren_codec.errors import UsageError
 
 
@@ -101,7 +101,7 @@ def rows(out: Path) -> list[Row]:
     """Real files of two pictures: ours at two qualities, JPEG and AVIF at three."""
     found: list[Row] = []
     for image, pixels in PICTURES.items():
-        for peer in PEERS:
+        for peer in CODECS:
             if peer.name in ("jpeg", "avif") and not peer.missing:
                 for quality in QUALITIES:
                     data = peer.encode(pixels, quality)
@@ -273,7 +273,7 @@ def test_what_is_shown_is_what_the_files_decode_to(rows: list[Row], out: Path) -
     decoded = siren_codec.decode((out / row["file"]).read_bytes())
     assert np.array_equal(pixels_of(versions["grid"].uri), decoded[window])
     assert (versions["grid"].bytes, versions["grid"].psnr) == (row["bytes"], row["psnr"])
-    jpeg = next(peer for peer in PEERS if peer.name == "jpeg")
+    jpeg = by_name("jpeg")
     quality = int(versions["jpeg"].detail.removeprefix("quality "))
     sizes = {q: len(jpeg.encode(PICTURES[image], q)) for q in range(1, 96)}
     assert versions["jpeg"].bytes == sizes[quality]
@@ -339,7 +339,7 @@ def test_losses_are_told_as_wins_are() -> None:
         *line_of("avif", 0.8),
         *line_of("webp", 1.25),
     ]
-    found = tables.collect(rows)
+    found = collect(rows)
     ours = Series("grid", 4)
     assert tables.findings(found, ours) == (
         "At equal PSNR SIREN + grids (effort 4) takes fewer bits than JPEG (−50.0%) and "  # noqa: RUF001
@@ -360,7 +360,7 @@ def test_losses_are_told_as_wins_are() -> None:
 
 def test_curves_that_share_no_psnr_have_a_dash() -> None:
     above = [{**row, "psnr": row["psnr"] + 20} for row in line_of("grid", 1, effort=4)]
-    found = tables.collect([*above, *line_of("jpeg", 2)])
+    found = collect([*above, *line_of("jpeg", 2)])
     (_, (cell,)) = tables.mean_table(found, ()).lines[0]
     assert (cell.text, cell.kind) == ("\N{EN DASH}", "")
     assert "No curve of another codec" in tables.findings(found, Series("grid", 4))
@@ -368,7 +368,7 @@ def test_curves_that_share_no_psnr_have_a_dash() -> None:
 
 def test_a_mean_curve_has_the_qualities_that_all_pictures_have() -> None:
     rows = [*line_of("jpeg", 1, "a"), *line_of("jpeg", 3, "b")[1:]]
-    found = tables.collect(rows)
+    found = collect(rows)
     assert [(mean.quality, mean.bpp) for mean in found.means[Series("jpeg")]] == [(10, 4), (20, 8)]
 
 

@@ -1,16 +1,15 @@
 """The cameraman benchmark, on tiny images."""
 
-import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from PIL import Image
 
-from benchmarks import cameraman
+from benchmarks import cameraman, records
 from benchmarks.cameraman import ACTIVATIONS, Network, Settings
 from siren_codec.field import Architecture
 from siren_codec.fit import model, start
@@ -24,22 +23,32 @@ def double(network: Network) -> Network:
     )
 
 
-def test_a_tiny_run_writes_table_record_and_picture(tmp_path: Path) -> None:
-    arguments = ["--out", str(tmp_path / "new"), "--size", "16", "--width", "8", "--epochs", "2"]
-    result = CliRunner().invoke(
-        cameraman.main, [*arguments, "--batch", "100", "--threads", "2", "--rate", "1e-3"]
-    )
-    assert result.exit_code == 0, result.output
-    table = (tmp_path / "new" / "cameraman.md").read_text(encoding="utf-8")
-    assert table in result.output
-    record = json.loads((tmp_path / "new" / "cameraman.json").read_text(encoding="utf-8"))
-    assert [row["activation"] for row in record["best"]] == [*ACTIVATIONS, "constant"]
-    assert [trial["activation"] for trial in record["trials"]] == list(ACTIVATIONS)
-    for trial in record["trials"]:
+def test_a_tiny_run_makes_rows_a_table_and_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = (1e-4, 1e-3)
+    tiny = replace(SMALL, epochs=2, batch=100, threads=2, learning_rates=rates)
+    rows = cameraman.run(tiny, tmp_path / "cameraman.png")
+    constant, *trials = rows
+    assert constant["settings"] == {"size": 16, "activation": "constant"}
+    found = [(row["settings"]["activation"], row["settings"]["learning_rate"]) for row in trials]
+    assert found == [(name, rate) for name in ACTIVATIONS for rate in rates]
+    for trial in trials:
         assert [epoch for epoch, _ in trial["psnr_by_epoch"]] == [1, 2]
-        assert trial["psnr"] == trial["psnr_by_epoch"][-1][1]
-    with Image.open(tmp_path / "new" / "cameraman.png") as picture:
+        assert trial["psnr"]["image"] == trial["psnr_by_epoch"][-1][1]
+    with Image.open(tmp_path / "cameraman.png") as picture:
         assert picture.width == 1400
+    # The best of each has all scores, and is what the table shows.
+    assert [len(row["psnr"]) for row in trials].count(5) == len(ACTIVATIONS)
+    monkeypatch.setattr(records, "RESULTS", tmp_path)
+    facts = {"experiment": "cameraman", "settings": constant["settings"]}
+    records.make("cameraman", [records.Task(facts, lambda: rows)], lambda _: None)
+    page = cameraman.section()
+    best = max(row["psnr"]["image"] for row in trials if row["settings"]["activation"] == "sine")
+    (line,) = (
+        line for line in page.splitlines() if line.startswith("| sine |") and line.count("|") == 9
+    )
+    assert f" {best:.2f} " in line
 
 
 @pytest.mark.parametrize("activation", ["sine", "tanh"])

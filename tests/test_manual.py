@@ -13,7 +13,7 @@ import pytest
 from conftest import script
 
 from siren_codec import cli
-from siren_codec.bench.cli import bench_command
+from siren_codec.cli.bench import bench_command
 from siren_codec.cli.decode import decode_command
 from siren_codec.cli.encode import encode_command
 from siren_codec.cli.info import info_command

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from siren_codec import __version__
-from siren_codec.bench.cli import bench_command
+from siren_codec.cli.bench import bench_command
 from siren_codec.cli.decode import decode_command
 from siren_codec.cli.encode import encode_command
 from siren_codec.cli.info import info_command

@@ -22,16 +22,16 @@ from siren_codec.errors import SirenError
 
 __all__ = ["Process", "decode", "encode", "run"]
 
-ENCODE = (sys.executable, "-m", "siren_codec.bench.fresh", "encode")
-DECODE = (sys.executable, "-m", "siren_codec.bench.fresh", "decode")
+ENCODE = (sys.executable, "-m", "siren_codec.bench.fresh", "siren_codec.cli:encode_main")
+DECODE = (sys.executable, "-m", "siren_codec.bench.fresh", "siren_codec.cli:decode_main")
 
 
 @dataclass(frozen=True)
 class Process:
     """A process that has ended well."""
 
-    said: str
-    """Its standard output."""
+    output: str
+    """What it wrote to its standard output."""
     seconds: float
     """On the clock, from its start to its end."""
     peak_mib: float | None
@@ -49,9 +49,9 @@ def encode(
     command = [*ENCODE, str(source.resolve()), str(target.resolve()), *options, *extra]
     done = run(command, environment)
     try:
-        return dict(json.loads(done.said.splitlines()[-1])), done
+        return dict(json.loads(done.output.splitlines()[-1])), done
     except (IndexError, TypeError, ValueError):
-        raise SirenError(f"siren-encode: expected JSON, found {done.said[-200:]!r}") from None
+        raise SirenError(f"siren-encode: expected JSON, found {done.output[-200:]!r}") from None
 
 
 def decode(source: Path, target: Path, options: Sequence[str] = ()) -> tuple[Pixels, Process]:
@@ -64,7 +64,7 @@ def decode(source: Path, target: Path, options: Sequence[str] = ()) -> tuple[Pix
 def run(command: Sequence[str], environment: Mapping[str, str] = MappingProxyType({})) -> Process:
     """Run ENCODE or DECODE with its arguments, and variables beyond this process's own.
 
-    Raises SirenError with the last line it said.
+    Raises SirenError with the last line of its standard error.
     """
     with tempfile.TemporaryDirectory() as folder:
         peak = Path(folder) / "peak"

@@ -17,10 +17,10 @@ import numpy as np
 from PIL import Image, features
 
 from siren_codec import metrics
-from siren_codec.bench.peers import PEERS
+from siren_codec.bench.codecs import CODECS
+from siren_codec.bench.curves import series_of, setting
 from siren_codec.bench.pictures import Pixels
 from siren_codec.bench.results import Row
-from siren_codec.bench.series import CODECS, series_of, setting
 from siren_codec.decoding import open_field
 from siren_codec.field import Field
 
@@ -123,7 +123,7 @@ def _peers(
 ) -> list[Shown]:
     """Return JPEG and AVIF at the size nearest to `length` bytes; without one that lacks here."""
     found = []
-    for peer in PEERS:
+    for peer in CODECS:
         if peer.name not in _PEERS or peer.missing:
             continue
         sizes = {
@@ -134,9 +134,8 @@ def _peers(
         quality, data = nearest_in_size(partial(peer.encode, original), length, sizes)
         decoded = peer.decode(data)
         psnr = metrics.psnr(reference=original, decoded=decoded)
-        name = CODECS[peer.name]
         uri = _cut(decoded, crop)
-        found.append(Shown(peer.name, name, uri, f"quality {quality}", len(data), psnr))
+        found.append(Shown(peer.name, peer.label, uri, f"quality {quality}", len(data), psnr))
     return found
 
 

@@ -36,18 +36,23 @@ def device_name(device: str) -> str:
 
 
 def code_key() -> str:
-    """Return a digest of the codec's files: rows of the same key come from the same code.
+    """Return a digest of the code that decides what a file holds: the fit, the model, the format.
 
-    What measures, this package, is left out: it makes no file.
+    Rows of the same key come from the same codec, whatever became of commands and pictures.
     """
     digest = hashlib.sha256()
     package = ROOT / "siren_codec"
-    for path in sorted(package.rglob("*")):
-        inside = path.relative_to(package)
-        if path.is_file() and "__pycache__" not in inside.parts and inside.parts[0] != "bench":
-            digest.update(f"{inside}\n".encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for name in _DECIDING:
+        path = package / name
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in files:
+            if file.suffix in (".py", ".npz", ".c", ".h"):
+                digest.update(f"{file.relative_to(package)}\n".encode())
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:12]
+
+
+_DECIDING = ("effort.py", "encoding.py", "field", "fit", "options.py", "stream")
 
 
 def _commit() -> str:

@@ -1,6 +1,6 @@
-"""What a fresh process of siren-encode or siren-decode runs: the command, and its peak memory.
+"""A command in a fresh process, and the most memory that it held.
 
-python -m siren_codec.bench.fresh encode|decode ARGUMENTS
+python -m siren_codec.bench.fresh MODULE:FUNCTION ARGUMENTS
 
 Where the variable PEAK names a file, the most memory that the process held is written to it, in
 KiB: Linux's high-water mark, which begins anew with a program, unlike `ru_maxrss`, which begins
@@ -10,6 +10,7 @@ with what the parent held. Elsewhere nothing is written.
 import os
 import sys
 from contextlib import suppress
+from pkgutil import resolve_name
 
 __all__ = ["PEAK", "main", "peak_kib"]
 
@@ -17,10 +18,8 @@ PEAK = "SIREN_BENCH_PEAK"
 
 
 def main() -> None:
-    """Run the command that the first argument names."""
-    from siren_codec import cli
-
-    command = {"encode": cli.encode_main, "decode": cli.decode_main}[sys.argv.pop(1)]
+    """Run the function that the first argument names, with the others as the command line."""
+    command = resolve_name(sys.argv.pop(1))
     try:
         command()
     finally:

@@ -1,42 +1,38 @@
 """A picture, a codec and its settings -> a row and a kept file.
 
-Every figure is of a real file: its length, and the integer pixels that come out of it. Our own
-files are made and decoded by fresh processes of siren-encode and siren-decode, from start to end;
-those of libraries within this process, which flatters them by the start of an interpreter.
+Every figure is of a real file: its length, and the integer pixels that come out of it. With a
+setting `zoom` of 2 or 4 it is the picture at a half or a quarter of its size that is encoded;
+`enlarged` then says how near to the picture itself the file comes that is decoded so many times
+larger, and how near Pillow's enlargements of what it decodes to at its own size.
 """
 
-import tempfile
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+import numpy as np
 from PIL import Image
 
-from siren_codec import __version__, metrics, output, summary
-from siren_codec.bench import commands
-from siren_codec.bench.environment import code_key
-from siren_codec.bench.peers import Peer
-from siren_codec.bench.pictures import Original, Pixels
+from siren_codec import metrics, output
+from siren_codec.bench.codecs import Codec, Coded
+from siren_codec.bench.pictures import Original, Pixels, shrunk, whole
 from siren_codec.errors import SirenError
 
-__all__ = ["MOST_PSNR", "Job", "OurJob", "PeerJob", "fidelity", "our_version"]
+__all__ = ["FILTERS", "MOST_PSNR", "Job", "fidelity"]
 
 MOST_PSNR = 99.0
 """dB that a lossless picture counts for: a mean needs a number, and JSON has no infinity."""
 
-COORDINATE_LAYERS = 10
-"""Of the coordinate model's networks, whose rate is set by their width instead of a quality."""
+FILTERS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
+"""Pillow's, that decoding larger is compared with."""
 
 _SSIM_SIDE = 11
-
-T = TypeVar("T")
 
 
 def fidelity(reference: Pixels, decoded: Pixels) -> dict[str, Any]:
     """Return PSNR, SSIM and MS-SSIM of integer pixels; None for what a picture is too small for."""
+    if decoded.shape != reference.shape:
+        raise SirenError(f"expected pixels {reference.shape}, found {decoded.shape}")
     psnr = min(metrics.psnr(reference=reference, decoded=decoded), MOST_PSNR)
     side = min(reference.shape[:2])
     found: dict[str, Any] = {"psnr": round(psnr, 4), "ssim": None, "ms_ssim": None}
@@ -47,36 +43,19 @@ def fidelity(reference: Pixels, decoded: Pixels) -> dict[str, Any]:
     return found
 
 
-def our_version() -> str:
-    """Return the package's version, and a digest of its code."""
-    return f"{__version__}+{code_key()}"
-
-
-@dataclass(frozen=True)
-class _Coded:
-    """What came of a picture."""
-
-    data: bytes
-    decoded: Pixels
-    encode_s: float
-    decode_s: float
-    timing: str
-    peak_mib: float | None = None
-    decode_peak_mib: float | None = None
-    sections: dict[str, Any] | None = None
-
-
 @dataclass(frozen=True, kw_only=True)
-class Job(ABC):
+class Job:
     """One measurement that is to be made."""
 
     original: Original
-    codec: str
+    codec: Codec
     version: str
+    """The codec's, when the run began."""
     settings: dict[str, Any]
-    device: str
-    """The machine's name, as the row has it."""
-    extension: str
+    machine: str
+    """What the row says of the device."""
+    device: str = "cpu"
+    """cpu or cuda."""
 
     @property
     def key(self) -> dict[str, Any]:
@@ -84,33 +63,31 @@ class Job(ABC):
         return {
             "image": self.original.name,
             "sha256": self.original.sha256,
-            "codec": self.codec,
+            "codec": self.codec.name,
             "version": self.version,
             "settings": self.settings,
-            "device": self.device,
+            "device": self.machine,
         }
 
     @property
     def file(self) -> str:
         """Where its file is kept, relative to OUT."""
-        parts = {"effort": "e", "quality": "q", "steps": "s"}
+        parts = {"effort": "e", "quality": "q", "steps": "s", "zoom": "x"}
         text = "".join(
             f"-{letter}{self.settings[name]:g}"
             for name, letter in parts.items()
             if name in self.settings
         )
-        return f"files/{self.original.name}/{self.codec}{text}.{self.extension}"
-
-    @abstractmethod
-    def coded(self) -> _Coded:
-        """Encode and decode the picture. Raises SirenError."""
+        return f"files/{self.original.name}/{self.codec.name}{text}.{self.codec.extension}"
 
     def run(self, out: Path) -> dict[str, Any]:
         """Measure, keep the file below `out`, and return the row. Raises SirenError."""
-        coded = self.coded()
-        pixels = self.original.pixels
-        if coded.decoded.shape != pixels.shape:
-            raise SirenError(f"expected pixels {pixels.shape}, found {coded.decoded.shape}")
+        if self.codec.is_ours and self.version != self.codec.version:
+            raise SirenError("siren_codec changed under the run")
+        scale = self.settings.get("zoom", 1)
+        original = whole(self.original.pixels, scale)
+        pixels = shrunk(original, scale)
+        coded = self.codec.code(pixels, self.settings, device=self.device, scale=scale)
         height, width = pixels.shape[:2]
         kept = out / self.file
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -123,83 +100,29 @@ class Job(ABC):
             "bytes": length,
             "bpp": round(metrics.bpp(file_bytes=length, width=width, height=height), 5),
             **fidelity(pixels, coded.decoded),
+            **_enlarged(original, coded),
             "encode_s": round(coded.encode_s, 4),
             "decode_s": round(coded.decode_s, 4),
             "timing": coded.timing,
-            "peak_mib": _rounded(coded.peak_mib),
-            "decode_peak_mib": _rounded(coded.decode_peak_mib),
+            "encode_in_process_s": _rounded(coded.encode_in_process_s, 4),
+            "decode_in_process_s": _rounded(coded.decode_in_process_s, 4),
+            "peak_mib": _rounded(coded.peak_mib, 1),
+            "decode_peak_mib": _rounded(coded.decode_peak_mib, 1),
             "sections": coded.sections,
             "file": self.file,
         }
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 1)
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PeerJob(Job):
-    """A library's, in this process."""
-
-    peer: Peer
-
-    def coded(self) -> _Coded:
-        """Encode and decode the picture; whatever the library raises is a SirenError."""
-        try:
-            data, encode_s = _timed(
-                lambda: self.peer.encode(self.original.pixels, self.settings["quality"])
-            )
-            decoded, decode_s = _timed(lambda: self.peer.decode(data))
-        except Exception as error:
-            raise SirenError(f"{type(error).__name__}: {error}") from error
-        return _Coded(data, decoded, encode_s, decode_s, "in process")
-
-
-def _timed(action: Callable[[], T]) -> tuple[T, float]:
-    began = time.perf_counter()
-    result = action()
-    return result, time.perf_counter() - began
-
-
-@dataclass(frozen=True, kw_only=True)
-class OurJob(Job):
-    """Ours: whole fresh processes of the commands, which read and write real files."""
-
-    fit_on: str
-    """cpu or cuda."""
-
-    @property
-    def options(self) -> list[str]:
-        """What siren-encode is called with."""
-        settings = self.settings
-        options = ["--model", self.codec, "-e", str(settings["effort"]), "--device", self.fit_on]
-        if self.codec == "coordinate":
-            options += ["--hidden-layers", str(COORDINATE_LAYERS)]
-            options += ["--hidden-features", str(settings["quality"])]
-        else:
-            options += ["-q", str(settings["quality"])]
-        return options + (["--steps", str(settings["steps"])] if "steps" in settings else [])
-
-    def coded(self) -> _Coded:
-        """Encode and decode the picture. Raises SirenError."""
-        if self.version != our_version():
-            raise SirenError("siren_codec changed under the run")
-        # What a process that outlives this one writes is not in OUT.
-        with tempfile.TemporaryDirectory() as folder:
-            source, target, back = (Path(folder) / name for name in ("a.png", "a.siren", "b.png"))
-            Image.fromarray(self.original.pixels).save(source)
-            _, encoded = commands.encode(source, target, self.options)
-            decoded, decoding = commands.decode(target, back)
-            data = target.read_bytes()
-        found = summary.info(data)
-        grids = [{"level": grid["level"], "bytes": grid["bytes"]} for grid in found["latents"]]
-        return _Coded(
-            data,
-            decoded,
-            encoded.seconds,
-            decoding.seconds,
-            "fresh process",
-            encoded.peak_mib,
-            decoding.peak_mib,
-            {**found["sections"], "grids": grids},
-        )
+def _enlarged(original: Pixels, coded: Coded) -> dict[str, Any]:
+    """Return what a row says of a zoom; nothing where there was none."""
+    if coded.enlarged is None:
+        return {}
+    height, width = original.shape[:2]
+    small = Image.fromarray(coded.decoded)
+    found = {name: np.asarray(small.resize((width, height), way)) for name, way in FILTERS.items()}
+    by_name = {"decoded": coded.enlarged, **found}
+    return {"enlarged": {name: fidelity(original, pixels) for name, pixels in by_name.items()}}

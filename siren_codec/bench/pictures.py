@@ -17,7 +17,7 @@ from siren_codec import picture as pictures
 from siren_codec.errors import PictureError, UsageError
 from siren_codec.stream import DEFAULT_LIMITS
 
-__all__ = ["BUNDLED", "Original", "Pixels", "bundled", "load", "middle"]
+__all__ = ["BUNDLED", "Original", "Pixels", "bundled", "load", "middle", "shrunk", "whole"]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -70,3 +70,18 @@ def middle(original: Original, side: int) -> Original:
     top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
     part = original.pixels[top : top + side, left : left + side]
     return Original(original.name, np.ascontiguousarray(part))
+
+
+def whole(pixels: Pixels, scale: int) -> Pixels:
+    """Return a picture without the last rows and columns that are no whole cell of `scale`."""
+    height, width = pixels.shape[:2]
+    if min(height, width) < scale:
+        raise UsageError(f"expected at least {scale} x {scale} pixels, found {width} x {height}")
+    return pixels[: height // scale * scale, : width // scale * scale]
+
+
+def shrunk(pixels: Pixels, scale: int) -> Pixels:
+    """Return a `whole` picture at 1/scale of its size: means of its cells, halves rounded up."""
+    height, width = (length // scale for length in pixels.shape[:2])
+    cells = pixels.reshape(height, scale, width, scale, -1).sum((1, 3), dtype=np.uint32)
+    return np.asarray((cells + scale**2 // 2) // scale**2, np.uint8)

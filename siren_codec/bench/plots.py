@@ -7,40 +7,28 @@ serves light and dark pages; the lines of a series carry its class, so that the 
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
 from itertools import pairwise
 from typing import Any
 
 from markupsafe import Markup
 
-from siren_codec.bench.series import CODECS, Series
+from siren_codec.bench.codecs import CODECS
+from siren_codec.bench.curves import Curve, Series
 from siren_codec.bench.tables import PARTS
-from siren_codec.options import MODELS
 
 __all__ = [
     "DASHES",
-    "MARKERS",
     "PART_VARIABLES",
     "decibels",
     "part_bars",
     "rate_distortion",
     "small_rate_distortion",
+    "standalone",
     "swatch",
     "time_against_saving",
 ]
-
-Curve = Sequence[tuple[float, float]]
-"""(bits per pixel, fidelity)."""
-MARKERS = {
-    "grid": "o",
-    "coordinate": "D",
-    "jpeg": "s",
-    "webp": "^",
-    "avif": "v",
-    "jpeg2000": "P",
-    "jxl": "X",
-}
-"""A codec is told by its marker too, not by its colour alone."""
 
 DASHES = ("-", (0, (4, 1.5)), (0, (2, 1.2)), (0, (1, 1)))
 """Line styles of our efforts, the most effort first."""
@@ -60,7 +48,7 @@ _VARIABLES = list(
             "--line",
             "--paper",
             "--c-other",
-            *(f"--c-{codec}" for codec in CODECS),
+            *(f"--c-{codec.name}" for codec in CODECS),
             *PART_VARIABLES.values(),
         ]
     )
@@ -82,8 +70,13 @@ def _colour(variable: str) -> str:
     return f"#fe{_VARIABLES.index(variable):02x}fe"
 
 
-def _codec_colour(codec: str) -> str:
-    return _colour(f"--c-{codec}" if codec in CODECS else "--c-other")
+def _colour_of(series: Series) -> str:
+    return _colour("--c-other" if series.about is None else f"--c-{series.codec}")
+
+
+def _marker_of(series: Series) -> str:
+    """Return a codec's marker: it is told by it too, not by its colour alone."""
+    return "." if series.about is None else series.about.marker
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
@@ -151,8 +144,8 @@ def _dash(series: Series, efforts: Sequence[Series]) -> Any:
 def _line(axis: Any, series: Series, curve: Curve, every: Sequence[Series], size: float) -> None:
     if not curve:
         return
-    colour = _codec_colour(series.codec)
-    for zorder, marker in ((2, "None"), (3, MARKERS.get(series.codec, "."))):
+    colour = _colour_of(series)
+    for zorder, marker in ((2, "None"), (3, _marker_of(series))):
         (line,) = axis.plot(
             *zip(*curve, strict=True),
             linestyle=_dash(series, every) if marker == "None" else "None",
@@ -176,9 +169,9 @@ def swatch(series: Series, every: Sequence[Series]) -> Markup:
     axis = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axis.axis("off")
     axis.set(xlim=(-1, 1), ylim=(-1, 1))
-    colour, width = _codec_colour(series.codec), 2.6 if series.is_ours else 1.6
+    colour, width = _colour_of(series), 2.6 if series.is_ours else 1.6
     axis.plot([-1, 1], [0, 0], linestyle=_dash(series, every), color=colour, linewidth=width)
-    marker = MARKERS.get(series.codec, ".")
+    marker = _marker_of(series)
     axis.plot([0], [0], marker, color=colour, markersize=8, markeredgecolor=_colour("--paper"))
     return _svg(figure, f"swatch-{series.key}", "")
 
@@ -190,9 +183,17 @@ def _decibel_ticks(axis: Any) -> None:
 
 
 def rate_distortion(
-    name: str, measure: str, curves: Mapping[Series, Curve], published: Mapping[str, Curve] = {}
+    name: str,
+    measure: str,
+    curves: Mapping[Series, Curve],
+    published: Mapping[str, Curve] = {},
+    *,
+    legend: bool = False,
 ) -> Markup:
-    """Return curves over a logarithmic rate; `published` ones are dashed, and numbered from 1."""
+    """Return curves over a logarithmic rate; `published` ones are dashed, and numbered from 1.
+
+    The `legend` is for a drawing that stands alone; a page has its own.
+    """
     figure, axis = _figure(7.6, 5.4)
     every = list(curves)
     for number, curve in enumerate(published.values(), 1):
@@ -224,8 +225,59 @@ def rate_distortion(
     _decibel_ticks(axis)
     _titles(axis, x="bits per pixel, logarithmic", y=measure)
     figure.subplots_adjust(left=0.07, right=0.98, top=0.92, bottom=0.125)
+    if legend:
+        _legend(axis, every, published)
     names = ", ".join(series.label for series in curves)
     return _svg(figure, name, f"{measure} against bits per pixel: {names}; the tables have both")
+
+
+def _legend(axis: Any, every: Sequence[Series], published: Iterable[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=_colour_of(series),
+            marker=_marker_of(series),
+            linestyle=_dash(series, every),
+            markeredgecolor=_colour("--paper"),
+            markersize=8,
+            label=series.label,
+        )
+        for series in every
+    ]
+    for number, name in enumerate(published, 1):
+        label = f"{number}  {name}, published"
+        handles.append(
+            Line2D([], [], color=_colour("--quiet"), linestyle=(0, (4, 2.5)), label=label)
+        )
+    axis.legend(
+        handles=handles,
+        loc="lower right",
+        frameon=False,
+        fontsize=_TEXT - 2,
+        labelcolor=_colour("--ink"),
+    )
+
+
+def standalone(drawing: Markup) -> str:
+    """Return a drawing as a file of its own, on white, with the colours of a light page."""
+    css = (files("siren_codec.bench") / "templates" / "report.css").read_text(encoding="utf-8")
+    light, _, _ = css.partition("@media")
+    colours = dict(re.findall(r"(--[\w-]+): (#\w+)", light))
+    colours |= {f"--c-{codec.name}": codec.colours[0] for codec in CODECS}
+    text = re.sub(r"var\((--[\w-]+)\)", lambda found: colours[found[1]], drawing)
+    box = re.search(r'viewBox="([^"]*)"', text)
+    assert box, "matplotlib writes a viewBox"
+    _, _, width, height = box[1].split()
+    head = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+    back = f'<rect width="{width}" height="{height}" fill="#ffffff"/>'
+    text = text.replace(
+        "<svg ", head + f'width="{width}" height="{height}" font-family="sans-serif" ', 1
+    )
+    start = text.index(">") + 1
+    return f"{text[:start]}{back}{text[start:]}\n"
 
 
 def small_rate_distortion(
@@ -260,18 +312,18 @@ def time_against_saving(
     dots = {series: (seconds, -percent) for series, (seconds, percent) in places.items()}
     axis.axhline(0, color=_colour("--quiet"), linewidth=1, zorder=1)
     links = []
-    for codec in MODELS:
-        same = [dot for series, dot in dots.items() if series.codec == codec]
+    for name in dict.fromkeys(series.codec for series in dots):
+        same = [dot for series, dot in dots.items() if series.codec == name]
         if len(same) > 1:
-            axis.plot(*zip(*same, strict=True), color=_codec_colour(codec), linewidth=1, zorder=1)
+            axis.plot(*zip(*same, strict=True), color=_colour_of(Series(name)), linewidth=1)
             links.append(same)
     for series, (seconds, saved) in dots.items():
         (dot,) = axis.plot(
             [seconds],
             [saved],
-            marker=MARKERS.get(series.codec, "."),
+            marker=_marker_of(series),
             linestyle="None",
-            color=_codec_colour(series.codec),
+            color=_colour_of(series),
             markersize=11 if series.is_ours else 9,
             markeredgecolor=_colour("--paper"),
             zorder=3,

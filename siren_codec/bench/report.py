@@ -13,12 +13,12 @@ from markupsafe import Markup
 
 from siren_codec import output
 from siren_codec.bench import comparison, plots, tables
+from siren_codec.bench.codecs import CODECS
 from siren_codec.bench.comparison import Comparison
+from siren_codec.bench.curves import Measured, collect, series_of, setting
 from siren_codec.bench.pictures import Pixels
 from siren_codec.bench.published import PUBLISHED, Published, applies
 from siren_codec.bench.results import Row
-from siren_codec.bench.series import series_of, setting
-from siren_codec.bench.tables import Found
 from siren_codec.errors import SirenError, UsageError
 
 __all__ = ["write"]
@@ -52,7 +52,7 @@ def write(rows: Sequence[Row], out: Path, originals: Mapping[str, Pixels]) -> Pa
     """
     if not rows:
         raise UsageError("expected results to report, found none")
-    found = tables.collect(rows)
+    found = collect(rows)
     others = PUBLISHED if applies(found.images) else ()
     comparisons, missing = _comparisons(found, out, originals)
     page = (
@@ -60,6 +60,7 @@ def write(rows: Sequence[Row], out: Path, originals: Mapping[str, Pixels]) -> Pa
         .get_template("report.html.j2")
         .render(
             head=_head(rows, found),
+            codecs=CODECS,
             legend=[(series, plots.swatch(series, list(found.rows))) for series in found.rows],
             images=found.images,
             findings=[
@@ -72,6 +73,7 @@ def write(rows: Sequence[Row], out: Path, originals: Mapping[str, Pixels]) -> Pa
             bd_mean=tables.mean_table(found, others),
             bd_images=[tables.image_table(found, peer) for peer in found.peers],
             times=tables.times(found),
+            zooms=tables.zooms(rows),
             time_plot=_time_plot(found),
             parts=[(part, plots.PART_VARIABLES[part]) for part in _parts_present(found)],
             part_plots=_part_plots(found),
@@ -103,7 +105,7 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _head(rows: Sequence[Row], found: Found) -> dict[str, Any]:
+def _head(rows: Sequence[Row], found: Measured) -> dict[str, Any]:
     """Return what the page says of the run: each value once, in the order of the rows."""
 
     def each(name: str) -> list[str]:
@@ -124,9 +126,11 @@ def _head(rows: Sequence[Row], found: Found) -> dict[str, Any]:
     }
 
 
-def _rate_plots(found: Found, others: Sequence[Published]) -> list[Markup]:
+def _rate_plots(found: Measured, others: Sequence[Published]) -> list[Markup]:
     """Return the plots of PSNR and of MS-SSIM, or of SSIM where pictures are too small for it."""
     published = {other.name: other.points for other in others}
+    if not any(found.curves.values()):
+        return []
     made = [plots.rate_distortion("psnr", "PSNR, dB", found.curves, published)]
     for name, title in (("ms_ssim", "MS-SSIM"), ("ssim", "SSIM")):
         similar = {
@@ -144,11 +148,13 @@ def _rate_plots(found: Found, others: Sequence[Published]) -> list[Markup]:
     return made
 
 
-def _small_plots(found: Found) -> list[tuple[str, Markup]]:
+def _small_plots(found: Measured) -> list[tuple[str, Markup]]:
     """Return each picture's plot, all on the same axes."""
     every = [
         point for curves in found.by_image.values() for curve in curves.values() for point in curve
     ]
+    if not every:
+        return []
     rates, psnrs = zip(*every, strict=True)
     limits = (min(rates), max(rates), min(psnrs), max(psnrs))
     series = list(found.rows)
@@ -160,7 +166,7 @@ def _small_plots(found: Found) -> list[tuple[str, Markup]]:
     return made
 
 
-def _time_plot(found: Found) -> Markup | None:
+def _time_plot(found: Measured) -> Markup | None:
     """Return encode time against bits saved over JPEG; None where nothing can be compared to it."""
     if found.jpeg is None:
         return None
@@ -173,16 +179,16 @@ def _time_plot(found: Found) -> Markup | None:
     return plots.time_against_saving("time", places, found.jpeg.label)
 
 
-def _rows_with_sections(found: Found) -> list[Row]:
+def _rows_with_sections(found: Measured) -> list[Row]:
     return [row for series in found.ours for row in found.rows[series] if row["sections"]]
 
 
-def _parts_present(found: Found) -> list[str]:
+def _parts_present(found: Measured) -> list[str]:
     present = {part for row in _rows_with_sections(found) for part in tables.parts(row)}
     return [part for part in tables.PARTS if part in present]
 
 
-def _part_plots(found: Found) -> list[tuple[str, list[tuple[str, Markup]]]]:
+def _part_plots(found: Measured) -> list[tuple[str, list[tuple[str, Markup]]]]:
     """Return the bars of each of our series, picture by picture, all on one scale."""
     most = max((row["bytes"] for row in _rows_with_sections(found)), default=0)
     made = []
@@ -200,7 +206,7 @@ def _part_plots(found: Found) -> list[tuple[str, list[tuple[str, Markup]]]]:
 
 
 def _comparisons(
-    found: Found, out: Path, originals: Mapping[str, Pixels]
+    found: Measured, out: Path, originals: Mapping[str, Pixels]
 ) -> tuple[list[Comparison], list[str]]:
     """Return the comparison of each picture, and why a picture has none, a line each."""
     chosen, missing = [], []
@@ -225,7 +231,7 @@ def _comparisons(
     return made, missing
 
 
-def _shown_row(found: Found, image: str) -> Row | None:
+def _shown_row(found: Measured, image: str) -> Row | None:
     """Return the row of a picture that is shown: of our first series that has the picture."""
     for series in found.ours:
         rows = [row for row in found.rows[series] if row["image"] == image]

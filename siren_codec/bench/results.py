@@ -1,4 +1,4 @@
-"""OUT/results.jsonl: a line of JSON for each measurement, added as it comes.
+"""Rows of measurements as a file: a line of JSON for each, added as it comes.
 
 A run that was ended at any moment can be taken up again: what the file has is not measured a second
 time, and half a line at its end is dropped. Nothing is ever rewritten; where two lines are of the
@@ -13,15 +13,26 @@ from typing import Any
 
 from siren_codec.errors import SirenError
 
-__all__ = ["Results", "Row", "identity", "latest"]
+__all__ = ["Results", "Row", "identity", "latest", "newest"]
 
 Row = Mapping[str, Any]
+
+_IDENTITY = ("experiment", "image", "sha256", "codec")
 
 
 def identity(row: Row) -> tuple[Any, ...]:
     """Return what makes two rows the same measurement, made anew or not."""
-    settings = json.dumps(row["settings"], sort_keys=True)
-    return row["image"], row["sha256"], row["codec"], settings
+    return *(row.get(name) for name in _IDENTITY), json.dumps(row["settings"], sort_keys=True)
+
+
+def newest(rows: Iterable[Row]) -> list[Row]:
+    """Return the last row of each measurement."""
+    found: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        # Taken out first, so that the order is that of the last rows.
+        found.pop(identity(row), None)
+        found[identity(row)] = row
+    return list(found.values())
 
 
 def latest(rows: Iterable[Row]) -> list[Row]:
@@ -29,14 +40,9 @@ def latest(rows: Iterable[Row]) -> list[Row]:
 
     So no curve has points of two versions.
     """
-    found: dict[tuple[Any, ...], Row] = {}
-    versions = {}
-    for row in rows:
-        # Taken out first, so that the order is that of the last rows.
-        found.pop(identity(row), None)
-        found[identity(row)] = row
-        versions[row["codec"]] = row["version"]
-    return [row for row in found.values() if row["version"] == versions[row["codec"]]]
+    rows = newest(rows)
+    versions = {row["codec"]: row["version"] for row in rows}
+    return [row for row in rows if row["version"] == versions[row["codec"]]]
 
 
 class Results:
@@ -68,7 +74,7 @@ class Results:
         try:
             row = json.loads(line)
             identity(row)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise SirenError(
                 f"{self.path}, line {number}: expected a result, found {line[:60]!r}"
             ) from None

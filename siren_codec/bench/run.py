@@ -1,8 +1,8 @@
 """All measurements that are asked for: those that OUT lacks are made, one line of JSON each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -10,14 +10,13 @@ from typing import Any
 from tqdm import tqdm
 
 from siren_codec.bench import environment
-from siren_codec.bench.measure import Job, OurJob, PeerJob, our_version
-from siren_codec.bench.peers import PEERS, Peer
+from siren_codec.bench.codecs import Codec
+from siren_codec.bench.measure import Job
 from siren_codec.bench.pictures import Original
 from siren_codec.bench.results import Results, Row, identity, latest
-from siren_codec.cli import bars
 from siren_codec.errors import SirenError
 from siren_codec.many.workers import pin, shares
-from siren_codec.options import MODELS, Options
+from siren_codec.options import Options
 
 __all__ = ["Plan", "jobs", "measure", "rows_of"]
 
@@ -29,85 +28,81 @@ class Plan:
     """What is to be measured."""
 
     originals: Sequence[Original]
-    codecs: Sequence[str]
-    """Of MODELS and the names of `peers`."""
-    qualities: Sequence[int] = (24, 36, 50, 60)
-    """Of the grid model; the others have their own."""
-    widths: Sequence[int] = (14, 20, 28, 40)
-    """Of the coordinate model's layers: they decide its rate, and stand for a quality."""
+    codecs: Sequence[Codec]
+    qualities: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """By codec, where they are not its own."""
     efforts: Sequence[int] = (Options.effort,)
+    zooms: Sequence[int] = (1,)
+    """How many times smaller a picture is encoded; 1 is the picture itself. For our codecs."""
     fit_on: str = "cpu"
     """cpu or cuda."""
     steps: int | None = None
     """Of a fit, instead of the effort's."""
-    peers: Sequence[Peer] = PEERS
     command: Sequence[str] = ("siren-bench",)
     """What asks for it, for the record."""
 
 
 def jobs(plan: Plan) -> Iterator[Job]:
     """Yield the measurements: the libraries' first, which take seconds."""
-    machine = environment.device_name("cpu")
-    for original in plan.originals:
-        for peer in plan.peers:
-            for quality in peer.qualities if peer.name in plan.codecs else ():
-                yield PeerJob(
-                    original=original,
-                    codec=peer.name,
-                    version=peer.version,
-                    settings={"quality": quality},
-                    device=machine,
-                    extension=peer.extension,
-                    peer=peer,
-                )
-    version, machine = our_version(), environment.device_name(plan.fit_on)
-    for model in (model for model in MODELS if model in plan.codecs):
-        for settings in _our_settings(plan, model):
+    for codec in sorted(plan.codecs, key=lambda codec: codec.is_ours):
+        device = plan.fit_on if codec.is_ours else "cpu"
+        version, machine = codec.version, environment.device_name(device)
+        for settings in _settings(plan, codec):
             for original in plan.originals:
-                yield OurJob(
+                yield Job(
                     original=original,
-                    codec=model,
+                    codec=codec,
                     version=version,
                     settings=settings,
-                    device=machine,
-                    extension="siren",
-                    fit_on=plan.fit_on,
+                    machine=machine,
+                    device=device,
                 )
 
 
-def _our_settings(plan: Plan, model: str) -> Iterator[dict[str, Any]]:
-    for effort in plan.efforts:
-        for quality in plan.qualities if model == "grid" else plan.widths:
-            steps = {} if plan.steps is None else {"steps": plan.steps}
-            yield {"quality": quality, "effort": effort, **steps}
+def _settings(plan: Plan, codec: Codec) -> Iterator[dict[str, Any]]:
+    qualities = plan.qualities.get(codec.name, codec.qualities)
+    if not codec.is_ours:
+        yield from ({"quality": quality} for quality in qualities if 1 in plan.zooms)
+        return
+    steps = {} if plan.steps is None else {"steps": plan.steps}
+    for zoom in plan.zooms:
+        smaller = {} if zoom == 1 else {"zoom": zoom}
+        for effort in plan.efforts:
+            for quality in qualities:
+                yield {"quality": quality, "effort": effort, **steps, **smaller}
 
 
 def measure(
-    plan: Plan, out: Path, *, count: int = 1, resume: bool = True, shown: bool = True
+    plan: Plan,
+    out: Path,
+    *,
+    count: int = 1,
+    resume: bool = True,
+    say: Callable[[str], object] | None = None,
 ) -> list[str]:
     """Make what OUT/results.jsonl lacks, and return what failed, a line each.
 
     Without `resume` all is made anew. `count` fits run at a time, each with its share of the cores;
-    libraries come first, one by one.
+    libraries come first, one by one. `say` is told of each file; without it nothing is shown.
     """
     results = Results(out / "results.jsonl")
     known = {identity(row): row for row in results.rows} if resume else {}
     every = list(jobs(plan))
     wanted = [job for job in every if not _is_done(job, known.get(identity(job.key)), out)]
-    if shown and len(wanted) < len(every):
-        bars.say(f"{len(every) - len(wanted)} of {len(every)} results are there", error=True)
+    tell = say or (lambda _: None)
+    if len(wanted) < len(every):
+        tell(f"{len(every) - len(wanted)} of {len(every)} results are there")
     about = environment.describe(plan.command)
     failures: list[str] = []
-    bar = tqdm(total=len(wanted), unit="file", leave=False, disable=None if shown else True)
-    with bar:
+    with tqdm(total=len(wanted), unit="file", leave=False, disable=None if say else True) as bar:
         for job, found in _outcomes(wanted, out, count):
             if isinstance(found, SirenError):
                 failures.append(f"{_name(job)}: {found}")
-                bars.say(failures[-1], error=True)
+                tell(failures[-1])
             else:
                 results.add({**found, **{key: about[key] for key in ("commit", "date", "command")}})
-                if shown and isinstance(job, OurJob):
-                    bars.say(f"{_name(job)}: {_line(found)}", error=True)
+                if job.codec.is_ours:
+                    tell(f"{_name(job)}: {_line(found)}")
             bar.update()
     return failures
 
@@ -126,7 +121,8 @@ def _is_kept(row: Row, out: Path) -> bool:
 
 
 def _name(job: Job) -> str:
-    return " ".join([job.original.name, job.codec, *(f"{k} {v}" for k, v in job.settings.items())])
+    settings = (f"{name} {value:g}" for name, value in job.settings.items())
+    return " ".join([job.original.name, job.codec.name, *settings])
 
 
 def _line(row: Row) -> str:
@@ -138,7 +134,7 @@ def _line(row: Row) -> str:
 def _outcomes(wanted: Sequence[Job], out: Path, count: int) -> Iterator[Outcome]:
     """Yield jobs as they are done, with their row or with what went wrong."""
     for job in wanted:
-        if isinstance(job, PeerJob):
+        if not job.codec.is_ours:
             yield job, _attempt(job, out)
     cores: SimpleQueue[list[int]] = SimpleQueue()
     for share in shares(count):
@@ -146,9 +142,7 @@ def _outcomes(wanted: Sequence[Job], out: Path, count: int) -> Iterator[Outcome]
     # A process has the cores of the thread that starts it.
     crew = ThreadPoolExecutor(count, initializer=lambda: pin(cores.get()))
     try:
-        futures = {
-            crew.submit(_attempt, job, out): job for job in wanted if isinstance(job, OurJob)
-        }
+        futures = {crew.submit(_attempt, job, out): job for job in wanted if job.codec.is_ours}
         for future in as_completed(futures):
             yield futures[future], future.result()
     finally:

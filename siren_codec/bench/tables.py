@@ -3,35 +3,31 @@
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from siren_codec.bench import bd
+from siren_codec.bench.curves import Curve, Difference, Measured, Series, bd_rate, series_of
 from siren_codec.bench.published import Published
 from siren_codec.bench.results import Row
-from siren_codec.bench.series import Mean, Series, group, images_of, mean_curve, points
 from siren_codec.picture import METADATA
 
 __all__ = [
     "PARTS",
     "BdTable",
     "Cell",
-    "Difference",
-    "Found",
     "Standing",
+    "Zoom",
     "against_each",
-    "collect",
-    "compare",
     "findings",
     "image_table",
+    "in_process",
     "mean_table",
     "median",
     "parts",
     "percent",
     "standings",
     "times",
+    "zooms",
 ]
-
-Curve = list[tuple[float, float]]
 
 PARTS = (
     "header",
@@ -46,14 +42,6 @@ PARTS = (
 
 _FULL_TINT = 50.0
 """Percent at which a cell has its full colour, the same for more and for fewer bits."""
-
-
-class Difference(NamedTuple):
-    """How many percent more bits a curve takes than another, over a range of PSNR in dB."""
-
-    percent: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -88,64 +76,24 @@ class Standing:
     pictures: int
     """Pictures whose curves share a range of PSNR."""
     best: tuple[float, str]
-    """Percent, and the picture."""
+    """Percent, and the picture; the same as `worst` where there is one picture alone."""
     worst: tuple[float, str]
 
 
 @dataclass(frozen=True)
-class Found:
-    """The rows by series, and their curves of (bits per pixel, PSNR)."""
+class Zoom:
+    """What a series reaches at a scale and a quality: means over the pictures that have it."""
 
-    images: list[str]
-    rows: dict[Series, list[Row]]
-    means: dict[Series, list[Mean]]
-    curves: dict[Series, Curve]
-    """Those of the means."""
-    by_image: dict[str, dict[Series, Curve]]
-
-    @property
-    def peers(self) -> list[Series]:
-        """The codecs of others."""
-        return [series for series in self.rows if not series.is_ours]
-
-    @property
-    def ours(self) -> list[Series]:
-        """The codecs of this project."""
-        return [series for series in self.rows if series.is_ours]
-
-    @property
-    def jpeg(self) -> Series | None:
-        """What times are shown against, if it was measured."""
-        return next((series for series in self.peers if series.codec == "jpeg"), None)
-
-
-def collect(rows: Sequence[Row]) -> Found:
-    """Return the rows by series, and the curves."""
-    grouped = group(rows)
-    images = images_of(rows)
-    means = {series: mean_curve(of_series, images) for series, of_series in grouped.items()}
-    by_image: dict[str, dict[Series, Curve]] = {image: {} for image in images}
-    for series, of_series in grouped.items():
-        for image in images_of(of_series):
-            by_image[image][series] = points(row for row in of_series if row["image"] == image)
-    return Found(
-        images,
-        grouped,
-        means,
-        {series: points(mean) for series, mean in means.items()},
-        by_image,
-    )
-
-
-def compare(*, reference: Iterable[tuple[float, float]], test: Curve) -> Difference | None:
-    """Return the BD-rate of `test`; None where the curves share no range of PSNR.
-
-    A point that another one of its curve beats in both rate and PSNR is left out.
-    """
-    percent, low, high = bd.delta(reference=bd.front(reference), test=bd.front(test))
-    if percent is None or low is None or high is None:
-        return None
-    return Difference(percent, low, high)
+    series: Series
+    scale: int
+    quality: float
+    pictures: int
+    bpp: float
+    """Of the small pictures that are encoded."""
+    psnr_small: float
+    """dB of the small pictures themselves."""
+    psnr: dict[str, float]
+    """dB of the enlarged ones: `decoded` so large, and by Pillow's filters."""
 
 
 def percent(value: float) -> str:
@@ -153,16 +101,16 @@ def percent(value: float) -> str:
     return f"{value:+.1f}%".replace("-", "\N{MINUS SIGN}")
 
 
-def standings(found: Found, ours: Series) -> list[Standing]:
+def standings(found: Measured, ours: Series) -> list[Standing]:
     """Return how a series of ours stands to each other codec, least bits first."""
     stand = []
     for peer in found.peers:
-        mean = compare(reference=found.curves[peer], test=found.curves[ours])
+        mean = bd_rate(reference=found.curves[peer], test=found.curves[ours])
         each = sorted(
             (difference.percent, image)
             for image, curves in found.by_image.items()
             if peer in curves and ours in curves
-            if (difference := compare(reference=curves[peer], test=curves[ours]))
+            if (difference := bd_rate(reference=curves[peer], test=curves[ours]))
         )
         if mean and each:
             fewer = sum(value < 0 for value, _ in each)
@@ -170,7 +118,7 @@ def standings(found: Found, ours: Series) -> list[Standing]:
     return sorted(stand, key=lambda standing: standing.mean.percent)
 
 
-def findings(found: Found, ours: Series) -> str:
+def findings(found: Measured, ours: Series) -> str:
     """Return what the figures say of a series, wins and losses in one manner."""
     stand = standings(found, ours)
     said = [
@@ -220,7 +168,7 @@ def _tinted(value: float, detail: str) -> Cell:
     return Cell(percent(value), detail, kind, min(abs(value) / _FULL_TINT, 1))
 
 
-def mean_table(found: Found, others: Iterable[Published]) -> BdTable:
+def mean_table(found: Measured, others: Iterable[Published]) -> BdTable:
     """Return the BD-rates of the mean curves: every codec, and published ones, against each."""
     lines = [
         (
@@ -228,7 +176,7 @@ def mean_table(found: Found, others: Iterable[Published]) -> BdTable:
             [
                 Cell("")
                 if peer == series
-                else _cell(compare(reference=found.curves[peer], test=curve))
+                else _cell(bd_rate(reference=found.curves[peer], test=curve))
                 for peer in found.peers
             ],
         )
@@ -236,19 +184,19 @@ def mean_table(found: Found, others: Iterable[Published]) -> BdTable:
     ]
     for other in others:
         differences = [
-            compare(reference=found.curves[peer], test=list(other.points)) for peer in found.peers
+            bd_rate(reference=found.curves[peer], test=list(other.points)) for peer in found.peers
         ]
         lines.append((f"{other.name}, published", [_cell(each) for each in differences]))
     return BdTable("means over all pictures", found.peers, lines)
 
 
-def image_table(found: Found, reference: Series) -> BdTable:
+def image_table(found: Measured, reference: Series) -> BdTable:
     """Return the BD-rates of every picture against one codec, their mean, and the mean curve's."""
     series = [other for other in found.rows if other != reference]
 
     def differences(curves: Mapping[Series, Curve]) -> list[Difference | None]:
         return [
-            compare(reference=curves.get(reference, []), test=curves.get(other, []))
+            bd_rate(reference=curves.get(reference, []), test=curves.get(other, []))
             for other in series
         ]
 
@@ -268,28 +216,30 @@ def _mean_cell(found: Sequence[Difference | None]) -> Cell:
     return _tinted(statistics.fmean(known), f"{len(known)} pictures")
 
 
-def against_each(found: Found, reference: Series) -> dict[Series, tuple[float, float]]:
+def against_each(found: Measured, reference: Series) -> dict[Series, tuple[float, float]]:
     """Return (median seconds to encode, percent more bits than `reference`) of each series."""
     places = {reference: (median(found.rows[reference], "encode_s"), 0.0)}
     for series, rows in found.rows.items():
-        difference = compare(reference=found.curves[reference], test=found.curves[series])
+        difference = bd_rate(reference=found.curves[reference], test=found.curves[series])
         if series != reference and difference:
             places[series] = (median(rows, "encode_s"), difference.percent)
     return places
 
 
-def times(found: Found) -> list[dict[str, Any]]:
+def times(found: Measured) -> list[dict[str, Any]]:
     """Return medians of time, the most memory, and the rate against JPEG, of every series."""
     lines = []
     for series, rows in found.rows.items():
         difference = None
         if found.jpeg:
-            difference = compare(reference=found.curves[found.jpeg], test=found.curves[series])
+            difference = bd_rate(reference=found.curves[found.jpeg], test=found.curves[series])
         lines.append(
             {
                 "series": series,
                 "encode_s": median(rows, "encode_s"),
                 "decode_s": median(rows, "decode_s"),
+                "encode_in_process_s": in_process(rows, "encode"),
+                "decode_in_process_s": in_process(rows, "decode"),
                 "peak_mib": _most(rows, "peak_mib"),
                 "decode_peak_mib": _most(rows, "decode_peak_mib"),
                 "timing": _listed(list(dict.fromkeys(row["timing"] for row in rows))),
@@ -297,6 +247,39 @@ def times(found: Found) -> list[dict[str, Any]]:
             }
         )
     return lines
+
+
+def in_process(rows: Iterable[Row], which: str) -> float | None:
+    """Return the median seconds to `encode` or `decode` within a process; None if not measured."""
+    found = [
+        row[f"{which}_s"] if row["timing"] == "in process" else row.get(f"{which}_in_process_s")
+        for row in rows
+    ]
+    known = [value for value in found if value is not None]
+    return float(statistics.median(known)) if known else None
+
+
+def zooms(rows: Iterable[Row]) -> list[Zoom]:
+    """Return what rows of zooms amount to, by series, scale and quality."""
+    grouped: dict[tuple[Series, int, float], list[Row]] = {}
+    for row in rows:
+        if "enlarged" in row:
+            settings = row["settings"]
+            key = series_of(row), settings["zoom"], settings["quality"]
+            grouped.setdefault(key, []).append(row)
+    return [
+        Zoom(
+            *key,
+            pictures=len(group),
+            bpp=statistics.fmean(row["bpp"] for row in group),
+            psnr_small=statistics.fmean(row["psnr"] for row in group),
+            psnr={
+                way: statistics.fmean(row["enlarged"][way]["psnr"] for row in group)
+                for way in group[0]["enlarged"]
+            },
+        )
+        for key, group in sorted(grouped.items(), key=lambda item: (item[0][0].order, item[0][1:]))
+    ]
 
 
 def _most(rows: Iterable[Row], name: str) -> float | None:

@@ -43,7 +43,7 @@ def view_main() -> NoReturn:
 
 def bench_main() -> NoReturn:
     """Run siren-bench."""
-    _run("siren-bench", "siren_codec.bench.cli", "bench_command")
+    _run("siren-bench", "siren_codec.cli.bench", "bench_command")
 
 
 def _run(name: str, module: str, command: str) -> NoReturn:

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["line", "of_field", "of_file", "of_picture", "say"]
 
 _CORES = 2
-"""Those of the machine on which the following was measured (benchmarks/results, kodak4-*.json, and
-speed-scaling.md)."""
+"""Those of the machine on which the following was measured (docs/RESULTS.md)."""
 _START, _PER_PIXEL, _PER_VISIT = 5.0, 12e-6, 0.62e-6
 """Seconds of a fit: at its start and end, and for each pixel, and for each time it is seen."""
 _STEERED = 1.5

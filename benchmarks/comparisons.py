@@ -1,0 +1,471 @@
+"""What the records of pictures say, as Markdown: each section with where its figures come from."""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from benchmarks import kodak, markdown
+from benchmarks.markdown import DASH, number, percent, seconds, table
+from benchmarks.records import RESULTS, rows_of
+from siren_codec import metrics
+from siren_codec.bench import tables
+from siren_codec.bench.codecs import CODECS, by_name
+from siren_codec.bench.curves import (
+    Curve,
+    Difference,
+    Measured,
+    Series,
+    bd_rate,
+    by_quality,
+    collect,
+    front,
+    series_of,
+)
+from siren_codec.bench.published import KODAK, PUBLISHED
+from siren_codec.bench.results import Row
+from siren_codec.errors import UsageError
+from siren_codec.field import Architecture
+from siren_codec.options import DEFAULT_QUALITY, Options
+
+__all__ = [
+    "brief",
+    "complete",
+    "cool_chic",
+    "coordinate",
+    "efforts",
+    "held_out",
+    "kodak24",
+    "of_complete",
+    "pictures",
+    "times",
+    "zoom",
+]
+
+OURS = Series("grid", Options.effort)
+PEERS = tuple(Series(codec.name) for codec in CODECS if not codec.is_ours)
+
+
+class Whole(NamedTuple):
+    """The rows of ours that a mean may be made of."""
+
+    images: list[str]
+    qualities: list[float]
+
+
+def complete(rows: Iterable[Row]) -> Whole:
+    """Return pictures and qualities of which every picture has each quality: most files of all.
+
+    A record may still lack some; a mean over other pictures at each quality would be none.
+    """
+    have: dict[float, set[str]] = {}
+    for row in rows:
+        have.setdefault(row["settings"]["quality"], set()).add(row["image"])
+    best = Whole([], [])
+    kept: list[float] = []
+    for quality in sorted(have, key=lambda quality: (-len(have[quality]), quality)):
+        kept = [*kept, quality]
+        images = sorted(set.intersection(*(have[each] for each in kept)))
+        if len(images) * len(kept) > len(best.images) * len(best.qualities):
+            best = Whole(images, sorted(kept))
+    return best
+
+
+def of_complete() -> tuple[Measured, Whole, list[Row]]:
+    """Return the Kodak record as far as it is complete, what that is, and all its rows."""
+    rows = rows_of("kodak24")
+    whole = complete(row for row in rows if series_of(row) == OURS)
+    kept = [
+        row
+        for row in rows
+        if row["image"] in whole.images
+        and (series_of(row) != OURS or row["settings"]["quality"] in whole.qualities)
+    ]
+    return collect(kept), whole, rows
+
+
+def _covered(whole: Whole) -> str:
+    """Return which pictures and qualities figures are of, and what is missing."""
+    qualities = ", ".join(f"{quality:g}" for quality in whole.qualities)
+    text = f"{len(whole.images)} of Kodak's 24 pictures (768 x 512), `-q` {qualities}"
+    if len(whole.images) < len(KODAK) or len(whole.qualities) < len(kodak.QUALITIES):
+        missing = sorted(set(kodak.QUALITIES) - set(whole.qualities))
+        pictures = f"{len(KODAK) - len(whole.images)} pictures" if len(whole.images) < 24 else ""
+        lacking = f"`-q` {', '.join(map(str, missing))}" if missing else ""
+        lacks = " and ".join(filter(None, (pictures, lacking)))
+        text += f"; the record is not whole yet: {lacks} are left out of all means"
+    return text
+
+
+def kodak24() -> str:
+    """Return the section of Kodak's pictures at the default effort."""
+    found, whole, rows = of_complete()
+    return "\n".join(
+        [
+            f"{_covered(whole)}. Means over the pictures of bits per pixel and of PSNR over RGB, "
+            "quality by quality; the rate at equal PSNR is that of our mean against the other "
+            "codec's mean curve. Seconds are medians of whole fresh processes.\n",
+            _qualities(found),
+            "Each codec's bits against JPEG's, and ours against each codec's, at equal PSNR "
+            "(BD-rate: PCHIP on the logarithm of the rate, over the PSNRs that both reach, with a "
+            "point left out that another of its curve beats). JPEG 2000 is asked for a PSNR, the "
+            "same for each picture, so its mean curve pays too much for easy ones: the mean of "
+            "single pictures is fairer to it. Seconds are medians of calls within a process, of "
+            "one picture; of ours they leave out the start of Python and its imports, and those of "
+            "whole processes, from start to end, stand in brackets. Published points were not "
+            "measured here.\n",
+            _peers(found, whole),
+            _sources(),
+            markdown.origin("kodak24", [row for row in rows if row["image"] in whole.images]),
+        ]
+    )
+
+
+def _qualities(found: Measured) -> str:
+    rows = []
+    shown = [Series(name) for name in ("jpeg", "webp", "avif", "jxl")]
+    for quality, group in by_quality(found.rows[OURS], found.images):
+        mean = next(mean for mean in found.means[OURS] if mean.quality == quality)
+        rates = [_against(found.curves.get(peer, ()), mean.bpp, mean.psnr) for peer in shown]
+        rows.append(
+            [
+                f"{quality:g}" + (" (default)" if quality == DEFAULT_QUALITY else ""),
+                f"{mean.bpp:.3f}",
+                f"{mean.psnr:.2f}",
+                number(mean.ssim, 4),
+                number(mean.ms_ssim, 4),
+                *map(percent, rates),
+                seconds(tables.median(group, "encode_s")),
+                seconds(tables.median(group, "decode_s")),
+            ]
+        )
+    headings = ["`-q`", "bpp", "PSNR, dB", "SSIM", "MS-SSIM"]
+    headings += [f"against {peer.label}" for peer in shown]
+    return table([*headings, "encode, s", "decode, s"], rows)
+
+
+def _against(curve: Curve, bpp: float, psnr: float) -> float | None:
+    """Return our rate less a curve's at our PSNR, in percent; None where it does not reach it."""
+    try:
+        return 100 * (bpp / metrics.rate_at(points=front(curve), psnr=psnr) - 1)
+    except UsageError:
+        return None
+
+
+def _peers(found: Measured, whole: Whole) -> str:
+    rows = [_peer(found, series) for series in (OURS, *PEERS) if series in found.rows]
+    if len(whole.images) == len(KODAK):
+        for other in PUBLISHED:
+            rows.append([f"{other.name}, published", *_two(found, other.points), *[DASH] * 5])
+    headings = ["codec", "against JPEG", "ours against it", "over, dB", "mean of single pictures"]
+    return table([*headings, "best", "worst", "encode, s", "decode, s"], rows)
+
+
+def _two(found: Measured, curve: Curve) -> list[str]:
+    """Return a curve's BD-rate against JPEG, ours against it, and the PSNRs of the latter."""
+    jpeg = bd_rate(reference=found.curves[Series("jpeg")], test=curve)
+    ours = bd_rate(reference=curve, test=found.curves[OURS])
+    over = DASH if ours is None else f"{ours.low:.1f} to {ours.high:.1f}"
+    return [_percent_of(jpeg), _percent_of(ours), over]
+
+
+def _percent_of(difference: Difference | None) -> str:
+    return percent(None if difference is None else difference.percent)
+
+
+def _peer(found: Measured, series: Series) -> list[str]:
+    codec = by_name(series.codec)
+    name = f"**{series.label}**" if series == OURS else series.label
+    if codec.detail:
+        name += f" ({codec.detail})"
+    rows = found.rows[series]
+    times = [seconds(tables.in_process(rows, which)) for which in _ENDS]
+    if series == OURS:
+        rate, _, _ = _two(found, found.curves[series])
+        whole = (f"{seconds(tables.median(rows, f'{which}_s'))} whole" for which in _ENDS)
+        both = (f"{one} ({other})" for one, other in zip(times, whole, strict=True))
+        return [name, rate, *[""] * 5, *both]
+    cells = _two(found, found.curves[series])
+    if series.codec == "jpeg":
+        cells[0] = ""
+    by_image = _by_image(found, series)
+    if not by_image:
+        return [name, *cells, *[DASH] * 3, *times]
+    mean = statistics.fmean(value for value, _ in by_image)
+    ends = (f"{percent(value)} ({image})" for value, image in (by_image[0], by_image[-1]))
+    return [name, *cells, percent(mean), *ends, *times]
+
+
+_ENDS = ("encode", "decode")
+
+
+def _by_image(found: Measured, series: Series) -> list[tuple[float, str]]:
+    """Return our BD-rates against a codec's, picture by picture, the least first."""
+    differences = (
+        (bd_rate(reference=curves[series], test=curves[OURS]), image)
+        for image, curves in found.by_image.items()
+        if series in curves and OURS in curves
+    )
+    return sorted((one.percent, image) for one, image in differences if one is not None)
+
+
+def _sources() -> str:
+    lines = [f"{place}. {one.name}: {one.source}." for place, one in enumerate(PUBLISHED, 1)]
+    return "Published curves, all means over the 24 pictures:\n\n" + "\n".join(lines) + "\n"
+
+
+def brief() -> str:
+    """Return the README's table: every codec's bits against JPEG's, and its seconds."""
+    found, whole, _ = of_complete()
+    rows = []
+    for series in (OURS, *PEERS):
+        if series not in found.rows:
+            continue
+        rate = "" if series.codec == "jpeg" else _two(found, found.curves[series])[0]
+        of_series = found.rows[series]
+        times = [seconds(tables.median(of_series, f"{which}_s")) for which in _ENDS]
+        detail = by_name(series.codec).detail
+        name = f"**siren_codec** (`-e {OURS.effort}`)" if series == OURS else series.label
+        rows.append([f"{name} ({detail})" if detail else name, rate, *times])
+    if len(whole.images) == len(KODAK):
+        for one in PUBLISHED:
+            rows.append([f"{one.name}, published", _two(found, one.points)[0], DASH, DASH])
+    headings = ["", "bits against JPEG at equal PSNR", "encode, s", "decode, s"]
+    return f"{table(headings, rows)}\n{_covered(whole)}.\n"
+
+
+def cool_chic() -> dict[str, Curve]:
+    """Return Cool-chic 5.0's published points by picture: (bits per pixel, PSNR in dB).
+
+    They are its repository's, results/v5.0/image-kodak.tsv.
+    """
+    lines = (RESULTS / "cool-chic-5.0.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    found: dict[str, list[tuple[float, float]]] = {}
+    for line in lines:
+        image, bpp, psnr = line.split("\t")
+        found.setdefault(image, []).append((float(bpp), float(psnr)))
+    return {image: front(points) for image, points in found.items()}
+
+
+def pictures() -> str:
+    """Return our BD-rates against every codec, picture by picture."""
+    found, whole, _ = of_complete()
+    published = cool_chic()
+    peers = [peer for peer in PEERS if peer in found.rows]
+    rows = []
+    for image in sorted(found.images):
+        curves = found.by_image[image]
+        references = [*(curves.get(peer, ()) for peer in peers), published.get(image, ())]
+        found_rates = (bd_rate(reference=one, test=curves[OURS]) for one in references)
+        rows.append([image, *map(_percent_of, found_rates)])
+    headings = ["ours against", *(peer.label for peer in peers), "Cool-chic 5.0, published"]
+    return (
+        f"BD-rates of ours ({_covered(whole)}) against each codec, picture by picture. Of others "
+        "that publish curves (C3, VTM) no points by picture were found.\n\n" + table(headings, rows)
+    )
+
+
+def efforts() -> str:
+    """Return what effort buys, on four pictures."""
+    wide = [row for row in rows_of("kodak24") if row["image"] in kodak.FOUR]
+    own = rows_of("efforts")
+    peers = collect([row for row in wide if series_of(row) in PEERS])
+    ours = [*own, *(row for row in wide if series_of(row) == OURS)]
+    lines = []
+    for effort in sorted({row["settings"]["effort"] for row in ours}):
+        rows = [row for row in ours if row["settings"]["effort"] == effort]
+        lines.append(_effort(effort, rows, peers.by_image))
+    headings = ["`-e`", "pictures", "`-q`", "encode, s", "decode, s", "against JPEG", "WebP"]
+    single = [_at_36(row, peers.by_image) for row in ours if row["settings"]["quality"] == 36]
+    return "\n".join(
+        [
+            f"Kodak {', '.join(name.removeprefix('kodim') for name in kodak.FOUR)}: two textured "
+            "pictures and two smooth ones. BD-rates are means of single pictures, over the "
+            "qualities that each has; seconds are medians of whole processes.\n",
+            table([*headings, "AVIF", "Cool-chic 5.0, published"], lines),
+            "One quality, `-q 36`: rates at equal PSNR.\n",
+            table(
+                [
+                    *("picture", "`-e`", "bpp", "PSNR, dB", "encode, s", "against JPEG", "AVIF"),
+                    "Cool-chic 5.0, published",
+                ],
+                sorted(single),
+            ),
+            markdown.origin("efforts", own),
+            f"Effort {OURS.effort}, JPEG, WebP and AVIF are those of the Kodak record above.\n",
+        ]
+    )
+
+
+def _effort(
+    effort: int, rows: Sequence[Row], peers: Mapping[str, Mapping[Series, Curve]]
+) -> list[str]:
+    whole = complete(rows)
+    ours = {image: [row for row in rows if row["image"] == image] for image in whole.images}
+    published = cool_chic()
+
+    def mean(curves: Mapping[str, Curve]) -> str:
+        found = [
+            bd_rate(reference=curves.get(image, ()), test=[_point(row) for row in of_image])
+            for image, of_image in ours.items()
+        ]
+        known = [each.percent for each in found if each is not None]
+        return percent(statistics.fmean(known) if len(known) == len(found) > 0 else None)
+
+    by_codec = [
+        {image: curves.get(Series(name), ()) for image, curves in peers.items()}
+        for name in ("jpeg", "webp", "avif")
+    ]
+    return [
+        f"{effort}" + (" (default)" if effort == Options.effort else ""),
+        f"{len(whole.images)}",
+        ", ".join(f"{quality:g}" for quality in whole.qualities),
+        seconds(tables.median(rows, "encode_s")),
+        seconds(tables.median(rows, "decode_s")),
+        *map(mean, (*by_codec, published)),
+    ]
+
+
+def _point(row: Row) -> tuple[float, float]:
+    return row["bpp"], row["psnr"]
+
+
+def _at_36(row: Row, peers: Mapping[str, Mapping[Series, Curve]]) -> list[str]:
+    curves = peers.get(row["image"], {})
+    references = [curves.get(Series(name), ()) for name in ("jpeg", "avif")]
+    references.append(cool_chic().get(row["image"], ()))
+    return [
+        row["image"],
+        f"{row['settings']['effort']}",
+        f"{row['bpp']:.3f}",
+        f"{row['psnr']:.2f}",
+        seconds(row["encode_s"]),
+        *(percent(_against(curve, *_point(row))) for curve in references),
+    ]
+
+
+def held_out() -> str:
+    """Return rates on eight photographs that nothing was learned from and that are not Kodak's."""
+    rows = rows_of("held-out8")
+    found = collect(rows)
+    peers = [peer for peer in PEERS if peer in found.rows]
+    lines = []
+    for row in found.rows[OURS]:
+        rates = (_against(found.by_image[row["image"]][peer], *_point(row)) for peer in peers)
+        lines.append(
+            [row["image"], f"{row['bpp']:.3f}", f"{row['psnr']:.2f}", *map(percent, rates)]
+        )
+    headings = ["picture", "bpp", "PSNR, dB", *(f"against {peer.label}" for peer in peers)]
+    return "\n".join(
+        [
+            f"Eight photographs of CLIC 2025 and CID22 that no prior was learned from, at `-q` "
+            f"{DEFAULT_QUALITY} and effort {OURS.effort}: rates at equal PSNR.\n",
+            table(headings, lines),
+            markdown.origin("held-out8", rows),
+        ]
+    )
+
+
+def zoom() -> str:
+    """Return what lies between the pixels: decoding larger, beside enlarging."""
+    rows = rows_of("zoom")
+    if not rows:
+        return ""
+    ways = ("decoded", "bicubic", "lanczos")
+    lines = [
+        [
+            f"{row['image']}, {row['settings']['zoom']} times",
+            f"{row['bpp']:.3f}",
+            f"{row['psnr']:.2f}",
+            *(f"{row['enlarged'][way]['psnr']:.2f}" for way in ways),
+        ]
+        for row in sorted(rows, key=lambda row: (row["settings"]["zoom"], row["image"]))
+    ]
+    lines += [
+        [
+            f"mean of {one.pictures}, {one.scale} times",
+            f"{one.bpp:.3f}",
+            f"{one.psnr_small:.2f}",
+            *(f"{one.psnr[way]:.2f}" for way in ways),
+        ]
+        for one in tables.zooms(rows)
+    ]
+    headings = ["picture", "bpp of the small one", "its PSNR, dB", "decoded larger, dB"]
+    quality = ", ".join(sorted({f"{row['settings']['quality']:g}" for row in rows}))
+    return "\n".join(
+        [
+            "A picture at a half (a quarter) of its size, the mean of each 2 x 2 (4 x 4) pixels, "
+            f"is encoded at `-q {quality}`, and decoded with `--scale` 2 (4). PSNRs are against "
+            "the picture itself, beside Pillow's enlargements of what the same file decodes to at "
+            "its own size.\n",
+            table([*headings, "bicubic, dB", "Lanczos, dB"], lines),
+            markdown.origin("zoom", rows),
+        ]
+    )
+
+
+def times() -> str:
+    """Return how long whole encodes and decodes take, of Kodak's pictures and of a large one."""
+    kodak_rows = [row for row in rows_of("kodak24") if series_of(row) == OURS]
+    groups = {("768 x 512", OURS.effort): kodak_rows}
+    for row in rows_of("efforts"):
+        groups.setdefault(("768 x 512", row["settings"]["effort"]), []).append(row)
+    large = rows_of("large")
+    for row in large:
+        size = f"{row['width']} x {row['height']}"
+        groups.setdefault((size, row["settings"]["effort"]), []).append(row)
+    lines = []
+    for (size, effort), rows in groups.items():
+        cells = [seconds(tables.median(rows, f"{which}_s")) for which in _ENDS]
+        held = [max((row[name] or 0 for row in rows), default=0) or None for name in _PEAKS]
+        inside = [seconds(tables.in_process(rows, which)) for which in _ENDS]
+        files = f"{len(rows)}"
+        lines.append(
+            [size, f"{effort}", files, *cells, *inside, *(number(peak, 0) for peak in held)]
+        )
+    headings = ["pixels", "`-e`", "files", "encode, s", "decode, s"]
+    headings += ["encode in process, s", "decode in process, s", "encode, MiB", "decode, MiB"]
+    text = (
+        "Medians of whole fresh processes of `siren-encode` and `siren-decode`, from their start "
+        "to their end; within a process the start of Python and its imports are left out. Memory "
+        f"is the most of any.\n\n{table(headings, lines)}\nRecords: those of Kodak and of efforts."
+    )
+    return f"{text}\n\n{markdown.origin('large', large)}" if large else f"{text}\n"
+
+
+_PEAKS = ("peak_mib", "decode_peak_mib")
+
+
+def coordinate() -> str:
+    """Return the coordinate model's table: a SIREN alone, of 10 layers of 28."""
+    rows = rows_of("coordinate")
+    if not rows:
+        return ""
+    jpegs = collect([row for row in rows_of("kodak24") if row["codec"] == "jpeg"]).rows
+    lines = []
+    for row in sorted(rows, key=lambda row: row["image"]):
+        width = row["settings"]["quality"]
+        shapes = Architecture(3, 10, width).shapes
+        weights = sum(n_out * (n_in + 1) for n_out, n_in in shapes)
+        same = [jpeg for jpeg in jpegs[Series("jpeg")] if jpeg["image"] == row["image"]]
+        jpeg = min(same, key=lambda jpeg: jpeg["bytes"])
+        lines.append(
+            [
+                row["image"],
+                f"{row['bytes']:,}",
+                f"{row['bpp']:.3f}",
+                f"{8 * row['bytes'] / weights:.2f}",
+                f"{row['psnr']:.2f}",
+                seconds(row["encode_s"]),
+                f"{jpeg['psnr']:.2f} dB, {jpeg['bytes']:,} bytes",
+            ]
+        )
+    headings = ["picture", "bytes", "bpp", "bits a weight", "PSNR, dB", "encode, s"]
+    return "\n".join(
+        [
+            "A SIREN of 10 layers of 28 and nothing else, COIN's largest of the kind; bits a "
+            "weight are those of the whole file, where COIN spends 16. Beside it stands the "
+            "smallest JPEG of the Kodak record.\n",
+            table([*headings, "JPEG"], lines),
+            markdown.origin("coordinate", rows),
+        ]
+    )

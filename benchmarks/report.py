@@ -1,0 +1,112 @@
+"""docs/RESULTS.md, its curves, and the README's table, made from the records.
+
+    python -m benchmarks.report [--check]
+
+No figure of theirs is typed by hand. `--check` only tells whether anything would change.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from benchmarks import cameraman, comparisons, gpu, memory, speed
+from siren_codec import output
+from siren_codec.bench import plots, tables
+from siren_codec.bench.curves import Series
+from siren_codec.bench.published import KODAK, PUBLISHED
+
+__all__ = ["README", "RESULTS_PAGE", "TABLES", "main", "page", "rewritten"]
+
+_ROOT = Path(__file__).parents[1]
+README = _ROOT / "README.md"
+RESULTS_PAGE = _ROOT / "docs" / "RESULTS.md"
+CURVES = _ROOT / "docs" / "results"
+"""Where the drawings go."""
+
+_SECTIONS: tuple[tuple[str, Callable[[], str], str], ...] = (
+    ("Kodak, beside other codecs", comparisons.kodak24, "kodak.svg"),
+    ("Kodak, picture by picture", comparisons.pictures, ""),
+    ("What effort buys", comparisons.efforts, ""),
+    ("How long things take", comparisons.times, "times.svg"),
+    ("Photographs that nothing was learned from", comparisons.held_out, ""),
+    ("Between the pixels", comparisons.zoom, ""),
+    ("Time by size", speed.section, ""),
+    ("Memory", memory.section, ""),
+    ("On a GPU", gpu.section, ""),
+    ("The coordinate model", comparisons.coordinate, ""),
+    ("Cameraman: sine, ReLU and tanh", cameraman.section, "cameraman.png"),
+)
+"""Headings, what stands below them, and the picture."""
+
+TABLES: dict[str, Callable[[], str]] = {"kodak": comparisons.brief}
+"""What README.md may have between `<!-- table: NAME -->` and `<!-- end -->`."""
+
+_MARKED = re.compile(r"(?s)(<!-- table: (\S+) -->\n).*?(<!-- end -->\n)")
+_HEAD = """\
+# Results
+
+Made from the records in [benchmarks/results](../benchmarks/results) by `python -m \
+benchmarks.report`; `python -m benchmarks.record KODAK` makes the records. Every rate is the \
+length of a real file, every fidelity that of the integer pixels that it decodes to.
+"""
+
+
+def page() -> str:
+    """Return docs/RESULTS.md."""
+    parts = [_HEAD]
+    for heading, section, picture in _SECTIONS:
+        text = section() or "Not measured yet: `python -m benchmarks.record KODAK` makes it.\n"
+        if heading == "On a GPU" and text.startswith("Not measured"):
+            text = "Not measured yet: `python -m benchmarks.gpu KODAK` makes it, on a GPU.\n"
+        drawn = f"![{heading}](results/{picture})\n\n" if picture else ""
+        parts.append(f"## {heading}\n\n{drawn}{text}")
+    return "\n".join(parts)
+
+
+def rewritten(text: str) -> str:
+    """Return a text with its marked tables made anew. Raises ClickException for other names."""
+    for _, name, _ in _MARKED.findall(text):
+        if name not in TABLES:
+            raise click.ClickException(f"expected a table of {', '.join(TABLES)}, found {name}")
+    return _MARKED.sub(lambda part: f"{part[1]}\n{TABLES[part[2]]()}\n{part[3]}", text)
+
+
+def drawings() -> dict[str, str]:
+    """Return the curves: SVG by file name."""
+    found, whole, _ = comparisons.of_complete()
+    published = (
+        {one.name: one.points for one in PUBLISHED} if len(whole.images) == len(KODAK) else {}
+    )
+    curves = plots.rate_distortion("kodak", "PSNR, dB", found.curves, published, legend=True)
+    places = {
+        series: (max(seconds, 1e-4), percent)
+        for series, (seconds, percent) in tables.against_each(found, Series("jpeg")).items()
+    }
+    drawn = {"kodak.svg": curves, "times.svg": plots.time_against_saving("times", places, "JPEG")}
+    return {name: plots.standalone(svg) for name, svg in drawn.items()}
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Change nothing; fail where a page would change.")
+def main(check: bool) -> None:
+    """Make docs/RESULTS.md, its curves and the README's table anew from the records."""
+    pages = {RESULTS_PAGE: page(), README: rewritten(README.read_text(encoding="utf-8"))}
+    for path, text in pages.items():
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        if check and before != text:
+            raise click.ClickException(
+                f"{path.name}: expected what the records say, found other figures; "
+                "python -m benchmarks.report"
+            )
+        if before != text:
+            output.write(path, text.encode(), force=True)
+    if not check:
+        CURVES.mkdir(exist_ok=True)
+        for name, text in drawings().items():
+            output.write(CURVES / name, text.encode(), force=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""benchmarks.record: what is there, what is stale, what is made."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from benchmarks import gpu, kodak, memory, record, records
+from benchmarks.kodak import Comparison
+from benchmarks.records import Task
+from siren_codec.bench.published import KODAK
+from siren_codec.bench.results import Row
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
+    return tmp_path / "results"
+
+
+def test_the_records_are_those_of_the_results() -> None:
+    def settings(name: str) -> set[tuple[int, float]]:
+        found = (task.facts["settings"] for task in record.tasks_of(name, None))
+        return {(one["effort"], one["quality"]) for one in found if "effort" in one}
+
+    assert settings("kodak24") == {(4, quality) for quality in (14, 24, 36, 50, 60)}
+    assert settings("efforts") >= {(effort, 36) for effort in (1, 2, 7, 9)}
+    tasks = list(record.tasks_of("kodak24", None))
+    ours = [task for task in tasks if task.facts["codec"] == "grid"]
+    assert len(ours) == 24 * 5
+    assert {task.facts["image"] for task in tasks} == KODAK
+    zooms = {task.facts["settings"]["zoom"] for task in record.tasks_of("zoom", None)}
+    assert zooms == {2, 4}
+    sizes = [task.facts["settings"]["size"] for task in record.tasks_of("speed", None)]
+    assert (sizes[0], sizes[-1]) == (64, 4096)
+
+
+def test_what_is_missing_is_made_and_what_is_stale_is_told(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def tasks() -> Any:
+        for size in (1, 2):
+            facts = {"experiment": "speed", "settings": {"size": size}}
+
+            def make(size: int = size, facts: Row = facts) -> list[Row]:
+                made.append(size)
+                return [{**facts, **records.about()}]
+
+            yield Task(facts, make)
+
+    monkeypatch.setattr(record, "_EXPERIMENTS", {"speed": tasks})
+    monkeypatch.setattr(record, "NAMES", ("speed",))
+    folder = tmp_path / "kodak"
+    folder.mkdir()
+    assert "expected kodim01.png" in CliRunner().invoke(record.main, [str(folder)]).output
+    (folder / "kodim24.png").write_bytes(b"")
+
+    def run(*arguments: str) -> str:
+        result = CliRunner().invoke(record.main, list(arguments))
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    assert "speed: 0 of 2 are there" in run()
+    assert made == []
+    run(str(folder))
+    run(str(folder))
+    assert made == [1, 2]
+    monkeypatch.setattr(records, "codec_version", lambda: "another")
+    assert "speed: 2 of 2 are there, 2 of an older codec" in run(str(folder))
+    assert made == [1, 2]
+    run(str(folder), "--stale")
+    assert made == [1, 2, 1, 2]
+    assert "0 of an older codec" in run()
+    assert len(records.rows_of("speed")) == 2
+
+
+def test_a_picture_is_measured_as_siren_bench_does(results: Path, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    few = Comparison("few", ("a",), (("jpeg", (50, 90), {}),))
+    first, second = few.tasks(tmp_path)
+    records.make("few", [first, second], lambda _: None)
+    found = records.rows_of("few")
+    assert [one["settings"] for one in found] == [{"quality": 50}, {"quality": 90}]
+    assert first.is_of(found[0])
+    assert not first.is_of(found[1])
+    assert found[0]["psnr"] < found[1]["psnr"]
+    assert found[0]["file"] is None
+    assert not records.is_stale(found[0])
+
+
+def test_the_montage_has_twelve_megapixels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for place, name in enumerate(sorted(KODAK)):
+        size = (24, 16) if place % 3 else (16, 24)
+        Image.new("RGB", size, (place, 0, 0)).save(tmp_path / f"{name}.png")
+    found = kodak.original(tmp_path, kodak.MONTAGE).pixels
+    assert found.shape == (6 * 16, 5 * 24, 3)
+    assert list(found[::16, ::24, 0].reshape(-1)) == [*range(24), *range(6)]
+
+
+def test_memory_of_a_decode(results: Path) -> None:
+    result = CliRunner().invoke(memory.main, ["0.01"])
+    assert result.exit_code == 0, result.output
+    (found,) = records.rows_of("memory")
+    assert (found["width"], found["height"]) == (122, 82)
+    assert found["beyond_mib"] > 5
+    assert f"| 0.01 (122 x 82) | {found['bpp']:.2f} |" in result.output
+
+
+def test_the_gpu_script_runs_on_a_cpu(results: Path, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "kodim05.png")
+    arguments = [str(tmp_path), "--device", "cpu", "--steps", "1", "--runs", "1"]
+    result = CliRunner().invoke(gpu.main, [*arguments, "--size", "24", "16"])
+    assert result.exit_code == 0, result.output
+    rows = records.rows_of("gpu")
+    timed = [one["settings"]["what"] for one in rows if "experiment" in one]
+    assert timed == ["step", "decode, network on the cpu"]
+    coded = [one for one in rows if "codec" in one]
+    found = [(one["image"], one["settings"]["effort"]) for one in coded]
+    assert found == [("kodim05", 9), ("kodim05", 4)]
+    assert "| step, 24 x 16 |" in result.output
+    assert "| 9 | 1 |" in result.output
+    assert "| 4 | 1 |" in result.output
