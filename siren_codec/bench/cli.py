@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from siren_codec import extras
-from siren_codec.cli import bars, usage
+from siren_codec.cli import console, usage
 from siren_codec.cli.usage import BATCH, FIT, MESSAGES, PICTURE, TARGET, option
 from siren_codec.errors import SirenError
 from siren_codec.limits import QUALITIES
@@ -193,12 +193,12 @@ def bench_command(
     )
     failures = run.measure(plan, Path(out), count=jobs or 1, resume=resume, shown=not quiet)
     rows = run.rows_of(originals, Path(out))
-    bars.say(*_table(rows), error=False)
+    console.say(*_table(rows), error=False)
     if not no_report:
         from siren_codec.bench import report
 
         path = report.write(rows, Path(out), {one.name: one.pixels for one in originals})
-        bars.say(f"report: {path}", error=False)
+        console.say(f"report: {path}", error=False)
     if failures:
         raise SirenError(f"{len(failures)} failed; the first: {failures[0]}")
     return 0
@@ -220,7 +220,7 @@ def _present(peers: "Sequence[Peer]", codecs: Sequence[str]) -> "list[Peer]":
         if peer.name not in codecs:
             continue
         if peer.missing:
-            bars.say(f"siren-bench: {peer.name} is left out: {peer.missing}", error=True)
+            console.say(f"siren-bench: {peer.name} is left out: {peer.missing}", error=True)
         else:
             found.append(peer)
     return found

@@ -14,7 +14,7 @@ from siren_codec.bench.measure import Job, OurJob, PeerJob, our_version
 from siren_codec.bench.peers import PEERS, Peer
 from siren_codec.bench.pictures import Original
 from siren_codec.bench.results import Results, Row, identity, latest
-from siren_codec.cli import bars
+from siren_codec.cli import console
 from siren_codec.errors import SirenError
 from siren_codec.many.workers import pin, shares
 from siren_codec.options import MODELS, Options
@@ -95,7 +95,7 @@ def measure(
     every = list(jobs(plan))
     wanted = [job for job in every if not _is_done(job, known.get(identity(job.key)), out)]
     if shown and len(wanted) < len(every):
-        bars.say(f"{len(every) - len(wanted)} of {len(every)} results are there", error=True)
+        console.say(f"{len(every) - len(wanted)} of {len(every)} results are there", error=True)
     about = environment.describe(plan.command)
     failures: list[str] = []
     bar = tqdm(total=len(wanted), unit="file", leave=False, disable=None if shown else True)
@@ -103,11 +103,11 @@ def measure(
         for job, found in _outcomes(wanted, out, count):
             if isinstance(found, SirenError):
                 failures.append(f"{_name(job)}: {found}")
-                bars.say(failures[-1], error=True)
+                console.say(failures[-1], error=True)
             else:
                 results.add({**found, **{key: about[key] for key in ("commit", "date", "command")}})
                 if shown and isinstance(job, OurJob):
-                    bars.say(f"{_name(job)}: {_line(found)}", error=True)
+                    console.say(f"{_name(job)}: {_line(found)}", error=True)
             bar.update()
     return failures
 

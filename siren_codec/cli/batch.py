@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from siren_codec.cli import bars, forecast
+from siren_codec.cli import console, forecast
 from siren_codec.cli.interrupt import Interruption
 from siren_codec.errors import SirenError
 from siren_codec.many.jobs import Decode, Encode, Product, Results, in_turn
@@ -68,7 +68,7 @@ class Batch:
             by = self._enter(len(todo.jobs), stack, interruption)
             outcomes = stack.enter_context(closing(mirror.run(todo.jobs, by)))
             show = stack.enter_context(
-                bars.of_folder(self.command, len(todo.jobs), shown=not self.quiet)
+                console.folder_progress(self.command, len(todo.jobs), shown=not self.quiet)
             )
             for outcome in outcomes:
                 self._tell(outcome)
@@ -92,7 +92,7 @@ class Batch:
             known = known and facts["seconds"] is not None
         if not self.quiet:
             count = sum(job.source not in self.failures for job in todo.jobs)
-            time = f" in about {bars.interval(seconds)}" if count and known else ""
+            time = f" in about {console.duration(seconds)}" if count and known else ""
             parts = [(todo.done, "done before"), (len(todo.kept), "kept")]
             parts += [(len(self.failures), "would fail"), (len(todo.skipped), "skipped")]
             others = [f"{number} {what}" for number, what in parts if number]
@@ -122,7 +122,7 @@ class Batch:
 
         def watching(job: Job) -> AbstractContextManager[ProgressCallback | None]:
             title = f"{self.command}: {self._name(job.source)}"
-            return bars.of_picture(title, shown=not self.quiet, position=1)
+            return console.picture_progress(title, shown=not self.quiet, position=1)
 
         return partial(in_turn, recipe=self.recipe, stop=stop, watching=watching)
 
@@ -150,15 +150,15 @@ class Batch:
             for notice in notices:
                 self._say(f"{self._name(job.source)}: {notice}")
             if self.verbose and product.details:
-                bars.say(*product.details.splitlines(), error=True)
+                console.say(*product.details.splitlines(), error=True)
         if product.missed is not None:
             self._say(f"{name}: {product.missed}")
         if self.as_json:
             again = {"again": job.why} if job.why else {}
-            ends = {"input": str(job.source), "output": str(job.target)}
-            bars.say_json({**ends, **product.facts, **again})
-        if not self.quiet and not (self.as_json and bars.is_terminal()):
-            bars.say(f"{name}: {product.line}", error=self.as_json)
+            paths = {"input": str(job.source), "output": str(job.target)}
+            console.say_json({**paths, **product.facts, **again})
+        if not self.quiet and not (self.as_json and console.is_terminal()):
+            console.say(f"{name}: {product.line}", error=self.as_json)
 
     def _name(self, source: Path) -> Path:
         """Return what a source is called: in a tree, where it is there."""
@@ -168,13 +168,13 @@ class Batch:
         self.waiting.pop(source, None)
         self.failures[source] = error
         if self.as_json:
-            bars.say_json({"input": str(source), "error": error})
-        if not self.quiet and not bars.is_terminal() and not self.dry_run:
+            console.say_json({"input": str(source), "error": error})
+        if not self.quiet and not console.is_terminal() and not self.dry_run:
             self._say(f"{source}: {error}")
 
     def _keep(self, job: Job, why: str, *, said: bool) -> None:
         if self.as_json:
-            bars.say_json({"input": str(job.source), "output": str(job.target), "kept": why})
+            console.say_json({"input": str(job.source), "output": str(job.target), "kept": why})
         if said:
             self._say(f"kept: {job.target}: {why}")
 
@@ -185,7 +185,7 @@ class Batch:
             self._fail(path, error)
         for each in todo.skipped:
             if self.as_json:
-                bars.say_json({"input": str(each.path), "skipped": each.why})
+                console.say_json({"input": str(each.path), "skipped": each.why})
             if self.verbose:
                 self._say(f"skipped: {each.path}: {each.why}")
         for job, why in todo.kept.items():
@@ -222,4 +222,4 @@ class Batch:
             self._say(f"not done: {path}")
 
     def _say(self, text: str) -> None:
-        bars.say(f"{self.command}: {text}", error=True)
+        console.say(f"{self.command}: {text}", error=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from siren_codec import output
-from siren_codec.cli import bars, files, hints, usage
-from siren_codec.cli.ends import beside, ends
+from siren_codec.cli import console, files, hints, usage
+from siren_codec.cli.operands import default_output, parse_operands
 from siren_codec.cli.usage import BATCH, PICTURE, option
 from siren_codec.errors import UsageError
 from siren_codec.framing import SHOWS, Show, View
@@ -54,7 +54,7 @@ _NOTES = (
     notes=_NOTES,
     hints=hints.DECODE,
 )
-@click.argument("words", metavar="IN [OUT]", type=usage.FILE, nargs=-1, required=True)
+@click.argument("operands", metavar="IN [OUT]", type=usage.FILE, nargs=-1, required=True)
 @option(PICTURE, "--scale", type=float, metavar="S", help="Size of the output, a multiple of IN's.")
 @option(
     PICTURE,
@@ -113,7 +113,7 @@ _NOTES = (
 @usage.messages
 @usage.the_version
 def decode_command(
-    words: tuple[str, ...],
+    operands: tuple[str, ...],
     out: str | None,
     scale: float | None,
     size: tuple[int, int] | None,
@@ -141,7 +141,9 @@ def decode_command(
     """
     limits = Limits(pixels=max_pixels, multiply_adds=max_work)
     recipe = Decode("PNG", View(size, scale, crop), show, device, limits, partial)
-    found = ends(words, out, recursive=recursive, extensions=[f".{one}" for one in _EXTENSIONS])
+    found = parse_operands(
+        operands, out, recursive=recursive, extensions=[f".{one}" for one in _EXTENSIONS]
+    )
     if found.is_folder:
         from siren_codec.cli.batch import Batch
         from siren_codec.many.plan import sirens
@@ -167,7 +169,7 @@ def decode_command(
     if jobs is not None:
         raise UsageError("-j: expected -r or -o, for there is one picture")
     source = files.dashed(found.inputs[0], files.INPUT)
-    target = found.output or beside(source, extension or _EXTENSIONS[0])
+    target = found.output or default_output(source, extension or _EXTENSIONS[0])
     target = files.dashed(target, files.OUTPUT)
     format_ = _format(target, extension)
     check_writable(format_)
@@ -184,11 +186,11 @@ def decode_command(
     product = recipe.render(field)
     if not quiet:
         for notice in product.notices:
-            bars.say(f"{_NAME}: {files.name(target)}: {notice}", error=True)
+            console.say(f"{_NAME}: {files.name(target)}: {notice}", error=True)
     files.write_output(target, product.data, force=force, like=like)
     if as_json:
         facts = {"input": source, "output": target, **product.facts}
-        bars.say_json(facts, error=target == "-")
+        console.say_json(facts, error=target == "-")
     return 0
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from siren_codec import extras, output
-from siren_codec.cli import bars, files, forecast, hints, usage
+from siren_codec.cli import console, files, forecast, hints, usage
 from siren_codec.cli.batch import Batch
-from siren_codec.cli.ends import beside, ends
 from siren_codec.cli.interrupt import Interruption
+from siren_codec.cli.operands import default_output, parse_operands
 from siren_codec.cli.usage import BATCH, FIT, PICTURE, TARGET, option
 from siren_codec.errors import UsageError
 from siren_codec.limits import QUALITIES
@@ -105,7 +105,7 @@ _NOTES = (
     hints=hints.ENCODE,
     exit_codes="0 done, 1 failed, 2 wrong usage, 3 target missed, 130 interrupted, 141 unread.",
 )
-@click.argument("words", metavar="IN [OUT]", type=usage.FILE, nargs=-1, required=True)
+@click.argument("operands", metavar="IN [OUT]", type=usage.FILE, nargs=-1, required=True)
 @option(
     TARGET,
     *("-q", "--quality"),
@@ -239,7 +239,7 @@ _NOTES = (
 @usage.messages
 @usage.the_version
 def encode_command(
-    words: tuple[str, ...],
+    operands: tuple[str, ...],
     out: str | None,
     recursive: bool,
     jobs: int | None,
@@ -265,7 +265,7 @@ def encode_command(
     """
     extras.need("encode", "encoding")
     recipe = Encode(Options(**options), max_pixels, strip, quiet)
-    found = ends(words, out, recursive=recursive, extensions=(".siren",))
+    found = parse_operands(operands, out, recursive=recursive, extensions=(".siren",))
     if found.is_folder:
         if checkpoint is not None:
             raise UsageError("--checkpoint: expected IN OUT, found -r or -o")
@@ -287,7 +287,7 @@ def encode_command(
     if jobs is not None or ray is not None:
         raise UsageError("-j and --ray: expected -r or -o, for there is one picture")
     source = files.dashed(found.inputs[0], files.INPUT)
-    target = files.dashed(found.output or beside(source, "siren"), files.OUTPUT)
+    target = files.dashed(found.output or default_output(source, "siren"), files.OUTPUT)
     _check_name(source, target)
     saved = _checkpoint(source, target, checkpoint)
     if dry_run:
@@ -316,7 +316,7 @@ def _encode(
     _notify(source, picture.notices, quiet)
     with Interruption(None if quiet else _INTERRUPTED) as interruption:
         title = f"{_NAME}: {files.name(source)}"
-        with bars.of_picture(title, shown=not quiet) as progress:
+        with console.picture_progress(title, shown=not quiet) as progress:
             product = recipe.encode(
                 picture,
                 progress=interruption.watching(progress),
@@ -327,14 +327,14 @@ def _encode(
     # Those of the picture were said before the fit.
     _notify(source, product.notices[len(picture.notices) :], quiet)
     if verbose:
-        bars.say(*product.details.splitlines(), error=True)
+        console.say(*product.details.splitlines(), error=True)
     if product.missed:
-        bars.say(f"{_NAME}: {files.name(target)}: {product.missed}", error=True)
+        console.say(f"{_NAME}: {files.name(target)}: {product.missed}", error=True)
     if as_json:
         facts = {"input": source, "output": target, **product.facts}
-        bars.say_json(facts, error=target == "-")
+        console.say_json(facts, error=target == "-")
     elif not quiet:
-        bars.say(f"{files.name(target)}: {product.line}", error=target == "-")
+        console.say(f"{files.name(target)}: {product.line}", error=target == "-")
     if interruption.requested:
         return 130
     return 3 if product.missed else 0
@@ -354,7 +354,7 @@ def _foretell(
 def _notify(source: str, notices: Sequence[str], quiet: bool) -> None:
     if not quiet:
         for notice in notices:
-            bars.say(f"{_NAME}: {files.name(source)}: {notice}", error=True)
+            console.say(f"{_NAME}: {files.name(source)}: {notice}", error=True)
 
 
 def _check_name(source: str, target: str) -> None:
