@@ -48,7 +48,7 @@ from tqdm import tqdm
 
 from benchmarks.environment import RESULTS, describe
 from siren_codec.field import Architecture
-from siren_codec.field.kernel import unit_coordinates, unit_per_pixel
+from siren_codec.field.spline import unit_coordinates, unit_per_pixel
 from siren_codec.field.threads import available_cores
 from siren_codec.fit.start import siren
 

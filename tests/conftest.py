@@ -18,7 +18,7 @@ import pytest
 from siren_codec import cli
 from siren_codec.cli import console
 from siren_codec.field import Architecture, Field, Layer, QuantisedTensor
-from siren_codec.field.kernel import level_shape
+from siren_codec.field.spline import level_shape
 
 __all__ = ["Command", "Ran", "make_field", "quantise", "script", "with_checksums"]
 
