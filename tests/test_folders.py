@@ -730,7 +730,7 @@ def test_standard_input_and_pipes_have_no_mode_to_follow(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "-").touch()
     os.mkfifo(tmp_path / "pipe")
-    assert files.model("-") is None
-    assert files.model("pipe") is None
-    assert files.model("gone") is None
-    assert files.model("./-") is not None
+    assert files.attributes("-") is None
+    assert files.attributes("pipe") is None
+    assert files.attributes("gone") is None
+    assert files.attributes("./-") is not None

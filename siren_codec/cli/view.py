@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from siren_codec.cli import console, files, usage
-from siren_codec.cli.usage import MESSAGES, option
+from siren_codec.cli.usage import option
 from siren_codec.errors import UsageError
 from siren_codec.limits import Limits
 
@@ -67,7 +67,7 @@ _NOTES = (
 @option(_PAGE, "-f", "--force", is_flag=True, help="Overwrite OUT.html if it exists.")
 @usage.max_pixels
 @usage.max_work
-@option(MESSAGES, "--quiet", is_flag=True, help="Say nothing but errors.")
+@usage.quiet
 @usage.the_version
 def view_command(
     sources: tuple[str, ...],

@@ -95,7 +95,7 @@ class Mirror:
             except (OSError, SirenError) as error:
                 outcome = _failed(job, error)
             if outcome is None:
-                yield replace(job, like=output.model(job.source) if self.preserve else None)
+                yield replace(job, like=output.attributes(job.source) if self.preserve else None)
             else:
                 settled.append(outcome)
 
