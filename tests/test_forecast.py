@@ -37,7 +37,7 @@ def _all(folder: Path) -> set[Path]:
 @pytest.mark.parametrize(
     ("options", "least", "most"),
     [
-        # Medians of docs/RESULTS.md and, at effort 2, of a machine that did nothing else: 64, 10, 15 s.
+        # Medians of docs/RESULTS.md and, at effort 2, of an idle machine: 64, 10, 15 s.
         (Options(), 55, 75),
         (Options(effort=1), 8, 13),
         (Options(effort=2), 12, 19),

@@ -14,7 +14,7 @@ from conftest import make_field
 from PIL import Image
 
 from siren_codec import cli, stream
-from siren_codec.cli import bars, files, streams
+from siren_codec.cli import console, files, streams
 from siren_codec.fit.kernels import on_standard_error
 
 STUB = """
@@ -277,8 +277,8 @@ def test_a_line_that_cannot_be_written_is_said_once(
         pytest.skip("there is no /dev/full here")
     with open("/dev/full", "w") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        bars.say("one", error=False)
-        bars.say("two", error=False)
+        console.say("one", error=False)
+        console.say("two", error=False)
     said = "standard output: cannot be written: No space left on device\n"
     assert capfd.readouterr().err == said
 

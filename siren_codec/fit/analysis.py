@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, interpolate, pad, pixel_shuffle, pixel_unshuffle
 
 from siren_codec.errors import FitError
-from siren_codec.field.kernel import cell_centres, level_shape, spline_matrix
+from siren_codec.field.spline import cell_centres, level_shape, spline_matrix
 from siren_codec.fit.rate import quality_lambda, to_signed
 from siren_codec.stream import prior
 from siren_codec.stream.prior import SPACING
