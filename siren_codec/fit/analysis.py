@@ -24,6 +24,7 @@ __all__ = [
     "between",
     "colours_of",
     "forget",
+    "largest_part",
     "load",
     "path_of",
     "pyramid",
@@ -208,6 +209,12 @@ class Analysis:
         weight = weight * (1 + t * gain)[:, None, None, None]
         padding = (weight.shape[2] - 1) // 2
         return conv2d(hidden, weight, bias[0] + t * bias[1], stride=stride, padding=padding)
+
+
+def largest_part(width: int, height: int) -> int:
+    """Return the most pixels of a picture that `Analysis.in_parts` looks at together."""
+    most = _SIDE + 2 * _AROUND
+    return min(width, most) * min(height, most)
 
 
 def path_of(id_: int) -> Path:

@@ -101,7 +101,11 @@ def fit(
     device = choose_device(device)
     control = control or Control()
     left = left_for_tiles(
-        width * height, grids=architecture.grids > 0, device=device, memory=control.memory
+        *(width, height),
+        grids=architecture.grids > 0,
+        refine=refine and prior is not None and architecture.grids > 0,
+        device=device,
+        memory=control.memory,
     )
     template = Field(
         width=width,
