@@ -49,7 +49,7 @@ from benchmarks import markdown, records
 from benchmarks.records import Task
 from siren_codec.bench.results import Row
 from siren_codec.field import Architecture
-from siren_codec.field.kernel import unit_coordinates, unit_per_pixel
+from siren_codec.field.spline import unit_coordinates, unit_per_pixel
 from siren_codec.field.threads import available_cores
 from siren_codec.fit.start import siren
 

@@ -79,13 +79,13 @@ def fit_one(task: Task) -> Moved | None:
     )
     model = Model(architecture, [torch.tensor(matrix) for matrix in task.networks])
     height, width, _ = task.pixels.shape
-    blank = Field(width, height, 8, architecture, ())
+    template = Field(width, height, 8, architecture, ())
     try:
         with engine("cpu") as computing:
-            run = Run(model, task.pixels, schedule, blank, Control(), task.seed)
+            run = Run(model, task.pixels, schedule, template, Control(), task.seed)
             if grid:
                 run.begin(task.prior, refine=True)
-            loss = run.by(computing).fit_real()
+            loss = run.using(computing).fit_real()
     except FitError:
         return None
     with torch.no_grad():

@@ -8,17 +8,19 @@ import torch
 from benchmarks.timing import finished
 from siren_codec.field import Architecture
 from siren_codec.fit import rate, start
-from siren_codec.fit.course import Settings
 from siren_codec.fit.engine import engine
 from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.samples import averaged
 from siren_codec.fit.state import State
 from siren_codec.fit.step import Step
+from siren_codec.fit.step_settings import StepSettings
 from siren_codec.options import DEFAULT_QUALITY
 
 __all__ = ["begun"]
 
-_NOW = Settings(weight_rate=1e-6, context_rate=1e-6, latent_rate=1e-6, temperature=0.2, noise=1.5)
+_NOW = StepSettings(
+    weight_rate=1e-6, context_rate=1e-6, latent_rate=1e-6, temperature=0.2, noise=1.5
+)
 """Rates so low that whatever is timed stays as it is."""
 
 

@@ -31,16 +31,16 @@ from siren_codec.field import Architecture
 from siren_codec.fit import architecture_for, start
 from siren_codec.fit.analysis import KNOTS, Analysis, base_steps, between, pyramid
 from siren_codec.fit.analysis import path_of as analysis_path_of
-from siren_codec.fit.course import Settings
 from siren_codec.fit.engine import Engine, Grids, engine
 from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.model import Model, columns_of, grown
-from siren_codec.fit.optimiser import SOAP, Adam
 from siren_codec.fit.optimisers import restore, state_of
 from siren_codec.fit.rate import quality_lambda, to_signed, to_unit
 from siren_codec.fit.samples import averaged, samples_of
+from siren_codec.fit.soap import SOAP, Adam
 from siren_codec.fit.state import State
 from siren_codec.fit.step import Step
+from siren_codec.fit.step_settings import StepSettings
 from siren_codec.options import MODELS, Options
 from siren_codec.picture import Picture
 from siren_codec.stream import prior
@@ -191,7 +191,7 @@ class Task:
         self.computing = computing
         self.noise = Noise(seed=seed, device="cpu")
 
-    def __call__(self, samples: Tensor, quality: float, now: Settings, weigh: Any) -> float:
+    def __call__(self, samples: Tensor, quality: float, now: StepSettings, weigh: Any) -> float:
         """Add a picture's gradients, times what `weigh` makes of its J; return J."""
         learned = self.learned
         real = learned.latents(samples, quality)
@@ -329,10 +329,10 @@ def resumed(checkpoint: Path, learned: Learned, optimisers: "Optimisers") -> tup
     return done, average
 
 
-def _softness(done: float) -> Settings:
+def _softness(done: float) -> StepSettings:
     """Return how grids are rounded at a time."""
     ends = 0.0, 1.0
-    return Settings(
+    return StepSettings(
         temperature=float(np.interp(done, ends, TEMPERATURE)),
         noise=float(np.interp(done, ends, NOISE)),
     )

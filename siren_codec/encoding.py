@@ -5,10 +5,10 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +30,31 @@ if TYPE_CHECKING:
 
     from siren_codec.fit import Checkpoint, Fit
 
-__all__ = ["AnyPicture", "Encoded", "encode", "encode_file", "encode_picture", "read_picture"]
+__all__ = [
+    "AnyPicture",
+    "DecodesItself",
+    "Encoded",
+    "encode",
+    "encode_file",
+    "encode_picture",
+    "picture_of_image",
+    "read_picture",
+]
 
 AnyPicture: TypeAlias = "npt.ArrayLike | Image | str | os.PathLike[str] | Readable"
 """A (height, width[, 1..4]) uint8 or uint16 array of L, LA, RGB or RGBA, a Pillow image, or a
 picture file: its path, its bytes, or a file object."""
+
+
+@runtime_checkable
+class DecodesItself(Protocol):
+    """An image of our Pillow plugin: Pillow's modes have not all bits that its file has."""
+
+    tile: Any
+    """Nothing once Pillow has loaded it."""
+
+    def whole_picture(self, max_pixels: int) -> Picture:
+        """Return the picture with all its bits."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -205,7 +225,7 @@ def read_picture(
 
     extras.need("encode", "encoding")
     if isinstance(picture, Image):
-        found = _of_pil(picture, max_pixels)
+        found = picture_of_image(picture, max_pixels=max_pixels)
     elif isinstance(picture, str | os.PathLike):
         found = load(picture, max_pixels=max_pixels)
     elif isinstance(picture, bytes | bytearray):
@@ -224,13 +244,18 @@ def _whole(file: Readable) -> bytes:
     return data
 
 
-def _of_pil(opened: "Image", max_pixels: int) -> Picture:
-    """Return the Picture of a Pillow image; only the plugin knows all that a `.siren` file has."""
-    if "siren_depth" not in opened.info:
-        return from_pil(opened, max_pixels=max_pixels)
-    from siren_codec.pillow_plugin import picture_of
+def picture_of_image(image: "Image", *, max_pixels: int) -> Picture:
+    """Return `from_pil`'s Picture, but of an opened `.siren` file with all its bits.
 
-    return picture_of(opened, max_pixels=max_pixels)
+    A notice says so where they are gone: Pillow has loaded it, or it is made of one.
+    """
+    if isinstance(image, DecodesItself) and image.tile:
+        return image.whole_picture(max_pixels)
+    picture = from_pil(image, max_pixels=max_pixels)
+    if image.info.get("siren_depth") != 16 or picture.pixels.dtype == np.uint16:
+        return picture
+    notice = "kept the 8 bits a sample of this SIREN that Pillow had loaded"
+    return replace(picture, notices=(*picture.notices, notice))
 
 
 def encode_picture(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from siren_codec.errors import SirenError
 
-__all__ = ["are_same", "check", "is_special", "make_folder", "model", "write"]
+__all__ = ["are_same", "attributes", "check", "is_special", "make_folder", "write"]
 
 _PRIVATE = 0o600
 _PERMISSIONS = 0o777
@@ -104,7 +104,7 @@ def are_same(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool
         return False
 
 
-def model(source: str | Path) -> os.stat_result | None:
+def attributes(source: str | Path) -> os.stat_result | None:
     """Return what an output may be `like`: None if its source is no file."""
     try:
         found = os.stat(source)

@@ -35,7 +35,7 @@ from siren_codec.picture import METADATA, MODES, Picture, from_array, from_pil
 from siren_codec.picture.samples import turned
 from siren_codec.stream.format import MAGIC, Section, parse
 
-__all__ = ["SirenImageFile", "picture_of", "register_pillow"]
+__all__ = ["SirenImageFile", "register_pillow"]
 
 _INFO = {Section[name.upper()]: of_pillow for name, of_pillow in METADATA.items()}
 """What Pillow calls the metadata, in `Image.info` and as options of `save`."""
@@ -251,27 +251,13 @@ def _encoded(image: Image.Image, options: Mapping[str, Any]) -> bytes:
         raise OSError(str(error)) from error
 
 
-def picture_of(image: Image.Image, *, max_pixels: int) -> Picture:
-    """Return `from_pil`'s Picture, but of an opened `.siren` file with all its bits.
-
-    A notice says so where they are gone: Pillow has loaded it, or it is made of one.
-    """
-    if isinstance(image, SirenImageFile) and image.tile:
-        return image.whole_picture(max_pixels)
-    picture = from_pil(image, max_pixels=max_pixels)
-    if image.info.get("siren_depth") != 16 or picture.pixels.dtype == np.uint16:
-        return picture
-    notice = "kept the 8 bits a sample of this SIREN that Pillow had loaded"
-    return replace(picture, notices=(*picture.notices, notice))
-
-
 def _picture(image: Image.Image, given: Mapping[str, Any]) -> Picture:
     """Return the picture of an image, upright, with the metadata that `save` was given.
 
     As in Pillow's own plugins the image's colour profile goes with it by itself, EXIF and XMP only
     if they are given; None leaves out any.
     """
-    picture = picture_of(image, max_pixels=UNBOUNDED.pixels)
+    picture = encoding.picture_of_image(image, max_pixels=UNBOUNDED.pixels)
     labels = Image.new("L", (1, 1))
     labels.info = {name: value for name, value in given.items() if value is not None}
     if isinstance(exif := given.get("exif"), Image.Exif):

@@ -16,9 +16,9 @@ import numpy.typing as npt
 import pytest
 
 from siren_codec import cli
-from siren_codec.cli import bars
+from siren_codec.cli import console
 from siren_codec.field import Architecture, Field, Layer, QuantisedTensor
-from siren_codec.field.kernel import level_shape
+from siren_codec.field.spline import level_shape
 
 __all__ = ["Command", "Ran", "make_field", "quantise", "script", "with_checksums"]
 
@@ -114,7 +114,7 @@ Command = Callable[..., Ran]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
     """Run a command, `encode`, `decode`, `info` or `view`, here; how long it takes is not said."""
-    monkeypatch.setattr(bars, "SECONDS", math.inf)
+    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", math.inf)
 
     def call(name: str, *arguments: object) -> Ran:
         mains: dict[str, Callable[[], NoReturn]] = {

@@ -12,7 +12,7 @@ from siren_codec import stream
 from siren_codec.encoding import encode_picture
 from siren_codec.errors import FitError
 from siren_codec.field import PriorName
-from siren_codec.field.kernel import level_shape
+from siren_codec.field.spline import level_shape
 from siren_codec.fit import Schedule, Stage, analysis, architecture_for, fit, prior_for
 from siren_codec.fit.analysis import Analysis, base_steps, pyramid
 from siren_codec.fit.engine import Grids, engine

@@ -19,7 +19,7 @@ from PIL import Image
 import siren_codec
 from siren_codec import encoding
 from siren_codec import picture as pictures
-from siren_codec.cli import bars
+from siren_codec.cli import console
 from siren_codec.encoding import Encoded
 from siren_codec.errors import SirenError
 from siren_codec.many import plan, records, workers
@@ -341,7 +341,7 @@ def test_an_unexpected_error_is_a_failure(
 def test_bars_on_a_terminal(
     run: Command, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bars, "is_terminal", lambda: True)
+    monkeypatch.setattr(console, "is_terminal", lambda: True)
     (tree / "a.png").write_text("not a picture")
     result = run("encode", "-r", tree, tmp_path / "out", *TINY)
     assert "0/5 pictures |" in result.err

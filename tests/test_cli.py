@@ -22,7 +22,7 @@ from PIL import Image, ImageCms
 
 import siren_codec
 from siren_codec import cli, encoding, stream
-from siren_codec.cli import bars, decode, streams, usage
+from siren_codec.cli import console, decode, streams, usage
 from siren_codec.cli.interrupt import Interruption
 from siren_codec.encoding import Encoded
 from siren_codec.options import TARGETS, Options
@@ -47,7 +47,7 @@ Wrap = Callable[[Callable[[Encoded], Encoded]], list[dict[str, Any]]]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
     """Run `encode`, `decode` or `info` with arguments; how long it takes is not said."""
-    monkeypatch.setattr(bars, "SECONDS", math.inf)
+    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", math.inf)
 
     def call(name: str, *arguments: object) -> Result:
         mains: dict[str, Callable[[], NoReturn]] = {
@@ -1020,7 +1020,7 @@ def _encode(*arguments: object, before: str = "") -> list[str]:
 
 
 def test_a_killed_encode_leaves_the_old_file(png: Path, siren: Path, data: bytes) -> None:
-    often = "from siren_codec.cli import bars; bars.SECONDS = 0"
+    often = "from siren_codec.cli import console; console.SECONDS_BETWEEN_LINES = 0"
     command = _encode(png, siren, "--force", *LONG, before=often)
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None

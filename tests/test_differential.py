@@ -1,4 +1,4 @@
-"""A small set of `python -m tests.door --differential`."""
+"""A small set of `python -m tests.load_pictures --differential`."""
 
 import differential
 import pytest

@@ -13,25 +13,25 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from siren_codec.errors import FitError
-from siren_codec.field import Architecture, kernel
+from siren_codec.field import Architecture, spline
 from siren_codec.fit import lattice, start
-from siren_codec.fit.course import Settings
 from siren_codec.fit.engine import Engine, Grids, base, by_torch, choice, engine
 from siren_codec.fit.engine.by_kernels import KernelEngine
 from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.lattice import Lattice
 from siren_codec.fit.model import Model
-from siren_codec.fit.optimiser import Adam
 from siren_codec.fit.rate import to_unit
 from siren_codec.fit.samples import averaged
+from siren_codec.fit.soap import Adam
 from siren_codec.fit.state import State
 from siren_codec.fit.step import Step
+from siren_codec.fit.step_settings import StepSettings
 
 SMALL = Architecture(channels=3, hidden_layers=2, hidden_features=16)
 GRID = Architecture(3, 2, 16, 3.0, 30.0, (1, 1, 0, 3), neighbours=12, context_features=8)
 DEFAULT = Architecture(3, 2, 32, 3.0, 10.0, (1, 1, 3, 3, 3, 3, 3), 24, 16)
 COIN = Architecture(channels=3, hidden_layers=10, hidden_features=28)
-NOW = Settings(1e-3, 2e-3, 3e-2, 0.2, 0.2)
+NOW = StepSettings(1e-3, 2e-3, 3e-2, 0.2, 0.2)
 WIDTH, HEIGHT = 24, 16
 
 
@@ -132,7 +132,7 @@ def _spline(pixels: Any, level: int, cells: int) -> Tensor:
 
     away = torch.from_numpy((pixels + 0.5) / 2**level - 0.5)[:, None] - torch.arange(-3, cells + 3)
     beside = cubic(away - 1) + cubic(away + 1)
-    weights = cubic(away) + kernel._SHARPNESS * (2 * cubic(away) - beside)
+    weights = cubic(away) + spline._SHARPNESS * (2 * cubic(away) - beside)
     weights[:, 3] += weights[:, :3].sum(1)
     weights[:, -4] += weights[:, -3:].sum(1)
     return weights[:, 3:-3]
@@ -426,7 +426,7 @@ def test_soft_rounding_is_the_same() -> None:
         noise.next(len(latents.chunks(1)))
         soft, slope = torch.full_like(latents.flat, 9.0), torch.full_like(latents.flat, 9.0)
         with engine("cpu", compiled=compiled) as computing:
-            computing.soften(latents, noise, computing.settings(NOW), 1, soft, slope)
+            computing.soften(latents, noise, computing.prepared(NOW), 1, soft, slope)
         assert (soft[: latents.starts[1]] == 9).all()
         found.append((soft, slope))
     for ours, theirs in zip(*found, strict=True):
@@ -444,7 +444,7 @@ def test_adam_is_the_same() -> None:
                 gradients = [torch.randn(t.shape, generator=generator) for t in tensors]
                 slopes = [torch.rand(t.shape, generator=generator) for t in tensors]
                 last = 0 if step else 1
-                settings = computing.settings(NOW)
+                settings = computing.prepared(NOW)
                 computing.move(adam, gradients[last:], slopes[last:], settings)
         found.append([*tensors, *adam.state().values()])
     for ours, theirs in zip(*found, strict=True):

@@ -18,7 +18,7 @@ from siren_codec.fit.best import Best
 from siren_codec.fit.engine import Engine, Loss, by_torch, is_of_memory
 from siren_codec.fit.engine.by_kernels import KernelEngine
 from siren_codec.fit.engine.by_torch import TorchEngine
-from siren_codec.fit.optimiser import SOAP
+from siren_codec.fit.soap import SOAP
 
 Pixels = npt.NDArray[np.uint8]
 

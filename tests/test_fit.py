@@ -26,7 +26,7 @@ from siren_codec.fit import (
 )
 from siren_codec.fit.engine import choice
 from siren_codec.fit.engine.by_kernels import KernelEngine
-from siren_codec.fit.optimiser import SOAP
+from siren_codec.fit.soap import SOAP
 from siren_codec.options import Options
 from siren_codec.picture import Picture
 from siren_codec.progress import Progress

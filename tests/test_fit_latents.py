@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from siren_codec.field import Architecture
-from siren_codec.fit.course import Settings
 from siren_codec.fit.engine import Engine, engine
 from siren_codec.fit.engine.by_torch import TorchEngine, soft_round
 from siren_codec.fit.latents import Latents, Noise
+from siren_codec.fit.step_settings import StepSettings
 
 ARCHITECTURE = Architecture(3, 1, 4, features=(1, 0, 2), neighbours=12, context_features=6)
-NOW = Settings(temperature=0.3, noise=0.2)
+NOW = StepSettings(temperature=0.3, noise=0.2)
 
 
 @pytest.fixture(params=["torch", "kernels"])
@@ -68,7 +68,7 @@ class Seen:
         self.noise.next(len(self.grids.chunks()))
 
     def soften(self, computing: Engine, first_level: int = 0) -> Tensor:
-        settings = computing.settings(NOW)
+        settings = computing.prepared(NOW)
         computing.soften(self.grids, self.noise, settings, first_level, self.soft, self.slope)
         return self.soft.clone()
 

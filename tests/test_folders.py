@@ -19,7 +19,7 @@ from siren_codec import encoding, output
 from siren_codec.cli import files
 from siren_codec.encoding import Encoded
 from siren_codec.fit import Checkpoint
-from siren_codec.many import plan, records
+from siren_codec.many import plan, records, verdicts
 from siren_codec.many.plan import PICTURES
 from siren_codec.many.records import Entry, Record, digest
 from siren_codec.options import Options
@@ -113,6 +113,24 @@ def test_other_options(encode: Command) -> None:
     result = encode("-v")
     assert "out/a.siren: the old one was made with quality 90 (now 50), strip on (now" in result.err
     assert "again" not in encode("--force", "--json").lines[0]
+
+
+def test_a_picture_is_hashed_once_for_its_verdicts(
+    encode: Command, ends: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it is planned; what it is made again from is hashed with its content."""
+    encode("-q", "50")
+    hashed: list[Path] = []
+
+    def counting(source: Path) -> str:
+        hashed.append(source)
+        return digest(source)
+
+    monkeypatch.setattr(verdicts, "digest", counting)
+    assert _made(encode("-q", "90")) == ["a.siren"]
+    assert hashed.count(ends[0] / "a.png") == 1
+    # The output is looked at once more before it is overwritten.
+    assert hashed.count(ends[1] / "a.siren") == 2
 
 
 def test_a_record_without_options_that_came_later(
@@ -730,7 +748,7 @@ def test_standard_input_and_pipes_have_no_mode_to_follow(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "-").touch()
     os.mkfifo(tmp_path / "pipe")
-    assert files.model("-") is None
-    assert files.model("pipe") is None
-    assert files.model("gone") is None
-    assert files.model("./-") is not None
+    assert files.attributes("-") is None
+    assert files.attributes("pipe") is None
+    assert files.attributes("gone") is None
+    assert files.attributes("./-") is not None

@@ -37,7 +37,7 @@ def _all(folder: Path) -> set[Path]:
 @pytest.mark.parametrize(
     ("options", "least", "most"),
     [
-        # Medians of docs/RESULTS.md; at effort 2 of a quieter machine: 64, 10 and 15 s.
+        # Medians of docs/RESULTS.md and, at effort 2, of an idle machine: 64, 10, 15 s.
         (Options(), 55, 75),
         (Options(effort=1), 8, 13),
         (Options(effort=2), 12, 19),
@@ -71,8 +71,8 @@ def test_a_picture(run: Command, png: Path) -> None:
     before, out = _all(png.parent), png.with_suffix(".siren")
     result = run("encode", "-n", png, out, "-e", "1")
     assert (result.code, result.err) == (0, "")
-    said = f"would make {out}: 40x30 RGBA of 8 bits, grid model, quality 50, effort 1, about 0:0"
-    assert result.out.startswith(said)
+    line = f"would make {out}: 40x30 RGBA of 8 bits, grid model, quality 50, effort 1, about 0:0"
+    assert result.out.startswith(line)
     assert _all(png.parent) == before
     found = run("encode", "-n", "--json", png, out, "--max-error", "3").lines[0]
     assert found["dry_run"]
@@ -90,8 +90,8 @@ def test_a_siren_file(run: Command, tmp_path: Path) -> None:
     source = tmp_path / "a.siren"
     source.write_bytes(stream.write(make_field()))
     result = run("decode", "-n", source, "--scale", "2", "--format", "tiff")
-    said = f"would make {tmp_path / 'a.tiff'}: 32x24 RGB of 8 bits, TIFF, about 0:01\n"
-    assert result == (0, said, "")
+    line = f"would make {tmp_path / 'a.tiff'}: 32x24 RGB of 8 bits, TIFF, about 0:01\n"
+    assert result == (0, line, "")
     found = run("decode", "-n", source, "--json").lines[0]
     assert (found["output"], found["format"]) == (str(tmp_path / "a.png"), "PNG")
     assert _all(tmp_path) == {source}

@@ -15,7 +15,7 @@ COMMANDS = {"encode": (encode_command, hints.ENCODE), "decode": (decode_command,
 
 
 @pytest.mark.parametrize(
-    ("command", "arguments", "said"),
+    ("command", "arguments", "message"),
     [
         ("encode", ["--speed", "4"], "'--speed': use -e, --effort 1..9"),
         ("encode", ["--speed=4"], "'--speed': use -e, --effort 1..9"),
@@ -30,26 +30,26 @@ COMMANDS = {"encode": (encode_command, hints.ENCODE), "decode": (decode_command,
     ],
 )
 def test_an_option_of_another_command_gets_a_hint(
-    run: Command, tmp_path: Path, command: str, arguments: list[str], said: str
+    run: Command, tmp_path: Path, command: str, arguments: list[str], message: str
 ) -> None:
     result = run(command, tmp_path / "a", tmp_path / "b", *arguments)
     assert (result.code, result.out) == (2, "")
-    assert result.err.startswith(f"siren-{command}: No such option {said}")
+    assert result.err.startswith(f"siren-{command}: No such option {message}")
     assert result.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("command", "word", "said"),
+    ("command", "word", "message"),
     [
         ("encode", "--qualty", "Did you mean one of: '--quality'"),
         ("encode", "--target-sise", "'--target-size'"),
         ("decode", "--sacle", "'--scale'"),
     ],
 )
-def test_a_misspelt_option_gets_ours(run: Command, command: str, word: str, said: str) -> None:
+def test_a_misspelt_option_gets_ours(run: Command, command: str, word: str, message: str) -> None:
     result = run(command, "a", "b", word)
     assert result.code == 2
-    assert said in result.err
+    assert message in result.err
     assert result.err.count("\n") == 1
 
 

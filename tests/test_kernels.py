@@ -190,33 +190,33 @@ def test_another_way_of_passing_arguments_is_noticed(monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is said of the kernels, which are looked for anew."""
+def messages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The messages about the kernels, which are looked for anew."""
     monkeypatch.setattr(kernels, "_found", None)
     return []
 
 
 def test_a_compilation_is_said_in_one_line_and_done_once(
-    said: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path
+    messages: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
     assert len(kernels._stored()) == 0
     monkeypatch.setattr(native, "SIGNATURES", {"add_patch": native.SIGNATURES["add_patch"]})
-    assert kernels.load(said.append)
-    assert kernels.load(said.append)
-    assert said == ["compiling kernels for this machine, once: about 15 s"]
+    assert kernels.load(messages.append)
+    assert kernels.load(messages.append)
+    assert messages == ["compiling kernels for this machine, once: about 15 s"]
     assert len(kernels._stored()) == 1
     # From then on without numba.
     monkeypatch.setattr(kernels, "_found", None)
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.delitem(sys.modules, compiler.__name__)
-    assert kernels.load(said.append)
-    assert len(said) == 1
+    assert kernels.load(messages.append)
+    assert len(messages) == 1
     assert [file.suffix for file in sorted(folder.iterdir())] == [".kernel", ".lock"]
 
 
 @pytest.mark.parametrize("why", ["no numba", "switched off", "no compiler"])
 def test_without_kernels_torch_fits_and_says_so_once(
-    said: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path, why: str
+    messages: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path, why: str
 ) -> None:
     def broken(_: str) -> None:
         raise RuntimeError("LLVM ERROR: cannot select\nand so on")
@@ -230,7 +230,7 @@ def test_without_kernels_torch_fits_and_says_so_once(
         monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     else:
         monkeypatch.setattr(compiler, "compiled", broken)
-    assert not kernels.load(said.append)
+    assert not kernels.load(messages.append)
     with engine("cpu") as computing:
         assert isinstance(computing, TorchEngine)
     pixels = np.full((3, 5, 3), 90, np.uint8)
@@ -240,9 +240,9 @@ def test_without_kernels_torch_fits_and_says_so_once(
         schedule=Schedule((Stage(0, 30),)),
     )
     assert found.field.render().shape == pixels.shape
-    line = said[-1]
+    line = messages[-1]
     assert line.endswith("a fit takes several times as long")
-    assert len(said) == (1 if why == "switched off" else 2)
+    assert len(messages) == (1 if why == "switched off" else 2)
     assert {"no numba": "numba", "switched off": "NUMBA_DISABLE_JIT", "no compiler": "select"}[
         why
     ] in line

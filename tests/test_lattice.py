@@ -11,7 +11,7 @@ from torch import Tensor
 from siren_codec.field import Field
 from siren_codec.field.evaluate import Float64
 from siren_codec.field.inputs import point_inputs
-from siren_codec.field.kernel import TAPS, cell_centres
+from siren_codec.field.spline import TAPS, cell_centres
 from siren_codec.fit import lattice, model
 from siren_codec.fit.lattice import Lattice
 

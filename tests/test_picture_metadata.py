@@ -269,13 +269,13 @@ MESSAGES = [
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("by_exif", [False, True])
-@pytest.mark.parametrize("said", MESSAGES)
+@pytest.mark.parametrize("orientations", MESSAGES)
 def test_an_orientation_in_xmp_is_applied_once_and_gone(
-    said: tuple[str, str], by_exif: bool, encoding: str
+    orientations: tuple[str, str], by_exif: bool, encoding: str
 ) -> None:
     pixels, tags = noise((16, 8, 3)), exif()
     tags[ORIENTATION] = 6
-    xmp = XMP.format(*said).encode(encoding)
+    xmp = XMP.format(*orientations).encode(encoding)
     options = {"exif": tags} if by_exif else {}
     data = encoded(Image.fromarray(pixels), "WEBP", lossless=True, xmp=xmp, **options)
     picture = read(data)

@@ -14,7 +14,7 @@ from conftest import make_field
 from PIL import Image
 
 from siren_codec import cli, stream
-from siren_codec.cli import bars, files, streams
+from siren_codec.cli import console, files, streams
 from siren_codec.fit.kernels import on_standard_error
 
 STUB = """
@@ -119,7 +119,7 @@ def test_a_picture_is_written_whatever_becomes_of_its_line(
 
 
 @pytest.mark.parametrize(
-    ("command", "output", "code", "said"),
+    ("command", "output", "code", "message"),
     [
         ("info sirens/0.siren", UNREAD, 141, b""),
         ("info sirens/0.siren", ">&-", 1, b"siren-info: standard output is closed\n"),
@@ -144,10 +144,10 @@ def test_a_picture_is_written_whatever_becomes_of_its_line(
     ],
 )
 def test_a_product_that_cannot_be_taken(
-    stub: Path, folder: Path, command: str, output: str, code: int, said: bytes
+    stub: Path, folder: Path, command: str, output: str, code: int, message: bytes
 ) -> None:
     done = shell(stub, folder, f"{command} {output}")
-    assert (done.returncode, done.stderr) == (code, said)
+    assert (done.returncode, done.stderr) == (code, message)
 
 
 # Standard error
@@ -277,10 +277,10 @@ def test_a_line_that_cannot_be_written_is_said_once(
         pytest.skip("there is no /dev/full here")
     with open("/dev/full", "w") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        bars.say("one", error=False)
-        bars.say("two", error=False)
-    said = "standard output: cannot be written: No space left on device\n"
-    assert capfd.readouterr().err == said
+        console.say("one", error=False)
+        console.say("two", error=False)
+    message = "standard output: cannot be written: No space left on device\n"
+    assert capfd.readouterr().err == message
 
 
 @needs_full
@@ -304,7 +304,7 @@ def test_too_little_memory_is_one_line(stub: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         ("Advice.\n\nThe error was: a.so: failed to map segment\n", "out of memory: The error was"),
         ("a.so: cannot allocate memory in static TLS block", "out of memory: a.so: cannot"),
@@ -313,7 +313,7 @@ def test_too_little_memory_is_one_line(stub: Path, folder: Path) -> None:
     ],
 )
 def test_a_library_that_cannot_be_loaded(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: str, said: str
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: str, message: str
 ) -> None:
     def fail(*_: object) -> None:
         raise ImportError(error)
@@ -324,5 +324,5 @@ def test_a_library_that_cannot_be_loaded(
         cli.info_main()
     assert stop.value.code == 1
     err = capfd.readouterr().err
-    assert err.startswith(f"siren-info: {said}")
+    assert err.startswith(f"siren-info: {message}")
     assert err.count("\n") == 1

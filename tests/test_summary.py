@@ -1,4 +1,4 @@
-"""What is said of a file: every byte, grid and tensor of it."""
+"""What `info` shows of a file: every byte, grid and tensor of it."""
 
 from pathlib import Path
 
@@ -36,16 +36,16 @@ def test_info_of_a_grid_file() -> None:
     assert found["context_features"] == field.architecture.context_features
     grids = [(level, grid) for level, grids in enumerate(field.latents) for grid in grids]
     assert len(found["latents"]) == field.architecture.grids == len(grids)
-    for said, (level, grid) in zip(found["latents"], grids, strict=True):
-        assert said["level"] == level
-        assert said["shape"] == list(grid.shape)
-        assert said["nonzero"] == np.mean(grid != 0)
-        assert said["largest"] == np.abs(grid).max()
+    for shown, (level, grid) in zip(found["latents"], grids, strict=True):
+        assert shown["level"] == level
+        assert shown["shape"] == list(grid.shape)
+        assert shown["nonzero"] == np.mean(grid != 0)
+        assert shown["largest"] == np.abs(grid).max()
     assert [layer["levels"] for layer in found["layers"]] == [[3, 4], [2], [1], [0]]
     sizes = [found["sections"][f"layer_{index}"] for index in range(4)]
     for layer, size in zip(found["layers"], sizes, strict=True):
         assert layer["bytes"] == size - 1 - (1 if size < 130 else 2)
-        spent = sum(said["bytes"] for said in found["latents"] if said["level"] in layer["levels"])
+        spent = sum(x["bytes"] for x in found["latents"] if x["level"] in layer["levels"])
         assert spent == pytest.approx(layer["bytes"], abs=8 + len(grids))
     assert found["weights"] == sum(tensor.values.size for tensor in field.tensors())
     names = [f"{tensor['layer']} {tensor['kind']}" for tensor in found["tensors"]]

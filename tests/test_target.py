@@ -13,6 +13,7 @@ from siren_codec.encoding import Encoded, encode_picture
 from siren_codec.errors import FitError, LimitError
 from siren_codec.fit import checkpoint as checkpoints
 from siren_codec.fit.checkpoint import Checkpoint
+from siren_codec.fit.memory import left_for_tiles
 from siren_codec.fit.samples import Samples
 from siren_codec.fit.target import Measured, Steering, Target, first_quality
 from siren_codec.options import Options
@@ -331,5 +332,21 @@ def test_smaller_tiles_give_the_same_fit(picture: Picture) -> None:
 
 
 def test_a_picture_that_is_too_large_for_the_memory_is_refused(picture: Picture) -> None:
-    with pytest.raises(LimitError, match=r"6144 pixels: expected 0\.000768 GB .* found 0\.0005$"):
+    with pytest.raises(LimitError, match=r"6144 pixels: expected 0\.00175 GB .* found 0\.0005$"):
         encode(picture, steps=100, memory=500_000)
+    # Without the analysis network it takes less.
+    with pytest.raises(LimitError, match=r"6144 pixels: expected 0\.000768 GB"):
+        encode(picture, steps=100, start="prior", memory=500_000)
+
+
+@pytest.mark.parametrize("side", [512, 2048, 20_000])
+def test_the_analysis_network_takes_memory_by_its_largest_part(side: int) -> None:
+    def least(*, refine: bool) -> int:
+        with pytest.raises(LimitError) as caught:
+            left_for_tiles(side, side, grids=True, refine=refine, device="cpu", memory=1)
+        return round(float(str(caught.value).split()[3]) * 1e9)
+
+    part = min(side, 2048 + 2 * 256) ** 2
+    at_the_start = 105 * side**2 + 180 * part
+    assert least(refine=False) == pytest.approx(125 * side**2, rel=0.01)
+    assert least(refine=True) == pytest.approx(max(at_the_start, 125 * side**2), rel=0.01)

@@ -116,4 +116,4 @@ def test_the_priors_are_the_packages() -> None:
     text = (WEB / "src" / "priors.js").read_text()
     for id_ in prior.IDS:
         data = (WEB / "dist" / f"prior-{id_}.bin").read_bytes()
-        assert f"{id_}: {{ hash: '{prior.load(id_).digest.hex()}', bytes: {len(data)}," in text
+        assert f"{id_}: {{ hash: '{prior.load(id_).digest.hex()}', bytes: {len(data)} }}" in text

@@ -275,7 +275,8 @@ def test_load_and_what_img_has(page: "Page", site: Site) -> None:
         }"""
     )
     address = f"{site.url}a.siren"
-    assert events[1:] == [address, address, "eager", "srgb"]
+    # The file's profile is none that there is.
+    assert events[1:] == [address, address, "eager", "unknown"]
     assert events[0][:2] == [True, False]
     assert events[0][-2:] == ["load", True]
     assert "error" not in events[0]
@@ -348,6 +349,8 @@ def test_coarse_layers_come_first(page: "Page", site: Site) -> None:
     first_level: int = page.evaluate("document.querySelector('siren-img').picture.firstLevel")
     assert first_level > 0
     assert page.evaluate("document.querySelector('siren-img').complete") is False
+    # The profile comes before the layers.
+    assert page.evaluate("document.querySelector('siren-img').colours") == "unknown"
     field = siren_codec.open(LAYERS[: site.held["/a.siren"]], partial=True)
     assert field.first_level == first_level
     assert _difference(coarse, field.render()) <= 2
@@ -676,8 +679,8 @@ def test_the_page_s_list_and_drops(shown: "Page", tmp_path: Path) -> None:
 def test_the_page_s_readout(shown: "Page") -> None:
     field = siren_codec.open(LAYERS)
     view = shown.evaluate("document.querySelector('siren-img').view")
-    shown.mouse.move(300, 161)
-    x = view["x"] + 300 / 400 * view["width"] - 0.5
+    shown.mouse.move(360, 161)
+    x = view["x"] + 360 / 400 * view["width"] - 0.5
     y = view["y"] + 161 / 300 * view["height"] - 0.5
     assert shown.locator("#place").inner_text() == f"{x:.1f}, {y:.1f}"
     colour = np.rint(np.clip(field.at(x, y), 0, 255)).astype(int)

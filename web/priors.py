@@ -2,23 +2,23 @@
 
     python web/priors.py
 
-`prior-ID.bin` is a zstd frame of the arrays of `prior-ID.npz`: the six integers of the network,
-the features (a count and bytes), the first knot, the number of knots (a byte); then for each tensor
-its exponent, the values of each knot, and the spreads. Integers have 32 bits, little-endian; of
-values the lowest bytes of all come first, then the next ones.
+`prior-ID.bin` has the arrays of `prior-ID.npz`, packed by zlib, which browsers unpack at once: the
+six integers of the network, the features (a count and bytes), the first knot, the number of knots
+(a byte); then for each tensor its exponent, the values of each knot, and the spreads. Integers have
+32 bits, little-endian; of values the lowest bytes of all come first, then the next ones.
 """
 
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from siren_codec.stream import prior
-from siren_codec.stream.frame import compress
 
 WEB = Path(__file__).parent
 
 
-def packed(id_: int) -> bytes:
+def content(id_: int) -> bytes:
     """Return the content of `prior-ID.bin` before it is compressed."""
     with np.load(prior.path_of(id_), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
@@ -42,14 +42,11 @@ def main() -> None:
     """Write the files."""
     lines = ["// The priors that there are; made by web/priors.py.", "", "export const PRIORS = {"]
     for id_ in prior.IDS:
-        content = packed(id_)
-        frame = compress(content)
+        packed = zlib.compress(content(id_), 9)
         (WEB / "dist").mkdir(exist_ok=True)
-        (WEB / "dist" / f"prior-{id_}.bin").write_bytes(frame)
+        (WEB / "dist" / f"prior-{id_}.bin").write_bytes(packed)
         hash_ = prior.load(id_).digest.hex()
-        lines.append(
-            f"  {id_}: {{ hash: '{hash_}', bytes: {len(frame)}, length: {len(content)} }},"
-        )
+        lines.append(f"  {id_}: {{ hash: '{hash_}', bytes: {len(packed)} }},")
     (WEB / "src" / "priors.js").write_text("\n".join([*lines, "};", ""]))
 
 

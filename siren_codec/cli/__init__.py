@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from siren_codec.cli import bars, streams
+from siren_codec.cli import console, streams
 from siren_codec.errors import SirenError, UsageError
 
 __all__ = ["bench_main", "decode_main", "encode_main", "info_main", "view_main"]
@@ -51,7 +51,7 @@ def _run(name: str, module: str, command: str) -> NoReturn:
     with streams.guarded():
         code, message = _outcome(name, module, command)
         if message is not None:
-            bars.say(f"{name}: {' '.join(message.split())}", error=True)
+            console.say(f"{name}: {' '.join(message.split())}", error=True)
     sys.exit(code)
 
 

@@ -10,7 +10,7 @@ import click
 
 from siren_codec import extras
 from siren_codec.bench.codecs import CODECS, Codec, by_name
-from siren_codec.cli import bars, usage
+from siren_codec.cli import console, usage
 from siren_codec.cli.usage import BATCH, FIT, MESSAGES, PICTURE, TARGET, option
 from siren_codec.errors import SirenError
 from siren_codec.limits import QUALITIES
@@ -206,15 +206,15 @@ def bench_command(
         steps=steps,
         command=("siren-bench", *sys.argv[1:]),
     )
-    say = None if quiet else partial(bars.say, error=True)
+    say = None if quiet else partial(console.say, error=True)
     failures = run.measure(plan, Path(out), count=jobs or 1, resume=resume, say=say)
     rows = run.rows_of(originals, Path(out))
-    bars.say(*_table(rows), error=False)
+    console.say(*_table(rows), error=False)
     if not no_report:
         from siren_codec.bench import report
 
         path = report.write(rows, Path(out), {one.name: one.pixels for one in originals})
-        bars.say(f"report: {path}", error=False)
+        console.say(f"report: {path}", error=False)
     if failures:
         raise SirenError(f"{len(failures)} failed; the first: {failures[0]}")
     return 0
@@ -234,7 +234,7 @@ def _present(names: Sequence[str]) -> list[Codec]:
     found = []
     for codec in map(by_name, names):
         if codec.missing:
-            bars.say(f"siren-bench: {codec.name} is left out: {codec.missing}", error=True)
+            console.say(f"siren-bench: {codec.name} is left out: {codec.missing}", error=True)
         else:
             found.append(codec)
     return found

@@ -5,9 +5,10 @@ from pathlib import Path
 import click
 
 from siren_codec import output
-from siren_codec.cli import bars, files, hints, usage
-from siren_codec.cli.ends import beside, ends
-from siren_codec.cli.usage import BATCH, PICTURE, option
+from siren_codec.cli import console, files, hints, usage
+from siren_codec.cli.common import MODE_AND_DATE, CommonOptions, common_options
+from siren_codec.cli.operands import default_output, parse_operands
+from siren_codec.cli.usage import PICTURE, option
 from siren_codec.errors import UsageError
 from siren_codec.framing import SHOWS, Show, View
 from siren_codec.limits import Limits
@@ -18,7 +19,7 @@ __all__ = ["decode_command"]
 
 _NAME = "siren-decode"
 _EXTENSIONS = ("png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp", "avif", "jxl")
-"""What --format knows: the keys of `image.OUTPUT_FORMATS`, which takes long to import."""
+"""What --format knows: the keys of `picture.OUTPUT_FORMATS`, which takes long to import."""
 _NOTES = (
     (
         "Folders",
@@ -30,12 +31,7 @@ _NOTES = (
         "with others is made again. A PNG that is not as the record says is a failure, for it "
         "could be an original; --force makes all again. Failures are listed at the end.",
     ),
-    (
-        "Mode and date",
-        "OUT has the mode (without set-user-id and the like), the group where possible, and the "
-        "modification time of IN, and folders that are made have the mode of theirs. --no-preserve "
-        "leaves that to the umask and the clock. While it is written a file is its owner's alone.",
-    ),
+    MODE_AND_DATE,
     usage.STREAMS,
 )
 
@@ -54,7 +50,6 @@ _NOTES = (
     notes=_NOTES,
     hints=hints.DECODE,
 )
-@click.argument("words", metavar="IN [OUT]", type=usage.FILE, nargs=-1, required=True)
 @option(PICTURE, "--scale", type=float, metavar="S", help="Size of the output, a multiple of IN's.")
 @option(
     PICTURE,
@@ -96,25 +91,14 @@ _NOTES = (
 @usage.device(PICTURE, DECODERS, "Where to evaluate the picture; cuda needs torch.")
 @usage.max_pixels
 @usage.max_work
-@option(
-    BATCH,
-    *("-r", "--recursive"),
-    is_flag=True,
-    help="IN and OUT are folders: decode the .siren files of the one, and of the folders in it, "
-    "into the other as PNG, or --format. What is done already is left, and a failure does not "
+@common_options(
+    recursive="IN and OUT are folders: decode the .siren files of the one, and of the folders in "
+    "it, into the other as PNG, or --format. What is done already is left, and a failure does not "
     "stop it.",
+    jobs="Decode N files at a time with -r or -o; the cores are shared.",
 )
-@usage.out
-@usage.jobs("Decode N files at a time with -r or -o; the cores are shared.")
-@usage.dry_run
-@usage.force
-@usage.no_preserve
-@usage.verbose
-@usage.messages
-@usage.the_version
 def decode_command(
-    words: tuple[str, ...],
-    out: str | None,
+    common: CommonOptions,
     scale: float | None,
     size: tuple[int, int] | None,
     crop: tuple[int, int, int, int] | None,
@@ -124,14 +108,6 @@ def decode_command(
     device: str,
     max_pixels: int,
     max_work: int,
-    recursive: bool,
-    jobs: int | None,
-    dry_run: bool,
-    force: bool,
-    no_preserve: bool,
-    verbose: bool,
-    quiet: bool,
-    as_json: bool,
 ) -> int:
     """Decode the .siren file IN to the picture OUT, at any size.
 
@@ -141,54 +117,48 @@ def decode_command(
     """
     limits = Limits(pixels=max_pixels, multiply_adds=max_work)
     recipe = Decode("PNG", View(size, scale, crop), show, device, limits, partial)
-    found = ends(words, out, recursive=recursive, extensions=[f".{one}" for one in _EXTENSIONS])
+    extensions = [f".{one}" for one in _EXTENSIONS]
+    found = parse_operands(
+        common.operands, common.out, recursive=common.recursive, extensions=extensions
+    )
     if found.is_folder:
         from siren_codec.cli.batch import Batch
         from siren_codec.many.plan import sirens
 
         if extension is not None:
             recipe = recipe.to(_format("-", extension))
-        return Batch(
-            _NAME,
-            found.sources,
-            Path(str(found.output)),
-            sirens(extension or _EXTENSIONS[0]),
-            recipe,
-            count=jobs or 1,
-            dry_run=dry_run,
-            force=force,
-            preserve=not no_preserve,
-            verbose=verbose,
-            quiet=quiet,
-            as_json=as_json,
-        ).run()
-    from siren_codec.picture import check_writable
-
-    if jobs is not None:
+        kind = sirens(extension or _EXTENSIONS[0])
+        return Batch(_NAME, found, kind, recipe, common).run()
+    if common.jobs is not None:
         raise UsageError("-j: expected -r or -o, for there is one picture")
     source = files.dashed(found.inputs[0], files.INPUT)
-    target = found.output or beside(source, extension or _EXTENSIONS[0])
+    target = found.output or default_output(source, extension or _EXTENSIONS[0])
     target = files.dashed(target, files.OUTPUT)
-    format_ = _format(target, extension)
-    check_writable(format_)
+    return _decode(source, target, recipe.to(_format(target, extension)), common)
+
+
+def _decode(source: str, target: str, recipe: Decode, common: CommonOptions) -> int:
+    """Decode one file, or tell what would be done, and return the exit code."""
+    from siren_codec.picture import check_writable
+
+    check_writable(recipe.format)
     data = files.read(source)
-    files.check_output(source, target, force=force)
-    like = None if no_preserve else files.model(source)
+    files.check_output(source, target, force=common.force)
+    like = files.attributes(source) if common.preserve else None
     field = files.parse(source, data, recipe.load)
-    recipe = recipe.to(format_)
-    if dry_run:
+    if common.dry_run:
         from siren_codec.cli import forecast
 
-        forecast.say(source, target, forecast.of_field(recipe, field), as_json=as_json)
+        forecast.say(source, target, forecast.of_field(recipe, field), as_json=common.as_json)
         return 0
     product = recipe.render(field)
-    if not quiet:
+    if not common.quiet:
         for notice in product.notices:
-            bars.say(f"{_NAME}: {files.name(target)}: {notice}", error=True)
-    files.write_output(target, product.data, force=force, like=like)
-    if as_json:
+            console.say(f"{_NAME}: {files.name(target)}: {notice}", error=True)
+    files.write_output(target, product.data, force=common.force, like=like)
+    if common.as_json:
         facts = {"input": source, "output": target, **product.facts}
-        bars.say_json(facts, error=target == "-")
+        console.say_json(facts, error=target == "-")
     return 0
 
 

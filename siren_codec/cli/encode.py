@@ -7,14 +7,15 @@ from typing import Any
 import click
 
 from siren_codec import extras, output
-from siren_codec.cli import bars, files, forecast, hints, usage
+from siren_codec.cli import console, files, forecast, hints, usage
 from siren_codec.cli.batch import Batch
-from siren_codec.cli.ends import beside, ends
+from siren_codec.cli.common import MODE_AND_DATE, CommonOptions, common_options
 from siren_codec.cli.interrupt import Interruption
+from siren_codec.cli.operands import default_output, parse_operands
 from siren_codec.cli.usage import BATCH, FIT, PICTURE, TARGET, option
 from siren_codec.errors import UsageError
 from siren_codec.limits import QUALITIES
-from siren_codec.many.jobs import Encode
+from siren_codec.many.jobs import Encode, Product
 from siren_codec.many.plan import PICTURES
 from siren_codec.options import (
     ALPHAS,
@@ -57,12 +58,7 @@ _NOTES = (
         ".siren file; a .siren file that is broken is made again. --force makes all again. "
         "Failures are listed at the end.",
     ),
-    (
-        "Mode and date",
-        "OUT has the mode (without set-user-id and the like), the group where possible, and the "
-        "modification time of IN, and folders that are made have the mode of theirs. --no-preserve "
-        "leaves that to the umask and the clock. While it is written a file is its owner's alone.",
-    ),
+    MODE_AND_DATE,
     (
         "Processes",
         "With -j N there are N processes. Each has an equal share of the cores that this one may "
@@ -105,7 +101,6 @@ _NOTES = (
     hints=hints.ENCODE,
     exit_codes="0 done, 1 failed, 2 wrong usage, 3 target missed, 130 interrupted, 141 unread.",
 )
-@click.argument("words", metavar="IN [OUT]", type=usage.FILE, nargs=-1, required=True)
 @option(
     TARGET,
     *("-q", "--quality"),
@@ -217,42 +212,23 @@ _NOTES = (
     metavar="FILE",
     help="Save the fit to FILE every half minute, and go on from there if FILE exists.",
 )
-@option(
-    BATCH,
-    *("-r", "--recursive"),
-    is_flag=True,
-    help="IN and OUT are folders: encode the pictures of the one, and of the folders in it, into "
-    "the other. What is done already is left, and a failure does not stop it.",
+@common_options(
+    recursive="IN and OUT are folders: encode the pictures of the one, and of the folders in it, "
+    "into the other. What is done already is left, and a failure does not stop it.",
+    jobs="Encode N pictures at a time with -r or -o: the cores are shared, or a GPU each.",
 )
-@usage.out
-@usage.jobs("Encode N pictures at a time with -r or -o: the cores are shared, or a GPU each.")
 @option(
     BATCH,
     "--ray",
     metavar="ADDRESS",
     help="Encode on a Ray cluster with -r or -o, -j on each machine: auto, local, HOST:PORT, ray://...",
 )
-@usage.dry_run
-@usage.force
-@usage.no_preserve
-@usage.verbose
-@usage.messages
-@usage.the_version
 def encode_command(
-    words: tuple[str, ...],
-    out: str | None,
-    recursive: bool,
-    jobs: int | None,
+    common: CommonOptions,
     ray: str | None,
     checkpoint: str | None,
     strip: bool,
     max_pixels: int,
-    dry_run: bool,
-    force: bool,
-    no_preserve: bool,
-    verbose: bool,
-    quiet: bool,
-    as_json: bool,
     **options: Any,
 ) -> int:
     """Encode the picture IN as the .siren file OUT, by default beside it.
@@ -264,104 +240,86 @@ def encode_command(
     Ctrl-C ends the fit and writes the best so far; a second one writes nothing.
     """
     extras.need("encode", "encoding")
-    recipe = Encode(Options(**options), max_pixels, strip, quiet)
-    found = ends(words, out, recursive=recursive, extensions=(".siren",))
+    recipe = Encode(Options(**options), max_pixels, strip, common.quiet)
+    found = parse_operands(
+        common.operands, common.out, recursive=common.recursive, extensions=(".siren",)
+    )
     if found.is_folder:
         if checkpoint is not None:
             raise UsageError("--checkpoint: expected IN OUT, found -r or -o")
-        return Batch(
-            _NAME,
-            found.sources,
-            Path(str(found.output)),
-            PICTURES,
-            recipe,
-            count=jobs or 1,
-            address=ray,
-            dry_run=dry_run,
-            force=force,
-            preserve=not no_preserve,
-            verbose=verbose,
-            quiet=quiet,
-            as_json=as_json,
-        ).run()
-    if jobs is not None or ray is not None:
+        return Batch(_NAME, found, PICTURES, recipe, common, ray).run()
+    if common.jobs is not None or ray is not None:
         raise UsageError("-j and --ray: expected -r or -o, for there is one picture")
     source = files.dashed(found.inputs[0], files.INPUT)
-    target = files.dashed(found.output or beside(source, "siren"), files.OUTPUT)
+    target = files.dashed(found.output or default_output(source, "siren"), files.OUTPUT)
     _check_name(source, target)
     saved = _checkpoint(source, target, checkpoint)
-    if dry_run:
-        return _foretell(source, target, recipe, force, quiet, as_json)
-    preserve = not no_preserve
-    return _encode(source, target, recipe, saved, force, preserve, verbose, quiet, as_json)
+    if common.dry_run:
+        return _dry_run(source, target, recipe, common)
+    return _encode(source, target, recipe, saved, common)
 
 
 def _encode(
-    source: str,
-    target: str,
-    recipe: Encode,
-    checkpoint: Path | None,
-    force: bool,
-    preserve: bool,
-    verbose: bool,
-    quiet: bool,
-    as_json: bool,
+    source: str, target: str, recipe: Encode, checkpoint: Path | None, common: CommonOptions
 ) -> int:
     """Encode one picture and return the exit code."""
-    files.check_output(source, target, force=force)
+    files.check_output(source, target, force=common.force)
     if checkpoint:
         output.check(checkpoint, force=True)
-    like = files.model(source) if preserve else None
+    like = files.attributes(source) if common.preserve else None
     picture = recipe.load(files.read_standard_input() if source == "-" else Path(source))
-    _notify(source, picture.notices, quiet)
-    with Interruption(None if quiet else _INTERRUPTED) as interruption:
+    _notify(source, picture.notices, common.quiet)
+    with Interruption(None if common.quiet else _INTERRUPTED) as interruption:
         title = f"{_NAME}: {files.name(source)}"
-        with bars.of_picture(title, shown=not quiet) as progress:
+        with console.picture_progress(title, shown=not common.quiet) as progress:
             product = recipe.encode(
                 picture,
                 progress=interruption.watching(progress),
                 stop=interruption.stop,
                 checkpoint=checkpoint,
             )
-        files.write_output(target, product.data, force=force, like=like)
-    # Those of the picture were said before the fit.
-    _notify(source, product.notices[len(picture.notices) :], quiet)
-    if verbose:
-        bars.say(*product.details.splitlines(), error=True)
-    if product.missed:
-        bars.say(f"{_NAME}: {files.name(target)}: {product.missed}", error=True)
-    if as_json:
-        facts = {"input": source, "output": target, **product.facts}
-        bars.say_json(facts, error=target == "-")
-    elif not quiet:
-        bars.say(f"{files.name(target)}: {product.line}", error=target == "-")
+        files.write_output(target, product.data, force=common.force, like=like)
+    # Those of the picture came before the fit.
+    _notify(source, product.notices[len(picture.notices) :], common.quiet)
+    _report(source, target, product, common)
     if interruption.requested:
         return 130
     return 3 if product.missed else 0
 
 
-def _foretell(
-    source: str, target: str, recipe: Encode, force: bool, quiet: bool, as_json: bool
-) -> int:
-    """Say what would be done with one picture."""
-    files.check_output(source, target, force=force)
+def _report(source: str, target: str, product: Product, common: CommonOptions) -> None:
+    """Tell what was made, on standard error where the file goes to standard output."""
+    if common.verbose:
+        console.say(*product.details.splitlines(), error=True)
+    if product.missed:
+        console.say(f"{_NAME}: {files.name(target)}: {product.missed}", error=True)
+    if common.as_json:
+        facts = {"input": source, "output": target, **product.facts}
+        console.say_json(facts, error=target == "-")
+    elif not common.quiet:
+        console.say(f"{files.name(target)}: {product.line}", error=target == "-")
+
+
+def _dry_run(source: str, target: str, recipe: Encode, common: CommonOptions) -> int:
+    """Tell what would be done with one picture."""
+    files.check_output(source, target, force=common.force)
     picture = recipe.load(files.read_standard_input() if source == "-" else Path(source))
-    _notify(source, picture.notices, quiet or as_json)
-    forecast.say(source, target, forecast.of_picture(recipe, picture), as_json=as_json)
+    _notify(source, picture.notices, common.quiet or common.as_json)
+    forecast.say(source, target, forecast.of_picture(recipe, picture), as_json=common.as_json)
     return 0
 
 
 def _notify(source: str, notices: Sequence[str], quiet: bool) -> None:
     if not quiet:
         for notice in notices:
-            bars.say(f"{_NAME}: {files.name(source)}: {notice}", error=True)
+            console.say(f"{_NAME}: {files.name(source)}: {notice}", error=True)
 
 
 def _check_name(source: str, target: str) -> None:
     """Refuse the name of another kind of picture. Raises UsageError."""
     from PIL import Image
 
-    # That the output is the input itself is said by `files.check_output`.
+    # Whether the output is the input itself is for `files.check_output`.
     if target == "-" or output.are_same(source, target):
         return
     Image.init()

@@ -1,4 +1,4 @@
-"""The two ends of a command: files, standard input, standard output."""
+"""What a command reads and writes: files, standard input, standard output."""
 
 import os
 import sys
@@ -14,9 +14,9 @@ from siren_codec.errors import SirenError
 __all__ = [
     "INPUT",
     "OUTPUT",
+    "attributes",
     "check_output",
     "dashed",
-    "model",
     "name",
     "parse",
     "read",
@@ -105,9 +105,9 @@ def check_output(source: str, target: str, *, force: bool) -> None:
     output.check(Path(target), force=force)
 
 
-def model(source: str) -> os.stat_result | None:
+def attributes(source: str) -> os.stat_result | None:
     """Return whose mode and modification time an output is to have; None if it is no file."""
-    return None if source == "-" else output.model(source)
+    return None if source == "-" else output.attributes(source)
 
 
 def write_output(

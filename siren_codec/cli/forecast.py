@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from siren_codec import effort
-from siren_codec.cli import bars
+from siren_codec.cli import console
 from siren_codec.many.jobs import Decode, Encode, Recipe
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def line(facts: Mapping[str, Any]) -> str:
         what += [f"{name.replace('_', ' ')} {facts[name]}"] if name in facts else []
     what += [f"{name} {facts[name]}" for name in ("steps", "effort") if name in facts]
     seconds = facts["seconds"]
-    time = "time not known" if seconds is None else f"about {bars.interval(max(1, seconds))}"
+    time = "time not known" if seconds is None else f"about {console.duration(max(1, seconds))}"
     return ", ".join([*what, time])
 
 
@@ -96,10 +96,10 @@ def say(source: str, target: str, facts: Mapping[str, Any], *, as_json: bool) ->
     overwrites = target != "-" and Path(target).is_file()
     if as_json:
         found = {"input": source, "output": target, "overwrites": overwrites, **facts}
-        bars.say_json({"dry_run": True, **found})
+        console.say_json({"dry_run": True, **found})
     else:
         again = " (would be overwritten)" if overwrites else ""
-        bars.say(f"would make {target}{again}: {line(facts)}", error=False)
+        console.say(f"would make {target}{again}: {line(facts)}", error=False)
 
 
 def _of_fit(recipe: Encode, pixels: int) -> float | None:

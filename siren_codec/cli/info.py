@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from siren_codec.cli import bars, files, usage
+from siren_codec.cli import console, files, usage
 from siren_codec.cli.usage import MESSAGES, option
 from siren_codec.errors import SirenError
 from siren_codec.limits import Limits
@@ -47,7 +47,7 @@ def info_command(sources: tuple[str, ...], as_json: bool, max_pixels: int, max_w
             if len(sources) == 1:
                 raise
             failed = True
-            bars.say(f"{_NAME}: {' '.join(str(error).split())}", error=True)
+            console.say(f"{_NAME}: {' '.join(str(error).split())}", error=True)
             if as_json:
                 _write(json.dumps({"input": source, "error": str(error)}))
         else:

@@ -24,17 +24,12 @@ __all__ = [
     "Size",
     "command",
     "device",
-    "dry_run",
-    "force",
     "jobs",
     "max_pixels",
     "max_work",
-    "messages",
-    "no_preserve",
     "option",
-    "out",
+    "quiet",
     "the_version",
-    "verbose",
 ]
 
 TARGET = "Target and quality"
@@ -222,19 +217,6 @@ def option(group: str, *names: str, **attributes: Any) -> Callable[[F], F]:
     return click.option(*names, cls=_Option, group=group, **attributes)
 
 
-def messages(function: F) -> F:
-    """Add what all that make pictures can be told to say: --quiet and --json."""
-    quiet = option(MESSAGES, "--quiet", is_flag=True, help="Say nothing but errors.")
-    as_json = option(
-        MESSAGES,
-        "--json",
-        "as_json",
-        is_flag=True,
-        help="Print a line of JSON for each picture, failures too with -r and -o.",
-    )
-    return quiet(as_json(function))
-
-
 def the_version(function: F) -> F:
     """Add the version option, which also tells what the command works with."""
 
@@ -254,26 +236,7 @@ def the_version(function: F) -> F:
     )(function)
 
 
-force = option(
-    BATCH,
-    "-f",
-    "--force",
-    is_flag=True,
-    help="Overwrite OUT if it exists; with -r and -o make everything again.",
-)
-no_preserve = option(
-    BATCH,
-    "--no-preserve",
-    is_flag=True,
-    help="Do not give OUT the mode and the modification time of IN.",
-)
-dry_run = option(
-    BATCH,
-    *("-n", "--dry-run"),
-    is_flag=True,
-    help="Say what would be done, and about how long it would take; write nothing.",
-)
-verbose = option(MESSAGES, "-v", "--verbose", is_flag=True, help="Say more on standard error.")
+quiet = option(MESSAGES, "--quiet", is_flag=True, help="Say nothing but errors.")
 max_pixels = option(
     PICTURE,
     "--max-pixels",
@@ -304,15 +267,6 @@ def device(group: str, choices: Sequence[str], what: str) -> Callable[[F], F]:
         show_default=True,
         help=what,
     )
-
-
-out = option(
-    BATCH,
-    *("-o", "--out"),
-    type=FILE,
-    metavar="DIR",
-    help="All names are inputs, and their outputs go into the folder DIR, as with -r.",
-)
 
 
 def jobs(what: str) -> Callable[[F], F]:

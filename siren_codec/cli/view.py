@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from siren_codec.cli import bars, files, usage
-from siren_codec.cli.usage import MESSAGES, option
+from siren_codec.cli import console, files, usage
+from siren_codec.cli.usage import option
 from siren_codec.errors import UsageError
 from siren_codec.limits import Limits
 
@@ -67,7 +67,7 @@ _NOTES = (
 @option(_PAGE, "-f", "--force", is_flag=True, help="Overwrite OUT.html if it exists.")
 @usage.max_pixels
 @usage.max_work
-@option(MESSAGES, "--quiet", is_flag=True, help="Say nothing but errors.")
+@usage.quiet
 @usage.the_version
 def view_command(
     sources: tuple[str, ...],
@@ -101,7 +101,7 @@ def view_command(
         is_open = not no_browser and shown.open_browser()
         if not quiet or not is_open:
             what = "Ctrl-C ends it" if is_open else "open it in a browser; Ctrl-C ends it"
-            bars.say(f"{_NAME}: {shown.url} ({what})", error=True)
+            console.say(f"{_NAME}: {shown.url} ({what})", error=True)
         try:
             shown.wait()
         except KeyboardInterrupt:

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from siren_codec.errors import LimitError, UsageError
 from siren_codec.field.inputs import Orders, lattice_inputs, point_inputs, seen_inputs
-from siren_codec.field.kernel import cell_centres
 from siren_codec.field.network import network, network_jet
+from siren_codec.field.spline import cell_centres
 from siren_codec.field.threads import available_cores, one_blas_thread
 from siren_codec.framing import Crop, Show, Size, View
 from siren_codec.limits import Limits

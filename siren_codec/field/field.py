@@ -13,8 +13,8 @@ import numpy.typing as npt
 from siren_codec.errors import SirenError
 from siren_codec.field import evaluate
 from siren_codec.field.evaluate import Sampler
-from siren_codec.field.kernel import TAPS
 from siren_codec.field.network import BYPASS_SCALE
+from siren_codec.field.spline import TAPS
 from siren_codec.framing import Crop, Show, Size, View
 from siren_codec.limits import Limits
 
@@ -198,7 +198,7 @@ class Field:
     metadata: Mapping[str, bytes] = field(default_factory=dict)
     """Raw bytes of "icc", "exif" and "xmp", as far as they are there."""
     latents: tuple[npt.NDArray[np.int16 | np.int32], ...] = ()
-    """Integers of each level's grids, (features, rows, columns) as `kernel.level_shape` says."""
+    """Integers of each level's grids, (features, rows, columns) as `spline.level_shape` says."""
     context: tuple[Layer, ...] = ()
     """Of the context network; none without grids."""
     prior: PriorName | None = None

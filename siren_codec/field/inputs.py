@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from siren_codec.field.kernel import (
+from siren_codec.field.spline import (
     TAPS,
     band_matrix,
     spline_taps,

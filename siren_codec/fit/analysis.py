@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, interpolate, pad, pixel_shuffle, pixel_unshuffle
 
 from siren_codec.errors import FitError
-from siren_codec.field.kernel import cell_centres, level_shape, spline_matrix
+from siren_codec.field.spline import cell_centres, level_shape, spline_matrix
 from siren_codec.fit.rate import quality_lambda, to_signed
 from siren_codec.stream import prior
 from siren_codec.stream.prior import SPACING
@@ -24,6 +24,7 @@ __all__ = [
     "between",
     "colours_of",
     "forget",
+    "largest_part",
     "load",
     "path_of",
     "pyramid",
@@ -208,6 +209,12 @@ class Analysis:
         weight = weight * (1 + t * gain)[:, None, None, None]
         padding = (weight.shape[2] - 1) // 2
         return conv2d(hidden, weight, bias[0] + t * bias[1], stride=stride, padding=padding)
+
+
+def largest_part(width: int, height: int) -> int:
+    """Return the most pixels of a picture that `Analysis.in_parts` looks at together."""
+    most = _SIDE + 2 * _AROUND
+    return min(width, most) * min(height, most)
 
 
 def path_of(id_: int) -> Path:

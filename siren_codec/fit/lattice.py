@@ -10,7 +10,7 @@ from torch import Tensor
 
 from siren_codec.field import Architecture
 from siren_codec.field.evaluate import Float64
-from siren_codec.field.kernel import level_shape, spline_matrix, unit_coordinates
+from siren_codec.field.spline import level_shape, spline_matrix, unit_coordinates
 
 __all__ = [
     "STRIPE",

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from siren_codec.fit.course import Settings
 from siren_codec.fit.latents import Latents
 from siren_codec.fit.model import Model
-from siren_codec.fit.optimiser import SOAP, Adam
+from siren_codec.fit.soap import SOAP, Adam
+from siren_codec.fit.step_settings import StepSettings
 
 __all__ = ["Optimisers", "restore", "state_of"]
 
@@ -23,11 +23,11 @@ class Optimisers:
         self.context = Adam(model.matrices[model.depth :])
         self.grids = Adam([latents.flat[part] for _, part in latents.chunks()])
 
-    def step_networks(self, now: Settings) -> None:
+    def step_networks(self, settings: StepSettings) -> None:
         """Take one step along the gradients that the matrices hold."""
-        self.siren.step(now.weight_rate)
+        self.siren.step(settings.weight_rate)
         gradients = [matrix.grad for matrix in self.context.parameters]
-        self.context.step([grad for grad in gradients if grad is not None], now.context_rate)
+        self.context.step([grad for grad in gradients if grad is not None], settings.context_rate)
 
     def forget(self) -> None:
         """Forget all moments, as after a step that was taken back."""

@@ -24,12 +24,12 @@ _SEARCH_TILES = 4
 class Rounded:
     """Looks at a state as a file would hold it."""
 
-    def __init__(self, state: State, samples: Samples, engine: Engine, blank: Field) -> None:
-        """`blank` is the Field that lacks the state."""
+    def __init__(self, state: State, samples: Samples, engine: Engine, template: Field) -> None:
+        """`template` is the Field that lacks the state."""
         self._state = state
         self._samples = samples
         self._engine = engine
-        self._blank = blank
+        self._template = template
 
     def round_weights(self, steps: int = 0) -> Exponents:
         """Choose the weights' quantisation steps.
@@ -55,7 +55,7 @@ class Rounded:
         model, latents = self._state.model, self._state.latents
         layers = model.quantised(_exact(model, exponents))
         return replace(
-            self._blank,
+            self._template,
             prior=self._state.prior,
             layers=layers[: model.depth],
             latents=tuple(

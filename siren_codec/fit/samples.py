@@ -5,7 +5,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from siren_codec.field.kernel import cell_centres, level_shape
+from siren_codec.field.spline import cell_centres, level_shape
 from siren_codec.fit.lattice import Lattice
 
 __all__ = ["Samples", "averaged", "filled", "samples_of", "weights_of"]

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from siren_codec.fit.course import settling_course
 from siren_codec.fit.engine import Loss
 from siren_codec.fit.model import Exponents
+from siren_codec.fit.step_settings import settling_settings
 from siren_codec.fit.target import Measured, Steering, Target, nameable
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def settle(run: "Run", steering: Steering, exponents: Exponents) -> Loss:
             run.samples.weigh(np.atleast_3d(field.render()), steering.target.most_error)
         steering.turn(measured, share=_EAGER * (attempt + 1))
         run.state.price_at(steering.quality)
-        run.fit_on(settling_course(run.schedule, steps), exponents)
+        run.fit_on(settling_settings(run.schedule, steps), exponents)
     assert best is not None
     run.samples.weigh_evenly()
     model.restore(best[1])

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from siren_codec.fit.course import Settings
 from siren_codec.fit.engine import Engine, Grids, Loss
 from siren_codec.fit.lattice import Lattice
 from siren_codec.fit.model import Exponents
 from siren_codec.fit.state import State
+from siren_codec.fit.step_settings import StepSettings
 
 __all__ = ["Step"]
 
@@ -32,7 +32,7 @@ class Step:
     def __call__(
         self,
         lattice: Lattice,
-        now: Settings,
+        settings: StepSettings,
         *,
         first_level: int = 0,
         exponents: Exponents | None = None,
@@ -44,23 +44,23 @@ class Step:
         Grids that are not `moving` are seen as they are. A loss whose gradients are not finite is
         not a number, and the networks stay as they are.
         """
-        settings = self.prepare(now, first_level, lattice.turns)
-        found = self._gradients(lattice, settings, first_level, exponents, moving)
-        self.move_networks(settings)
+        prepared = self.prepare(settings, first_level, lattice.turns)
+        found = self._gradients(lattice, prepared, first_level, exponents, moving)
+        self.move_networks(prepared)
         if moving:
-            self.move_latents(settings, first_level)
+            self.move_latents(prepared, first_level)
         return self.loss(found)
 
-    def prepare(self, now: Settings, first_level: int = 0, turns: int = 1) -> Settings:
+    def prepare(self, settings: StepSettings, first_level: int = 0, turns: int = 1) -> StepSettings:
         """Find a step's random numbers, and return its settings as the engine takes them."""
-        if self.state.noise and now.noise:
+        if self.state.noise and settings.noise:
             sign = self.state.noise.next(len(self.state.latents.chunks(first_level)), turns)
-            now = now._replace(noise=sign * now.noise)
-        return self.engine.settings(now)
+            settings = settings._replace(noise=sign * settings.noise)
+        return self.engine.prepared(settings)
 
-    def gradients(self, lattice: Lattice, now: Settings) -> Tensor:
+    def gradients(self, lattice: Lattice, settings: StepSettings) -> Tensor:
         """Set the gradients of networks and grids; return what `loss` reads, on the device."""
-        return self._gradients(lattice, self.prepare(now), 0, None, True)
+        return self._gradients(lattice, self.prepare(settings), 0, None, True)
 
     def loss(self, found: Tensor) -> Loss:
         """Read a loss back from the device."""
@@ -71,7 +71,7 @@ class Step:
         """Return the gradient of the latents, flat, as `gradients` found it."""
         return self._gradient * self._slope
 
-    def soften(self, settings: Settings, first_level: int = 0) -> None:
+    def soften(self, settings: StepSettings, first_level: int = 0) -> None:
         """Set what the loss sees of the grids: rounded softly, with noise.
 
         Without noise they are rounded hard, with gradients straight through.
@@ -85,11 +85,11 @@ class Step:
                 state.latents, state.noise, settings, first_level, self._soft, self._slope
             )
 
-    def move_networks(self, settings: Settings) -> None:
+    def move_networks(self, settings: StepSettings) -> None:
         """Move the weights along their gradients."""
         self.state.optimisers.step_networks(settings)
 
-    def move_latents(self, settings: Settings, first_level: int = 0) -> None:
+    def move_latents(self, settings: StepSettings, first_level: int = 0) -> None:
         """Move the grids along theirs, from a level on."""
         parts = [part for _, part in self.state.latents.chunks(first_level)]
         if parts:
@@ -99,7 +99,7 @@ class Step:
     def _gradients(
         self,
         lattice: Lattice,
-        settings: Settings,
+        settings: StepSettings,
         first_level: int,
         exponents: Exponents | None,
         moving: bool,

@@ -208,10 +208,10 @@ def first_quality(pixels: Pixels, target: Target) -> int:
     `pixels` are (height, width, channels); alpha is left out.
     """
     steering = Steering(target, DEFAULT_QUALITY)
-    glance = _Glance(pixels)
+    estimate = _FirstEstimate(pixels)
     for _ in range(4):
         steering.quality = nameable(steering.quality)
-        error, bits = glance(int(steering.quality))
+        error, bits = estimate(int(steering.quality))
         if target.of is Measured.SIZE:
             steering.turn(math.log2(_WEIGHTS + _SHRINK * bits / 8))
         else:
@@ -223,11 +223,11 @@ def first_quality(pixels: Pixels, target: Target) -> int:
 def first_cost(pixels: Pixels, quality: int) -> float:
     """Return error + lambda * bits per pixel of what the prior alone makes of pixels."""
     height, width = int(pixels.shape[0]), int(pixels.shape[1])
-    error, bits = _Glance(pixels)(quality)
+    error, bits = _FirstEstimate(pixels)(quality)
     return error + quality_lambda(quality) * bits / (height * width)
 
 
-class _Glance:
+class _FirstEstimate:
     """What the prior alone makes of a picture, of a large one of its middle."""
 
     def __init__(self, pixels: Pixels) -> None:

@@ -15,21 +15,25 @@ from siren_codec.fit import kernels, start
 from siren_codec.fit.best import Best
 from siren_codec.fit.checkpoint import Checkpoint
 from siren_codec.fit.clock import Clock
-from siren_codec.fit.course import Settings, course_of, rounded_course
 from siren_codec.fit.engine import Engine, Loss, engine, is_of_memory, one_torch_thread
 from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.lattice import Lattice, tile_shape
 from siren_codec.fit.memory import left_for_tiles
 from siren_codec.fit.model import Exponents, Model
 from siren_codec.fit.rounded import Rounded
+from siren_codec.fit.running_loss import RunningLoss
 from siren_codec.fit.samples import Samples
 from siren_codec.fit.saving import Saving
 from siren_codec.fit.schedule import Schedule, Stage
 from siren_codec.fit.state import State
 from siren_codec.fit.steer import settle, steer
 from siren_codec.fit.step import Step
+from siren_codec.fit.step_settings import (
+    StepSettings,
+    real_weight_settings,
+    rounded_weight_settings,
+)
 from siren_codec.fit.target import Steering, Target
-from siren_codec.fit.turns import Turns
 from siren_codec.options import DEVICES
 from siren_codec.progress import ProgressCallback
 
@@ -97,9 +101,13 @@ def fit(
     device = choose_device(device)
     control = control or Control()
     left = left_for_tiles(
-        width * height, grids=architecture.grids > 0, device=device, memory=control.memory
+        *(width, height),
+        grids=architecture.grids > 0,
+        refine=refine and prior is not None and architecture.grids > 0,
+        device=device,
+        memory=control.memory,
     )
-    blank = Field(
+    template = Field(
         width=width,
         height=height,
         depth=8 * pixels.itemsize,
@@ -115,10 +123,10 @@ def fit(
     try:
         with one_torch_thread():
             model = start.networks(architecture, prior, seed=seed, device=device)
-            run = Run(model, pixels, schedule, blank, control, seed, visible)
+            run = Run(model, pixels, schedule, template, control, seed, visible)
             run.begin(prior, refine=refine)
             with engine(device, compiled=control.compiled, tile=tile) as computing:
-                return run.by(computing).whole()
+                return run.using(computing).whole()
     except (MemoryError, RuntimeError) as error:
         if not is_of_memory(error):
             raise
@@ -144,14 +152,14 @@ class Run:
         model: Model,
         pixels: npt.NDArray[np.uint8 | np.uint16],
         schedule: Schedule,
-        blank: Field,
+        template: Field,
         control: Control,
         seed: int = 0,
         visible: npt.NDArray[np.bool_] | None = None,
     ) -> None:
-        """Begin with a model and grids of 0; `blank` is the Field that the fit is to fill."""
+        """Begin with a model and grids of 0; `template` is the Field that the fit is to fill."""
         device = model.matrices[0].device.type
-        width, height, grids = blank.width, blank.height, model.architecture.grids > 0
+        width, height, grids = template.width, template.height, model.architecture.grids > 0
         latents = Latents.of_picture(model.architecture, width, height, device)
         self.schedule = schedule
         self.samples = Samples(pixels, visible, levels=len(latents.shapes), device=device)
@@ -162,12 +170,12 @@ class Run:
             quality=schedule.quality,
             lambda_=schedule.lambda_ if grids else 0.0,
             noise=Noise(seed=seed, device=device) if grids else None,
-            prior=blank.prior,
+            prior=template.prior,
         )
         self.unrounded = latents.flat
         """The grids as they were before they were rounded."""
         self.stopped = False
-        self._blank = blank
+        self._template = template
         self._control = control
         self._clock = Clock(schedule, width * height)
         self._saving = Saving(control.checkpoint, self.state, self._clock)
@@ -182,10 +190,10 @@ class Run:
                 refine=refine,
             )
 
-    def by(self, computing: Engine) -> "Run":
-        """Let an engine compute all that follows."""
+    def using(self, computing: Engine) -> "Run":
+        """Let this engine compute all that follows."""
         self.step = Step(self.state, computing)
-        self.rounded = Rounded(self.state, self.samples, computing, self._blank)
+        self.rounded = Rounded(self.state, self.samples, computing, self._template)
         return self
 
     def whole(self) -> Fit:
@@ -204,24 +212,24 @@ class Run:
 
     def fit_real(self, steering: Steering | None = None) -> Loss:
         """Fit real weights and noisy grids, coarse to fine; then round the grids."""
-        course = course_of(self.schedule)
+        settings = real_weight_settings(self.schedule)
         for index, stage in enumerate(self.schedule.stages):
             if index < self._saving.stage:
                 for _ in range(stage.steps):
-                    next(course)
+                    next(settings)
             else:
-                self._fit_stage(index, stage, course, steering)
+                self._fit_stage(index, stage, settings, steering)
         self.round()
         return self.rounded.loss()
 
-    def fit_on(self, course: Iterable[Settings], exponents: Exponents) -> None:
+    def fit_on(self, settings: Iterable[StepSettings], exponents: Exponents) -> None:
         """Take further steps with rounded weights, the grids from before they were rounded."""
         self.state.latents.flat.copy_(self.unrounded)
         lattice, best = self.samples.at(0), Best(self.state, moving=True)
-        for now in course:
+        for each in settings:
             if self.stopped:
                 break
-            self._take(lattice, now, best, exponents=exponents)
+            self._take(lattice, each, best, exponents=exponents)
         self.round()
 
     def round(self) -> None:
@@ -230,19 +238,19 @@ class Run:
         self.state.latents.flat.round_()
 
     def _fit_stage(
-        self, index: int, stage: Stage, course: Iterator[Settings], steering: Steering | None
+        self, index: int, stage: Stage, settings: Iterator[StepSettings], steering: Steering | None
     ) -> None:
         """Take the steps of a stage in which grids move; measure, steer and save on the way."""
         best = Best(self.state, moving=True)
         parts = self.samples.in_turn(stage.level, stage.parts)
-        turns = Turns(len(parts))
+        running = RunningLoss(len(parts))
         first_level = min(stage.level, max(0, len(self.state.latents.shapes) - 1))
         done = self._saving.enter(index, best)
         for step in range(1, stage.steps + 1):
-            now = next(course)
+            each = next(settings)
             if step <= done or self.stopped:
                 continue
-            self._take(parts[step % len(parts)], now, best, turns, first_level=first_level)
+            self._take(parts[step % len(parts)], each, best, running, first_level=first_level)
             if steering and stage.level == 0 and not self.stopped:
                 steer(self, steering, step, stage.steps, best)
             self._saving.save(index, step, best, now=self.stopped)
@@ -266,15 +274,15 @@ class Run:
 
     def _fit_networks(self, exponents: Exponents | None = None) -> None:
         """Fit on with the grids as they are, and with `exponents` the weights rounded."""
-        course = rounded_course(self.schedule)
+        settings = rounded_weight_settings(self.schedule)
         self.state.optimisers.forget_networks()
         for stage in self.schedule.rounded_stages:
             best = Best(self.state, moving=False)
             parts = self.samples.in_turn(stage.level, stage.parts)
-            turns, how = Turns(len(parts)), {"exponents": exponents, "moving": False}
-            for step, now in enumerate(islice(course, stage.steps)):
+            running, how = RunningLoss(len(parts)), {"exponents": exponents, "moving": False}
+            for step, each in enumerate(islice(settings, stage.steps)):
                 if not self.stopped:
-                    self._take(parts[step % len(parts)], now, best, turns, **how)
+                    self._take(parts[step % len(parts)], each, best, running, **how)
             self._finish(stage, best, exponents)
 
     def _finish(self, stage: Stage, best: Best, exponents: Exponents | None = None) -> None:
@@ -285,17 +293,22 @@ class Run:
         best.restore()
 
     def _take(
-        self, lattice: Lattice, now: Settings, best: Best, turns: Turns | None = None, **how: Any
+        self,
+        lattice: Lattice,
+        settings: StepSettings,
+        best: Best,
+        running: RunningLoss | None = None,
+        **how: Any,
     ) -> None:
         """Take a step, back if it was one too many, and report it."""
         best.mark()
-        turns = turns or Turns()
-        loss = turns.add(self.step(lattice, now.damped(best.damping), **how), lattice.share)
+        running = running or RunningLoss()
+        loss = running.add(self.step(lattice, settings.damped(best.damping), **how), lattice.share)
         if not best.accepts(loss.objective):
             best.roll_back()
-            turns.forget()
+            running.forget()
             self.state.optimisers.forget()
-        elif turns.complete:
+        elif running.complete:
             best.offer(loss.objective)
         bits = loss.bits if self.state.latents.shapes else None
         progress = self._clock.tick(lattice.points, psnr=loss.psnr, bits=bits)

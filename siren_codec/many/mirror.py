@@ -12,7 +12,7 @@ from siren_codec.errors import SirenError
 from siren_codec.many.jobs import Decode, Encode, Failure, Product, Results
 from siren_codec.many.plan import Job, Kind, Plan, plan_files, plan_tree
 from siren_codec.many.records import Entry, digest
-from siren_codec.many.verdicts import Judge, State, source_of
+from siren_codec.many.verdicts import Judge, State, source_of, stamps
 
 __all__ = ["Mirror", "Outcome", "Status"]
 
@@ -89,13 +89,14 @@ class Mirror:
         for job in jobs:
             try:
                 self._make_folders(job)
-                outcome = self._settled(job)
+                # What is as it was for the plan is not read again here; `_finish` does that.
+                outcome = None if stamps(job) == job.stamps else self._settled(job)
                 if outcome is None:
                     output.check(job.target, force=True)
             except (OSError, SirenError) as error:
                 outcome = _failed(job, error)
             if outcome is None:
-                yield replace(job, like=output.model(job.source) if self.preserve else None)
+                yield replace(job, like=output.attributes(job.source) if self.preserve else None)
             else:
                 settled.append(outcome)
 
@@ -108,9 +109,9 @@ class Mirror:
             like = None if models is None else (models / step).stat()
             output.make_folder(self.target / step, like=like)
 
-    def _settled(self, job: Job) -> Outcome | None:
+    def _settled(self, job: Job, source_digest: str | None = None) -> Outcome | None:
         """Return the outcome of a job that is no longer to be done: others may work here too."""
-        verdict = self._judge.verdict(job)
+        verdict = self._judge.verdict(job, source_digest)
         if verdict.state is State.MAKE:
             return None
         if verdict.state is State.REFUSED:
@@ -122,7 +123,7 @@ class Mirror:
         if isinstance(result, Failure):
             return Outcome(job, "failed", result.error)
         try:
-            settled = self._settled(job)
+            settled = self._settled(job, result.source_digest)
             if settled is not None:
                 return settled
             notices = self._note(job, result)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from siren_codec import output
 from siren_codec.errors import SirenError, UsageError
 from siren_codec.many import records
-from siren_codec.many.verdicts import Job, Judge, State, Verdict, of_picture, of_siren
+from siren_codec.many.verdicts import Job, Judge, State, Verdict, of_picture, of_siren, stamps
 
 if TYPE_CHECKING:
     from siren_codec.picture.foreign import Foreign
@@ -58,8 +58,10 @@ class Plan:
     failures: dict[Path, str] = field(default_factory=dict)
     """Inputs, and folders, of which nothing can be made."""
 
-    def add(self, job: Job, verdict: Verdict) -> None:
+    def judge(self, job: Job, judge: Judge) -> None:
         """Put a job where its verdict says."""
+        job = replace(job, stamps=stamps(job))
+        verdict = judge.verdict(job)
         if verdict.state is State.MAKE:
             self.jobs.append(replace(job, why=verdict.why))
         elif verdict.state is State.DONE:
@@ -90,8 +92,7 @@ def plan_tree(source: Path, target: Path, kind: Kind, judge: Judge) -> Plan:
             else:
                 found.skipped.append(reason)
         for name, becomes in zip(taken, _names(taken, kind.suffix, folders), strict=True):
-            job = Job(folder / name, into / becomes)
-            found.add(job, judge.verdict(job))
+            found.judge(Job(folder / name, into / becomes), judge)
     return found
 
 
@@ -113,8 +114,7 @@ def plan_files(sources: Sequence[Path], target: Path, kind: Kind, judge: Judge) 
         elif output.is_special(source):
             found.failures[source] = "expected a file, found a pipe or a device"
         else:
-            job = Job(source, target / name)
-            found.add(job, judge.verdict(job))
+            found.judge(Job(source, target / name), judge)
     return found
 
 

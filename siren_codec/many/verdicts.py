@@ -11,7 +11,20 @@ from typing import Any
 from siren_codec.errors import SirenError
 from siren_codec.many.records import Entry, Record, digest
 
-__all__ = ["FORCE", "Job", "Judge", "State", "Verdict", "of_picture", "of_siren", "source_of"]
+__all__ = [
+    "FORCE",
+    "Job",
+    "Judge",
+    "State",
+    "Verdict",
+    "of_picture",
+    "of_siren",
+    "source_of",
+    "stamps",
+]
+
+Stamps = tuple[tuple[int, ...] | None, ...]
+"""Of a job's source and target: what changes with a file; None where there is none."""
 
 FORCE = "--force overwrites it"
 """The end of a reason that is none with --force."""
@@ -29,6 +42,8 @@ class Job:
     """The source, as it was before the work: what its output's mode and date follow."""
     why: str = ""
     """What is wrong with the output that is there, if it is made again."""
+    stamps: Stamps | None = field(default=None, compare=False)
+    """Those of before the verdict: while they are the same, so is the verdict."""
 
 
 class State(Enum):
@@ -68,8 +83,8 @@ class Judge:
     hands; else one that is made of another file is not ours to overwrite."""
     records: dict[Path, Record] = field(default_factory=dict)
 
-    def verdict(self, job: Job) -> Verdict:
-        """Return the verdict of a job."""
+    def verdict(self, job: Job, source_digest: str | None = None) -> Verdict:
+        """Return the verdict of a job; of the source's `digest` where that is known already."""
         try:
             if not job.target.exists():
                 return Verdict(State.MAKE)
@@ -80,7 +95,7 @@ class Judge:
                     return Verdict(State.REFUSED, "is the input itself")
             if self.force:
                 return Verdict(State.MAKE)
-            return self._of_what_is_there(job, digest(job.target))
+            return self._of_what_is_there(job, digest(job.target), source_digest)
         except OSError as error:
             return Verdict(State.REFUSED, error.strerror or str(error))
         except SirenError as error:
@@ -90,9 +105,9 @@ class Judge:
         """Return the record of a folder."""
         return self.records.setdefault(folder, Record(folder))
 
-    def _of_what_is_there(self, job: Job, target_digest: str) -> Verdict:
+    def _of_what_is_there(self, job: Job, target_digest: str, source_digest: str | None) -> Verdict:
         try:
-            source_digest = digest(job.source)
+            source_digest = source_digest or digest(job.source)
         except SirenError:
             # It is tried, and fails.
             source_digest = ""
@@ -125,6 +140,20 @@ class Judge:
         if self.of_tree:
             return other.parent.samefile(source.parent)
         return source.exists() and other.samefile(source)
+
+
+def stamps(job: Job) -> Stamps:
+    """Return the stamps of a job's files as they are."""
+    return _stamp(job.source), _stamp(job.target)
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    # The time of the last change of the file's own entry, which no tool sets back.
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def source_of(job: Job) -> str:

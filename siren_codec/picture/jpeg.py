@@ -55,8 +55,8 @@ def fault(data: bytes) -> str:
             min_factor=8,
         )
     except ValueError as error:
-        said = str(error)
-        return said if said.startswith(_FAULTS) else missing
+        reason = str(error)
+        return reason if reason.startswith(_FAULTS) else missing
     return missing
 
 

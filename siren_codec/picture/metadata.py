@@ -111,14 +111,14 @@ def _xmp_upright(raw: bytes) -> tuple[bytes, int | None]:
     namespace = re.escape(_TIFF_NAMESPACE)
     prefixes = {"tiff", *re.findall(rf"xmlns:([\w.-]{{1,40}})\s*=\s*[\"']{namespace}[\"']", text)}
     name = rf"(?:{'|'.join(map(re.escape, sorted(prefixes)))}):Orientation"
-    said = re.compile(
+    orientations = re.compile(
         rf"\s+{name}\s*=\s*([\"'])\s*(?P<attribute>\d+)\s*\1"
         rf"|<{name}(?:\s[^<>]*)?>\s*(?P<element>\d+)\s*</{name}\s*>"
     )
-    found = [match["attribute"] or match["element"] for match in said.finditer(text)]
+    found = [match["attribute"] or match["element"] for match in orientations.finditer(text)]
     values = [int(value) for value in found if len(value) == 1 and value in "12345678"]
     if not values:
         return raw, None
     if set(values) == {1}:
         return raw, 1
-    return said.sub("", text).encode(encoding or "utf-8", errors), values[0]
+    return orientations.sub("", text).encode(encoding or "utf-8", errors), values[0]

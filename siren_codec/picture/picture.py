@@ -60,8 +60,8 @@ def strip(picture: Picture) -> Picture:
 
 def broken(error: Exception) -> PictureError:
     """Return what a library says of a broken picture as an error of one line."""
-    said = " ".join(str(error).split()) or type(error).__name__
-    return PictureError(f"broken picture: {said}")
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return PictureError(f"broken picture: {reason}")
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:

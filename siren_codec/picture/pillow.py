@@ -41,9 +41,9 @@ def read(file: IO[bytes], max_pixels: int) -> Picture:
 
     Raises PictureError or LimitError. What Pillow warns of is among the notices.
     """
-    with errors(), collected_warnings() as said, opened(file, max_pixels) as image:
+    with errors(), collected_warnings() as warned, opened(file, max_pixels) as image:
         picture = of_image(image, max_pixels)
-    return replace(picture, notices=(*picture.notices, *notices_of(said)))
+    return replace(picture, notices=(*picture.notices, *notices_of(warned)))
 
 
 @contextmanager

@@ -160,7 +160,7 @@ def _of_its_file(image: Image.Image, max_pixels: int) -> Picture | None:
         try:
             return _own(file, max_pixels, frame)
         except PictureError:
-            # Of a file that was loaded, and may be another now, nothing is said.
+            # Of a file that was loaded, and may be another now, there is no notice.
             if _is_loaded(image):
                 return None
             raise

@@ -28,12 +28,12 @@ def at_least_pixels(max_pixels: int) -> Iterator[None]:
 @contextmanager
 def collected_warnings() -> Iterator[list[warnings.WarningMessage]]:
     """Collect all warnings, of which none is shown or raised."""
-    with _LOCK, warnings.catch_warnings(record=True) as said:
+    with _LOCK, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        yield said
+        yield warned
 
 
-def notices_of(said: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
+def notices_of(warned: Sequence[warnings.WarningMessage]) -> tuple[str, ...]:
     """Return what Pillow says of broken files, each once and in a line."""
-    lines = [" ".join(str(each.message).split()) for each in said if each.category is UserWarning]
+    lines = [" ".join(str(each.message).split()) for each in warned if each.category is UserWarning]
     return tuple(dict.fromkeys(f"Pillow: {line}" for line in lines))

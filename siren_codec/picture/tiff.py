@@ -83,9 +83,9 @@ def read(file: IO[bytes], max_pixels: int, index: int = 0) -> Picture | None:
             if int(page.compression) not in _UNPACK or int(page.photometric) not in _COLOURS:
                 return None
             samples = _samples(page)
-            with collected_warnings() as said:
+            with collected_warnings() as warned:
                 found = metadata_of(_tags(file, page.offset))
-            found = replace(found, notices=found.notices + notices_of(said))
+            found = replace(found, notices=found.notices + notices_of(warned))
             if int(page.photometric) == _CMYK and found.icc:
                 found = found.without_profile("dropped the CMYK colour profile")
             notices = _frames(len(tiff.pages), index, reduced=bool(page.subfiletype & 1))

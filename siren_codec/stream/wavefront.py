@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from siren_codec.field import Architecture
-from siren_codec.field.kernel import level_shape
+from siren_codec.field.spline import level_shape
 from siren_codec.stream.context import CLIP
 
 __all__ = ["MARGIN", "NEIGHBOURS", "Block", "Wavefront", "shapes"]

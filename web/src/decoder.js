@@ -31,12 +31,12 @@ export class Decoder {
     const parsed = this.parse(bytes, ended, whole);
     if (!parsed) return;
     if (!this.field) this.begin(parsed);
+    this.field.metadata = parsed.metadata;
     for (const { payload, levels } of parsed.layers.slice(this.field.levels.length)) {
       const grids = await this.latents.decode(payload, levels, this.pause);
       this.field.add(levels, grids);
       yield { levels, grids };
     }
-    this.field.metadata = parsed.metadata;
     if (!ended) return;
     this.field.whole = whole;
     this.latents = null;
@@ -45,7 +45,7 @@ export class Decoder {
   async loadPrior(bytes) {
     const id = priorNamed(bytes);
     if (id in PRIORS && !this.priors.has(id)) {
-      this.priors.set(id, new Prior(id, await this.fetchPrior(id)));
+      this.priors.set(id, await Prior.read(id, await this.fetchPrior(id)));
     }
   }
 

@@ -5,7 +5,7 @@ import { Cursor } from './cursor.js';
 import { SirenError } from './errors.js';
 import { Memory } from './memory.js';
 import { lastWords } from './range.js';
-import { residualFrequencies } from './tables.js';
+import { putResidualTables } from './tables.js';
 
 const MARGIN = 4; // zeros above the grids and beside them, as far as a neighbour may lie
 const SLOPE = 3; // columns by which each row of the wavefront is behind the one above
@@ -63,7 +63,7 @@ export class LatentDecoder {
     this.wasm = this.memory.exports;
     const rows = this.arrange();
     this.network = this.putNetwork(network);
-    this.tables = this.memory.put(residualFrequencies());
+    this.tables = putResidualTables(this.memory);
     this.plane = this.memory.reserve(rows * this.stride);
     this.cells = this.memory.reserve(16);
   }

@@ -2,7 +2,9 @@
 
 import { connectionFor, errorOf } from './connection.js';
 import { SirenError } from './errors.js';
+import { priorNamed } from './format.js';
 import { Picture } from './picture.js';
+import { PRIORS } from './priors.js';
 import { chunksOf, fetchPrior } from './sources.js';
 
 export async function open(source, options = {}) {
@@ -24,6 +26,7 @@ class Opening {
   constructor({ onlayer, priors, limits, partial = false }) {
     this.onlayer = onlayer;
     this.picture = null;
+    this.begun = false;
     this.over = false;
     this.fetchPrior = (id) => fetchPrior(id, priors);
     this.result = new Promise((resolve, reject) => {
@@ -42,20 +45,29 @@ class Opening {
   async send(source, signal) {
     for await (const bytes of chunksOf(source, signal)) {
       if (this.over) return;
+      this.prefetch(bytes);
       this.post({ kind: 'bytes', bytes }, [bytes.buffer]);
     }
     this.post({ kind: 'end' });
   }
 
-  receive({ kind, base, layer, metadata, whole, error }) {
+  // Fetch the prior that a file's first bytes name: the worker asks for it when it has begun.
+  prefetch(bytes) {
+    if (this.begun) return;
+    this.begun = true;
+    const id = priorNamed(bytes);
+    if (id in PRIORS) this.fetchPrior(id).catch(() => {});
+  }
+
+  receive({ kind, base, layers, metadata, whole, error }) {
     if (this.over) return;
     if (kind === 'failed') {
       this.fail(errorOf(error));
       return;
     }
     if (base) this.picture = new Picture(this.connection, this.id, base);
-    this.picture.take(layer, metadata, whole);
-    if (kind === 'layer') this.callback();
+    this.picture.take(layers, metadata, whole);
+    if (kind === 'layers') this.callback();
     else this.finish();
   }
 

@@ -18,9 +18,9 @@ export class Picture {
     this.closed = false;
   }
 
-  // Take in what has come: a layer or null, metadata, and at the end whether all has.
-  take(layer, metadata, whole = false) {
-    if (layer) this.field.add(layer.levels, layer.grids);
+  // Take in what has come: layers, metadata, and at the end whether all has.
+  take(layers = [], metadata, whole = false) {
+    for (const { levels, grids } of layers) this.field.add(levels, grids);
     this.field.metadata = metadata;
     this.field.whole = whole;
     this.#ranges.clear();

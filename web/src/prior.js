@@ -1,11 +1,10 @@
 // The prior, the weights that pictures have in common: docs/FORMAT.md, section 9. Its file here is
-// made of siren_codec's by web/priors.py: a zstd frame of little-endian integers.
+// made of siren_codec's by web/priors.py: little-endian integers, packed by zlib.
 
 import { Architecture } from './architecture.js';
 import { Cursor } from './cursor.js';
 import { SirenError } from './errors.js';
 import { PRIORS } from './priors.js';
-import { decompress } from './zstd.js';
 
 export const SPREAD_OF_ONE = 128;
 const SPACING = 32; // qualities from knot to knot
@@ -26,13 +25,22 @@ export function checkPrior(id, hash) {
 }
 
 export class Prior {
-  // `bytes` are those of prior-ID.bin.
-  constructor(id, bytes) {
-    const known = PRIORS[id];
-    if (bytes.length !== known.bytes) {
-      throw new SirenError(`prior-${id}.bin: expected ${known.bytes} bytes, found ${bytes.length}`);
+  // Return the prior of prior-ID.bin, whose `bytes` these are.
+  static async read(id, bytes) {
+    const known = PRIORS[id].bytes;
+    if (bytes.length !== known) {
+      throw new SirenError(`prior-${id}.bin: expected ${known} bytes, found ${bytes.length}`);
     }
-    const cursor = new Cursor(decompress(bytes, known.length));
+    const content = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'));
+    try {
+      return new Prior(new Uint8Array(await new Response(content).arrayBuffer()));
+    } catch {
+      throw new SirenError(`prior-${id}.bin: expected another file`);
+    }
+  }
+
+  constructor(content) {
+    const cursor = new Cursor(content);
     const int32 = () => {
       const four = cursor.take(4);
       return four[0] | (four[1] << 8) | (four[2] << 16) | (four[3] << 24);
@@ -89,10 +97,12 @@ export class Prior {
 
 // Integers of 32 bits, a plane for each of their bytes: these are packed better.
 function readPlanes(cursor, size) {
-  const planes = [0, 1, 2, 3].map(() => cursor.take(size));
-  return Int32Array.from({ length: size }, (_, k) =>
-    planes.reduce((value, plane, byte) => value | (plane[k] << (8 * byte)), 0),
-  );
+  const values = new Int32Array(size);
+  for (let shift = 0; shift < 32; shift += 8) {
+    const plane = cursor.take(size);
+    for (let k = 0; k < size; k++) values[k] |= plane[k] << shift;
+  }
+  return values;
 }
 
 // 32 times what lies at a position between the knots.

@@ -6,6 +6,7 @@ import { SirenError } from './errors.js';
 import { rangeOf, renderRgba, renderSamples, rgbaOf, tiles } from './render.js';
 
 const TURN = 12; // milliseconds between two looks at the messages
+const PATIENCE = 500; // for layers whose bytes are there: one drawing is quicker than two
 
 export class Service {
   // `post` sends a message, with the list of what it hands over.
@@ -32,16 +33,23 @@ export class Service {
     const decoder = new Decoder({ limits, partial, fetchPrior, pause: makePause() });
     const arriving = new Arriving();
     this.pictures.set(id, arriving);
+    let told = performance.now();
     try {
       for (let ended = false; !ended; ) {
         ended = await arriving.more();
+        let layers = [];
         for await (const layer of decoder.take(arriving.bytes, ended)) {
           if (arriving.closed) return;
-          this.tell(id, arriving, decoder.field, layer);
+          layers.push(layer);
+          if (performance.now() - told < PATIENCE) continue;
+          this.tell(id, arriving, decoder.field, layers);
+          told = performance.now();
+          layers = [];
         }
         if (arriving.closed) return;
         // A picture without grids has no layers to tell of it.
-        if (decoder.field && !arriving.field) this.tell(id, arriving, decoder.field, null);
+        const first = decoder.field && !arriving.field;
+        if (first || layers.length) this.tell(id, arriving, decoder.field, layers);
       }
       const { whole, metadata } = decoder.field;
       arriving.bytes = null;
@@ -52,19 +60,21 @@ export class Service {
     }
   }
 
-  // Post a layer, and before the first one the Field itself.
-  tell(id, arriving, field, layer) {
+  // Post layers, and before the first one the Field itself.
+  tell(id, arriving, field, layers) {
     let base = null;
     if (!arriving.field) {
-      const { width, height, channels, depth, network, layers, alpha } = field;
-      base = { width, height, channels, depth, network, layers, alpha };
+      const { width, height, channels, depth, network, layers: siren, alpha } = field;
+      base = { width, height, channels, depth, network, layers: siren, alpha };
       arriving.field = field;
     }
     // Copies are handed over: to copy them where they are received would hold up the page.
-    const grids = layer ? layer.grids.map(([number, grid]) => [number, grid.slice()]) : [];
-    const copy = layer && { levels: layer.levels, grids };
-    const buffers = grids.map(([, grid]) => grid.buffer);
-    this.post({ kind: 'layer', id, base, layer: copy, metadata: field.metadata }, buffers);
+    const copies = layers.map(({ levels, grids }) => ({
+      levels,
+      grids: grids.map(([number, grid]) => [number, grid.slice()]),
+    }));
+    const buffers = copies.flatMap(({ grids }) => grids.map(([, grid]) => grid.buffer));
+    this.post({ kind: 'layers', id, base, layers: copies, metadata: field.metadata }, buffers);
   }
 
   fetchPrior(prior) {

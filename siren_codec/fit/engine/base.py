@@ -10,12 +10,12 @@ from typing import Generic, TypeVar
 
 from torch import Tensor
 
-from siren_codec.fit.course import Settings
 from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.lattice import Lattice
 from siren_codec.fit.model import Exponents, Model
-from siren_codec.fit.optimiser import Adam
 from siren_codec.fit.rate import to_unit
+from siren_codec.fit.soap import Adam
+from siren_codec.fit.step_settings import StepSettings
 
 __all__ = ["Engine", "Grids", "Loss"]
 
@@ -90,12 +90,18 @@ class Engine(ABC):
         self._threads = threads
 
     @abstractmethod
-    def settings(self, now: Settings) -> Settings:
+    def prepared(self, settings: StepSettings) -> StepSettings:
         """Return a step's settings in the form that this engine's other methods take."""
 
     @abstractmethod
     def soften(
-        self, latents: Latents, noise: Noise, now: Settings, first: int, soft: Tensor, slope: Tensor
+        self,
+        latents: Latents,
+        noise: Noise,
+        settings: StepSettings,
+        first: int,
+        soft: Tensor,
+        slope: Tensor,
     ) -> None:
         """Set what the loss sees of the latents from level `first` on, and its derivative.
 
@@ -138,7 +144,11 @@ class Engine(ABC):
 
     @abstractmethod
     def move(
-        self, adam: Adam, gradients: Sequence[Tensor], slopes: Sequence[Tensor], now: Settings
+        self,
+        adam: Adam,
+        gradients: Sequence[Tensor],
+        slopes: Sequence[Tensor],
+        settings: StepSettings,
     ) -> None:
         """Take a step of Adam on the grids, along gradients times slopes.
 
@@ -155,18 +165,18 @@ class Engine(ABC):
         self, function: Callable[[S], T], items: Iterable[S], take: Callable[[T], object]
     ) -> None:
         """Give the function of each item to `take`, in order, in whichever thread has it next."""
-        turns = _Turns(function, items, take)
+        work = _OrderedWork(function, items, take)
         if not self._pool:
-            turns.work()
+            work.do()
             return
-        working = [self._pool.submit(turns.work) for _ in range(self._threads)]
+        working = [self._pool.submit(work.do) for _ in range(self._threads)]
         # All of them, so that after a failure nobody is left who would still take a result.
         wait(working)
         for future in working:
             future.result()
 
 
-class _Turns(Generic[S, T]):
+class _OrderedWork(Generic[S, T]):
     """Items that threads take as they come, and results that are taken in the items' order.
 
     A thread takes its next item without waiting for anybody: to wake one costs as much as a small
@@ -186,7 +196,7 @@ class _Turns(Generic[S, T]):
         self._room = threading.Semaphore(_AHEAD)
         self._failed = False
 
-    def work(self) -> None:
+    def do(self) -> None:
         """Take items until there are none left, or one has failed."""
         try:
             while True:

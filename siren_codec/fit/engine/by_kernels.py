@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from siren_codec.field import BYPASS_SCALE, Architecture
-from siren_codec.field.kernel import spline_taps, unit_coordinates
-from siren_codec.fit.course import Settings
+from siren_codec.field.spline import spline_taps, unit_coordinates
 from siren_codec.fit.engine.base import Engine, Grids, Loss
 from siren_codec.fit.kernels.layout import (
     INS,
@@ -38,7 +37,8 @@ from siren_codec.fit.kernels.native import Flat, Library
 from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.lattice import Lattice, Stripes, bands_of, cut
 from siren_codec.fit.model import Exponents, Model
-from siren_codec.fit.optimiser import Adam
+from siren_codec.fit.soap import Adam
+from siren_codec.fit.step_settings import StepSettings
 from siren_codec.stream.latents import MARGIN, NEIGHBOURS
 
 __all__ = ["KernelEngine"]
@@ -76,12 +76,18 @@ class KernelEngine(Engine):
         )
         self._patches: list[Flat] = []
 
-    def settings(self, now: Settings) -> Settings:
+    def prepared(self, settings: StepSettings) -> StepSettings:
         """Return settings as they are: numbers."""
-        return now
+        return settings
 
     def soften(
-        self, latents: Latents, noise: Noise, now: Settings, first: int, soft: Tensor, slope: Tensor
+        self,
+        latents: Latents,
+        noise: Noise,
+        settings: StepSettings,
+        first: int,
+        soft: Tensor,
+        slope: Tensor,
     ) -> None:
         """Set what the loss sees of the latents from level `first` on, and its derivative."""
         chunks = [part for _, part in latents.chunks(first)]
@@ -89,19 +95,23 @@ class KernelEngine(Engine):
         values, out, slopes, pool = (
             tensor.numpy() for tensor in (latents.flat, soft, slope, noise.pool)
         )
-        temperature = float(now.temperature)
+        temperature = float(settings.temperature)
         gain = 0.5 / math.tanh(0.5 / temperature)
 
         def chunk(index: int) -> None:
             part, place = chunks[index], places[index]
             added = pool[place : place + part.stop - part.start]
             arrays = values[part], added, out[part], slopes[part]
-            self._kernels["soften"](*arrays, temperature, gain, now.noise)
+            self._kernels["soften"](*arrays, temperature, gain, settings.noise)
 
         self._over(chunk, len(chunks), sum(part.stop - part.start for part in chunks))
 
     def move(
-        self, adam: Adam, gradients: Sequence[Tensor], slopes: Sequence[Tensor], now: Settings
+        self,
+        adam: Adam,
+        gradients: Sequence[Tensor],
+        slopes: Sequence[Tensor],
+        settings: StepSettings,
     ) -> None:
         """Take a step of Adam on the grids, along gradients times slopes."""
         first = len(adam.parameters) - len(gradients)
@@ -111,7 +121,7 @@ class KernelEngine(Engine):
             of_mean, of_square = adam.advance(first + index)
             mean, square = adam.moments(first + index)
             tensors = adam.parameters[first + index], gradients[index], slopes[index], mean, square
-            numbers = beta1, beta2, float(now.latent_rate) / of_mean, 1 / of_square
+            numbers = beta1, beta2, float(settings.latent_rate) / of_mean, 1 / of_square
             self._kernels["adam"](*(t.numpy() for t in tensors), *numbers)
 
         self._over(chunk, len(gradients), sum(map(len, gradients)))

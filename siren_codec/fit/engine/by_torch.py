@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from siren_codec.fit import context
-from siren_codec.fit.course import Settings
 from siren_codec.fit.engine.base import Engine, Grids, Loss
 from siren_codec.fit.latents import Latents, Noise
 from siren_codec.fit.lattice import Lattice, Stripes, Tile, bands_of
 from siren_codec.fit.model import Exponents, Model, siren
-from siren_codec.fit.optimiser import Adam
+from siren_codec.fit.soap import Adam
+from siren_codec.fit.step_settings import StepSettings
 from siren_codec.stream.latents import MARGIN
 
 __all__ = ["TorchEngine"]
@@ -66,12 +66,20 @@ class TorchEngine(Engine):
         super().__init__(device, pool, threads)
         self._tile = tile
 
-    def settings(self, now: Settings) -> Settings:
+    def prepared(self, settings: StepSettings) -> StepSettings:
         """Return settings that are tensors on the device."""
-        return Settings(*torch.tensor(now, dtype=torch.float32).to(self.device, non_blocking=True))
+        return StepSettings(
+            *torch.tensor(settings, dtype=torch.float32).to(self.device, non_blocking=True)
+        )
 
     def soften(
-        self, latents: Latents, noise: Noise, now: Settings, first: int, soft: Tensor, slope: Tensor
+        self,
+        latents: Latents,
+        noise: Noise,
+        settings: StepSettings,
+        first: int,
+        soft: Tensor,
+        slope: Tensor,
     ) -> None:
         """Set what the loss sees of the latents from level `first` on, and its derivative."""
         chunks = [part for _, part in latents.chunks(first)]
@@ -79,23 +87,27 @@ class TorchEngine(Engine):
         @torch.no_grad()
         def chunk(index: int) -> None:
             part = chunks[index]
-            added = noise.take(index, part.stop - part.start) * now.noise
-            once, slope_once = soft_round(latents.flat[part], now.temperature)
-            twice, slope_twice = soft_round(once.add_(added), now.temperature)
+            added = noise.take(index, part.stop - part.start) * settings.noise
+            once, slope_once = soft_round(latents.flat[part], settings.temperature)
+            twice, slope_twice = soft_round(once.add_(added), settings.temperature)
             soft[part] = twice
             torch.mul(slope_once, slope_twice, out=slope[part])
 
         self.map(chunk, range(len(chunks)))
 
     def move(
-        self, adam: Adam, gradients: Sequence[Tensor], slopes: Sequence[Tensor], now: Settings
+        self,
+        adam: Adam,
+        gradients: Sequence[Tensor],
+        slopes: Sequence[Tensor],
+        settings: StepSettings,
     ) -> None:
         """Take a step of Adam on the grids, along gradients times slopes."""
         first = len(adam.parameters) - len(gradients)
 
         @torch.no_grad()
         def chunk(index: int) -> None:
-            adam.move(first + index, gradients[index] * slopes[index], now.latent_rate)
+            adam.move(first + index, gradients[index] * slopes[index], settings.latent_rate)
 
         self.map(chunk, range(len(gradients)))
 

@@ -84,7 +84,8 @@ def _stored() -> "dict[str, Code]":
 
 
 def _compiled() -> "dict[str, Code]":
-    from siren_codec.fit.kernels import compiler, native, store
+    # The modules that define kernels, too: `compiler.entry` notes each.
+    from siren_codec.fit.kernels import compiler, context, latents, native, siren, store  # noqa: F401
 
     found = {name: compiler.compiled(name) for name in native.SIGNATURES}
     for name, code in found.items():

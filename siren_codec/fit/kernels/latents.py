@@ -49,7 +49,7 @@ def adam(
     rate: Any,
     correction: Any,
 ) -> None:
-    """Take a step of Adam along `gradient` times `slope` (`fit.optimiser`).
+    """Take a step of Adam along `gradient` times `slope` (`fit.soap`).
 
     `rate` takes the correction of the mean in; `correction` is that of the squares.
     """

@@ -70,12 +70,11 @@ static int64_t inputs_of(const siren_network *network, const siren_cells *cells,
     return count;
 }
 
-static prediction predict(const siren_network *network, const siren_cells *cells,
-                          const siren_grid *grid, int64_t i, int64_t j) {
+/* Run the network on a cell's inputs x, whose numbers are given: most are 0 and left out. */
+static prediction run(const siren_network *network, const siren_grid *grid, double *restrict x,
+                      int32_t *restrict numbers, int64_t count) {
     int64_t features = network->features, width = network->width;
-    double x[SIREN_WIDTH], hidden[SIREN_WIDTH], second[SIREN_WIDTH];
-    int32_t numbers[SIREN_WIDTH];
-    int64_t count = inputs_of(network, cells, grid, i, j, x, numbers);
+    double hidden[SIREN_WIDTH], second[SIREN_WIDTH];
     product(hidden, network->biases + grid->number * width, network->first, x, numbers, count,
             width);
     double mean = hidden[features], scale = hidden[features + 1];
@@ -96,6 +95,19 @@ static prediction predict(const siren_network *network, const siren_cells *cells
     index = index < 0 ? 0 : index > SCALES - 1 ? SCALES - 1 : index;
     int64_t fraction = sixteenths & (FRACTIONS - 1);
     return (prediction){(sixteenths - fraction) / FRACTIONS, index * FRACTIONS + fraction};
+}
+
+static const prediction NONE = {0, -1};
+
+/* Predict a cell. Where all that it sees is 0 the prediction is the grid's `empty` one. */
+static prediction predict(const siren_network *network, const siren_cells *cells,
+                          const siren_grid *grid, int64_t i, int64_t j, prediction *empty) {
+    double x[SIREN_WIDTH];
+    int32_t numbers[SIREN_WIDTH];
+    int64_t count = inputs_of(network, cells, grid, i, j, x, numbers);
+    if (count > 0) return run(network, grid, x, numbers, count);
+    if (empty->row < 0) *empty = run(network, grid, x, numbers, 0);
+    return *empty;
 }
 
 /* Return the next symbol by a table; 0 if there is none, and the layer is wrong then. */
@@ -164,9 +176,10 @@ int siren_decode(int64_t first, int64_t last, const siren_grid *grids, int64_t c
             const siren_grid *grid = grids + o;
             siren_layer *layer = layers + grid->layer;
             int64_t end = end_of(grid, step - o);
+            prediction empty = NONE;
             for (int64_t i = top_of(grid, step - o); i < end; i++) {
                 int64_t j = step - o - SLOPE * i;
-                prediction at = predict(network, &cells, grid, i, j);
+                prediction at = predict(network, &cells, grid, i, j, &empty);
                 int64_t value = integer_of(layer, words, escapes, tables, at);
                 if (layer->wrong) return 1;
                 cells.values[grid->place + i * grid->columns + j] = (int16_t)value;
@@ -185,9 +198,10 @@ int64_t siren_predict(int64_t first, int64_t last, const siren_grid *grids, int6
         for (int64_t o = 0; o < count; o++) {
             const siren_grid *grid = grids + o;
             int64_t end = end_of(grid, step - o);
+            prediction empty = NONE;
             for (int64_t i = top_of(grid, step - o); i < end; i++, n++) {
                 int64_t j = step - o - SLOPE * i;
-                prediction at = predict(network, &cells, grid, i, j);
+                prediction at = predict(network, &cells, grid, i, j, &empty);
                 numbers[n] = (uint8_t)grid->number;
                 rows[n] = (uint16_t)at.row;
                 residuals[n] =

@@ -1,4 +1,4 @@
-"""What is shown on standard error while pictures are made."""
+"""What the commands print: messages, and the progress of one picture or of a folder."""
 
 import json
 import math
@@ -12,10 +12,18 @@ from typing import Any, TextIO
 from siren_codec.cli import streams
 from siren_codec.progress import Progress, ProgressCallback
 
-__all__ = ["SECONDS", "interval", "is_terminal", "of_folder", "of_picture", "say", "say_json"]
+__all__ = [
+    "SECONDS_BETWEEN_LINES",
+    "duration",
+    "folder_progress",
+    "is_terminal",
+    "picture_progress",
+    "say",
+    "say_json",
+]
 
-SECONDS = 10.0
-"""Between two lines of progress, where standard error is no terminal."""
+SECONDS_BETWEEN_LINES = 10.0
+"""Of progress, where standard error is no terminal."""
 
 
 def is_terminal() -> bool:
@@ -26,8 +34,8 @@ def is_terminal() -> bool:
 def say(*lines: str, error: bool) -> None:
     """Print lines on standard error or output, above the bars that are there.
 
-    What cannot be written is dropped, and all that comes after it; of standard output that is
-    said, unless nobody reads it.
+    What cannot be written is dropped, and all that comes after it; where that is standard output
+    there is a message, unless nobody reads it.
     """
     file = sys.stderr if error else sys.stdout
     if file is None:
@@ -60,7 +68,7 @@ def _print(text: str, file: TextIO) -> None:
 
 
 @contextmanager
-def of_picture(
+def picture_progress(
     title: str, *, shown: bool, position: int = 0
 ) -> "Iterator[ProgressCallback | None]":
     """Yield a progress callback that shows step, PSNR, rate and time left.
@@ -70,10 +78,10 @@ def of_picture(
     if not shown or sys.stderr is None:
         yield None
     elif _has_bars():
-        with _bar_of_picture(position) as show:
+        with _picture_bar(position) as show:
             yield show
     else:
-        is_due = _seldom()
+        is_due = _throttle()
 
         def tell(progress: "Progress") -> None:
             if is_due():
@@ -84,7 +92,9 @@ def of_picture(
 
 
 @contextmanager
-def of_folder(command: str, total: int, *, shown: bool) -> Iterator[Callable[[int, int], None]]:
+def folder_progress(
+    command: str, total: int, *, shown: bool
+) -> Iterator[Callable[[int, int], None]]:
     """Yield what is to be called after each picture: with how many are done, and have failed.
 
     It moves a bar on a terminal; elsewhere it says a line at most every ten seconds.
@@ -93,7 +103,7 @@ def of_folder(command: str, total: int, *, shown: bool) -> Iterator[Callable[[in
 
     def state(done: int, failed: int) -> str:
         seconds = (time.monotonic() - began) * (total - done) / max(1, done)
-        return f"{failed} failed, {interval(seconds)} left"
+        return f"{failed} failed, {duration(seconds)} left"
 
     if not shown or sys.stderr is None:
         yield lambda *_: None
@@ -110,7 +120,7 @@ def of_folder(command: str, total: int, *, shown: bool) -> Iterator[Callable[[in
 
             yield show
     else:
-        is_due = _seldom()
+        is_due = _throttle()
 
         def tell(done: int, failed: int) -> None:
             if is_due():
@@ -119,8 +129,8 @@ def of_folder(command: str, total: int, *, shown: bool) -> Iterator[Callable[[in
         yield tell
 
 
-def interval(seconds: float) -> str:
-    """Return a time in words of digits: 0:42, 12:05, 1:02:03."""
+def duration(seconds: float) -> str:
+    """Return seconds as a clock shows them: 0:42, 12:05, 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -132,7 +142,7 @@ def _has_bars() -> bool:
 
 
 @contextmanager
-def _bar_of_picture(position: int) -> "Iterator[ProgressCallback]":
+def _picture_bar(position: int) -> "Iterator[ProgressCallback]":
     from tqdm import tqdm
 
     bar: Any = None
@@ -149,11 +159,11 @@ def _bar_of_picture(position: int) -> "Iterator[ProgressCallback]":
                 position=position,
             )
         # A fit with a target may take steps beyond its last one; these are not shown each.
-        ends = progress.step == progress.steps and bar.n < bar.total
+        is_last = progress.step == progress.steps and bar.n < bar.total
         bar.total = progress.steps
         bar.set_description_str(_state(progress), refresh=False)
         bar.update(progress.step - bar.n)
-        if ends:
+        if is_last:
             bar.refresh()
 
     try:
@@ -165,17 +175,17 @@ def _bar_of_picture(position: int) -> "Iterator[ProgressCallback]":
 
 def _state(progress: "Progress") -> str:
     rate = "" if progress.bpp is None else f"{progress.bpp:.3f} bpp, "
-    return f"PSNR {progress.psnr:.2f} dB, {rate}{interval(progress.seconds_left)} left"
+    return f"PSNR {progress.psnr:.2f} dB, {rate}{duration(progress.seconds_left)} left"
 
 
-def _seldom() -> Callable[[], bool]:
+def _throttle() -> Callable[[], bool]:
     """Return what tells whether a line is due: ten seconds after the last one, or the start."""
     last = time.monotonic()
 
     def is_due() -> bool:
         nonlocal last
         now = time.monotonic()
-        if now - last < SECONDS:
+        if now - last < SECONDS_BETWEEN_LINES:
             return False
         last = now
         return True

@@ -1,4 +1,4 @@
-"""`python -m tests.door FOLDER`: load every file of a folder as the encoder does.
+"""`python -m tests.load_pictures FOLDER`: load every file of a folder as the encoder does.
 
 A file is loaded, or refused with a SirenError of one line; any other exception and any warning is a
 failure. What is loaded is compared, sample by sample, with what other libraries read; where they
@@ -22,18 +22,18 @@ sys.path.insert(0, str(Path(__file__).parent))
 import differential
 import readers
 
-__all__ = ["knock", "main"]
+__all__ = ["main", "try_to_load"]
 
 
-def knock(source: Path | bytes, max_pixels: int = DEFAULT_LIMITS.pixels) -> tuple[str, str]:
-    """Load a picture file; return `loaded`, `refused` or `failed`, and what was said of it."""
-    outcome, message, _ = _knock(source, max_pixels)
+def try_to_load(source: Path | bytes, max_pixels: int = DEFAULT_LIMITS.pixels) -> tuple[str, str]:
+    """Load a picture file; return `loaded`, `refused` or `failed`, and its size or the error."""
+    outcome, message, _ = _load(source, max_pixels)
     return outcome, message
 
 
 def compare(source: Path) -> tuple[str, str]:
     """Load a picture file; the same, or `differing`, and where another reader finds what."""
-    outcome, message, picture = _knock(source, DEFAULT_LIMITS.pixels)
+    outcome, message, picture = _load(source, DEFAULT_LIMITS.pixels)
     if picture is None or picture.pixels.size > 1 << 28:
         return outcome, message
     found = readers.differences(source.read_bytes(), picture.pixels)
@@ -42,10 +42,10 @@ def compare(source: Path) -> tuple[str, str]:
     return outcome, message
 
 
-def _knock(source: Path | bytes, max_pixels: int) -> tuple[str, str, pictures.Picture | None]:
+def _load(source: Path | bytes, max_pixels: int) -> tuple[str, str, pictures.Picture | None]:
     picture = None
     # Recorded, and not raised: Pillow's would only look like a refusal.
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         try:
             picture = pictures.load(source, max_pixels=max_pixels)
@@ -59,14 +59,16 @@ def _knock(source: Path | bytes, max_pixels: int) -> tuple[str, str, pictures.Pi
             height, width, channels = picture.pixels.shape
             bits = 8 * picture.pixels.itemsize
             outcome, message = "loaded", f"{width}x{height}, {channels} channels of {bits} bits"
-    if said:
-        return "failed", f"{said[0].category.__name__}: {said[0].message}", None
+    if warned:
+        return "failed", f"{warned[0].category.__name__}: {warned[0].message}", None
     return outcome, message, picture
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code, 1 if there is a failure or a difference."""
-    parser = argparse.ArgumentParser("python -m tests.door", description="Load a folder's files.")
+    parser = argparse.ArgumentParser(
+        "python -m tests.load_pictures", description="Load a folder's files."
+    )
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--differential", action="store_true", help="pictures of every kind")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""What the commands' words name: a default OUT, several inputs with -o, hints for folders."""
+"""The commands' operands: a default OUT, several inputs with -o, hints for folders."""
 
 import json
 from pathlib import Path
@@ -109,7 +109,7 @@ def test_a_folder_decoded_to_another_format(run: Command, here: Path) -> None:
 
 @pytest.mark.usefixtures("no_fit")
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ("encode a.png b.jpg out", "expected IN and OUT, found 3 names; several take -o DIR"),
         ("encode a.png b.jpg", "b.jpg: expected a name of a .siren file, found .jpg; several "),
@@ -130,11 +130,11 @@ def test_a_folder_decoded_to_another_format(run: Command, here: Path) -> None:
         ("decode x.siren -o y.jpeg", "-o y.jpeg: expected a folder; a single file takes IN OUT"),
     ],
 )
-def test_words_that_name_nothing(run: Command, here: Path, words: str, said: str) -> None:
+def test_words_that_name_nothing(run: Command, here: Path, words: str, message: str) -> None:
     before = sorted(here.rglob("*"))
     result = run(*words.split())
     assert (result.code, result.out) == (2, "")
-    assert result.err.startswith(f"siren-{words.split()[0]}: {said}")
+    assert result.err.startswith(f"siren-{words.split()[0]}: {message}")
     assert result.err.count("\n") == 1
     assert sorted(here.rglob("*")) == before
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from siren_codec.fit.schedule import Schedule
 
-__all__ = ["Settings", "course_of", "rounded_course", "settling_course"]
+__all__ = ["StepSettings", "real_weight_settings", "rounded_weight_settings", "settling_settings"]
 
 
-class Settings(NamedTuple):
+class StepSettings(NamedTuple):
     """The settings of one step."""
 
     weight_rate: float = 0.0
@@ -19,7 +19,7 @@ class Settings(NamedTuple):
     noise: float = 0.0
     """The standard deviation of the noise on the grids; 0 where they do not move."""
 
-    def damped(self, factor: float) -> "Settings":
+    def damped(self, factor: float) -> "StepSettings":
         """Return these with all rates multiplied by a factor."""
         return self._replace(
             weight_rate=self.weight_rate * factor,
@@ -28,7 +28,7 @@ class Settings(NamedTuple):
         )
 
 
-def course_of(schedule: Schedule) -> Iterator[Settings]:
+def real_weight_settings(schedule: Schedule) -> Iterator[StepSettings]:
     """Yield the settings of all steps of the stages with real weights.
 
     The networks' rates fall over all stages; the grids', whose finest levels join last, and the
@@ -42,7 +42,7 @@ def course_of(schedule: Schedule) -> Iterator[Settings]:
         for step, share in enumerate(grids):
             done = step / max(1, stage.steps - 1)
             of_networks = next(networks) / math.sqrt(stage.parts)
-            yield Settings(
+            yield StepSettings(
                 schedule.learning_rate * of_networks,
                 schedule.context_rate * of_networks,
                 schedule.latent_rate * share / math.sqrt(stage.parts),
@@ -51,17 +51,17 @@ def course_of(schedule: Schedule) -> Iterator[Settings]:
             )
 
 
-def rounded_course(schedule: Schedule) -> Iterator[Settings]:
+def rounded_weight_settings(schedule: Schedule) -> Iterator[StepSettings]:
     """Yield the settings of all steps of the stages with rounded weights."""
     count = sum(stage.steps for stage in schedule.rounded_stages)
     for rate_ in _cosine(schedule.rounded_learning_rate, count, schedule.warmup_steps):
-        yield Settings(rate_, 2 * rate_)
+        yield StepSettings(rate_, 2 * rate_)
 
 
-def settling_course(schedule: Schedule, steps: int) -> Iterator[Settings]:
+def settling_settings(schedule: Schedule, steps: int) -> Iterator[StepSettings]:
     """Yield the settings of a few steps that end as the others did."""
     for share in _cosine(1.0, steps, 0):
-        yield Settings(
+        yield StepSettings(
             schedule.rounded_learning_rate * share,
             2 * schedule.rounded_learning_rate * share,
             schedule.latent_rate * share,

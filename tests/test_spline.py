@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from siren_codec.field.kernel import (
+from siren_codec.field.spline import (
     cell_centres,
     level_shape,
     spline_matrix,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from siren_codec.fit.optimiser import SOAP, Adam
+from siren_codec.fit.soap import SOAP, Adam
 
 
 def _error_after(turn: torch.Tensor, *, adam: bool) -> float:

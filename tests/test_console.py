@@ -1,4 +1,4 @@
-"""What is shown on standard error while pictures are made."""
+"""What the commands print while pictures are made."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from conftest import Command
 from PIL import Image
 
-from siren_codec.cli import bars
+from siren_codec.cli import console
 from siren_codec.progress import Progress
 
 TINY = ["--hidden-layers", "2", "--hidden-features", "8", "--steps", "10", "--device", "cpu"]
@@ -28,7 +28,7 @@ def pass_seconds(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bars, "is_terminal", lambda: True)
+    monkeypatch.setattr(console, "is_terminal", lambda: True)
 
 
 def _progress(step: int, *, bpp: float | None = 0.5) -> Progress:
@@ -38,7 +38,7 @@ def _progress(step: int, *, bpp: float | None = 0.5) -> Progress:
 def test_a_line_every_ten_seconds_where_there_is_no_terminal(
     capfd: pytest.CaptureFixture[str], pass_seconds: Callable[[float], None]
 ) -> None:
-    with bars.of_picture("siren-encode: a.png", shown=True) as progress:
+    with console.picture_progress("siren-encode: a.png", shown=True) as progress:
         assert progress is not None
         for step in range(1, 61):
             pass_seconds(0.75)
@@ -52,7 +52,7 @@ def test_a_line_every_ten_seconds_where_there_is_no_terminal(
 def test_a_folder_has_such_lines_too(
     capfd: pytest.CaptureFixture[str], pass_seconds: Callable[[float], None]
 ) -> None:
-    with bars.of_folder("siren-encode", 12, shown=True) as show:
+    with console.folder_progress("siren-encode", 12, shown=True) as show:
         for done in range(1, 13):
             pass_seconds(6)
             show(done, int(done > 1))
@@ -67,7 +67,7 @@ def test_a_folder_has_such_lines_too(
 def test_a_rate_that_is_not_known_is_not_said(
     capfd: pytest.CaptureFixture[str], pass_seconds: Callable[[float], None]
 ) -> None:
-    with bars.of_picture("siren-encode: a.png", shown=True) as progress:
+    with console.picture_progress("siren-encode: a.png", shown=True) as progress:
         assert progress is not None
         pass_seconds(10)
         progress(_progress(3, bpp=None))
@@ -76,7 +76,7 @@ def test_a_rate_that_is_not_known_is_not_said(
 
 @pytest.mark.usefixtures("terminal")
 def test_steps_beyond_the_last_are_not_shown_each(capfd: pytest.CaptureFixture[str]) -> None:
-    with bars.of_picture("siren-encode: a.png", shown=True) as progress:
+    with console.picture_progress("siren-encode: a.png", shown=True) as progress:
         assert progress is not None
         for step in range(1, 80):
             progress(_progress(step))
@@ -91,8 +91,8 @@ def test_a_terminal_without_tqdm_gets_lines(
     capfd: pytest.CaptureFixture[str],
     pass_seconds: Callable[[float], None],
 ) -> None:
-    monkeypatch.setattr(bars, "find_spec", lambda _: None)
-    with bars.of_folder("siren-decode", 2, shown=True) as show:
+    monkeypatch.setattr(console, "find_spec", lambda _: None)
+    with console.folder_progress("siren-decode", 2, shown=True) as show:
         pass_seconds(20)
         show(1, 0)
     assert capfd.readouterr().err == "siren-decode: 1/2 pictures, 0 failed, 0:20 left\n"
@@ -101,7 +101,10 @@ def test_a_terminal_without_tqdm_gets_lines(
 def test_nothing_is_shown_unasked(
     capfd: pytest.CaptureFixture[str], pass_seconds: Callable[[float], None]
 ) -> None:
-    with bars.of_picture("a", shown=False) as progress, bars.of_folder("a", 2, shown=False) as show:
+    with (
+        console.picture_progress("a", shown=False) as progress,
+        console.folder_progress("a", 2, shown=False) as show,
+    ):
         assert progress is None
         pass_seconds(20)
         show(1, 0)
@@ -112,7 +115,7 @@ def test_nothing_is_shown_unasked(
     ("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (754, "12:34"), (3723, "1:02:03")]
 )
 def test_intervals(seconds: float, text: str) -> None:
-    assert bars.interval(seconds) == text
+    assert console.duration(seconds) == text
 
 
 @pytest.mark.parametrize("recursive", [False, True])
@@ -126,7 +129,7 @@ def test_the_command_says_how_far_it_is(
     recursive: bool,
 ) -> None:
     """The coordinate model's rate is not known before its end, and is not given as 0."""
-    monkeypatch.setattr(bars, "SECONDS", 0.0)
+    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
     (tmp_path / "in").mkdir()
     picture = tmp_path / "in" / "a.png"
     Image.linear_gradient("L").resize((20, 12)).save(picture)

@@ -1,4 +1,4 @@
-"""What a command's words name: one file and its output, several files and a folder, or folders."""
+"""The operands of a command: one file and its output, several files and a folder, or folders."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from pathlib import Path
 from siren_codec import output
 from siren_codec.errors import UsageError
 
-__all__ = ["Ends", "beside", "ends"]
+__all__ = ["Operands", "default_output", "parse_operands"]
 
 
 @dataclass(frozen=True)
-class Ends:
+class Operands:
     """What a command is to work on."""
 
     inputs: tuple[str, ...]
@@ -28,33 +28,33 @@ class Ends:
         return Path(self.inputs[0]) if self.is_tree else tuple(map(Path, self.inputs))
 
 
-def ends(
-    words: Sequence[str], out: str | None, *, recursive: bool, extensions: Collection[str]
-) -> Ends:
-    """Return what the words and -o name. Raises UsageError.
+def parse_operands(
+    operands: Sequence[str], out: str | None, *, recursive: bool, extensions: Collection[str]
+) -> Operands:
+    """Return what the operands and -o name. Raises UsageError.
 
     `extensions` are those of the command's outputs: a name that has one is no folder's.
     """
     if out is not None:
         _check_out(out, extensions)
     if recursive:
-        names = [*words, out] if out is not None else [*words]
+        names = [*operands, out] if out is not None else [*operands]
         if len(names) != 2:
             raise UsageError(f"-r: expected DIR and OUTDIR, found {len(names)} names")
         if "-" in names:
             raise UsageError("-r: expected folders, found -")
-        return Ends((names[0],), names[1], is_tree=True, is_folder=True)
-    inputs = words if out is not None else words[:1]
+        return Operands((names[0],), names[1], is_tree=True, is_folder=True)
+    inputs = operands if out is not None else operands[:1]
     for name in inputs:
         if name == "-" and out is not None:
             raise UsageError("-o: expected files, found -")
         if Path(name).is_dir():
             raise UsageError(f"{name}: expected a file, found a folder; folders take -r DIR OUTDIR")
     if out is not None:
-        return Ends(tuple(inputs), out, is_folder=True)
-    if len(words) > 2:
-        raise UsageError(f"expected IN and OUT, found {len(words)} names; several take -o DIR")
-    return Ends(tuple(inputs), words[1] if len(words) == 2 else None)
+        return Operands(tuple(inputs), out, is_folder=True)
+    if len(operands) > 2:
+        raise UsageError(f"expected IN and OUT, found {len(operands)} names; several take -o DIR")
+    return Operands(tuple(inputs), operands[1] if len(operands) == 2 else None)
 
 
 def _check_out(out: str, extensions: Collection[str]) -> None:
@@ -64,7 +64,7 @@ def _check_out(out: str, extensions: Collection[str]) -> None:
         raise UsageError(f"-o {out}: expected a folder; a single file takes IN OUT")
 
 
-def beside(source: str, extension: str) -> str:
+def default_output(source: str, extension: str) -> str:
     """Return the name of an output that is not given: beside the input. Raises UsageError."""
     if source == "-":
         return "-"

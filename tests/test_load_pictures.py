@@ -1,4 +1,4 @@
-"""The encoder's door: bad pictures of every kind are a Picture or a refusal of one line."""
+"""Bad pictures of every kind are a Picture, or are refused with one line."""
 
 import io
 import struct
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 import tifffile
 from conftest import with_checksums
-from door import knock, main
+from load_pictures import main, try_to_load
 from PIL import Image
 
 import siren_codec
@@ -78,7 +78,7 @@ PNG_OF_40 = png_of(np.zeros((40, 40, 1), np.uint8))
 
 def test_the_pictures_are_sound() -> None:
     for name, data in PICTURES.items():
-        outcome, message = knock(data, MAX_PIXELS)
+        outcome, message = try_to_load(data, MAX_PIXELS)
         assert outcome == "loaded", (name, message)
         assert message.startswith("7x9, ")
 
@@ -111,7 +111,7 @@ def test_damaged_pictures_are_loaded_or_refused(name: str) -> None:
     outcomes = Counter[str]()
     for _ in range(600):
         data = damaged(PICTURES[name], rng)
-        outcome, message = knock(data, MAX_PIXELS)
+        outcome, message = try_to_load(data, MAX_PIXELS)
         assert outcome != "failed", (message, data.hex())
         outcomes[outcome] += 1
     assert outcomes["refused"] > 40
@@ -163,7 +163,7 @@ FILLED_UP = ("jpeg", "gif")
 
 @pytest.mark.parametrize("name", [name for name in NO_WEBP if not name.startswith(FILLED_UP)])
 def test_pixels_that_are_not_there_are_refused(name: str) -> None:
-    outcome, message = knock(declaring(name, LARGE), LARGE**2)
+    outcome, message = try_to_load(declaring(name, LARGE), LARGE**2)
     assert outcome == "refused", message
     assert f"{LARGE}x{LARGE}" not in message
 
@@ -189,7 +189,7 @@ def test_a_tiff_has_all_of_its_tiles(orientation: int, planar: str, dtype: type)
     entry = next(at for at in range(len(fewer)) if struct.unpack_from("<H", fewer, at)[0] == 257)
     assert struct.unpack_from("<HHI", fewer, entry) == (257, 4, 1)
     struct.pack_into("<I", fewer, entry + 8, 17)
-    outcome, message = knock(bytes(fewer), MAX_PIXELS)
+    outcome, message = try_to_load(bytes(fewer), MAX_PIXELS)
     assert outcome == "refused", message
 
 
@@ -201,7 +201,7 @@ def test_a_webp_of_another_size_than_its_pixels_is_refused(name: str) -> None:
         data[at + 9 : at + 12] = b"\xff\xff\xff"
     else:
         data[at + 14 : at + 18] = struct.pack("<HH", 16_383, 16_383)
-    outcome, message = knock(bytes(data), MAX_PIXELS)
+    outcome, message = try_to_load(bytes(data), MAX_PIXELS)
     assert outcome == "refused", message
 
 
@@ -210,11 +210,11 @@ def test_more_pixels_than_the_limit_are_an_error_long_before_pillow_warns_of_the
     for side in (33, 40, 46, 100):
         out = io.BytesIO()
         Image.new("L", (side, side)).save(out, "PNG")
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             with pytest.raises(LimitError):
                 pictures.load(out.getvalue(), max_pixels=32 * 32)
-        assert not said
+        assert not warned
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Image, "MAX_IMAGE_PIXELS", 32 * 32)
         with pytest.raises(Image.DecompressionBombWarning):
@@ -243,7 +243,7 @@ def test_samples_that_are_not_finite_are_refused(odd: float, dtype: type) -> Non
         siren_codec.encode(pixels)
     out = io.BytesIO()
     tifffile.imwrite(out, pixels)
-    outcome, message = knock(out.getvalue(), MAX_PIXELS)
+    outcome, message = try_to_load(out.getvalue(), MAX_PIXELS)
     assert outcome == "refused"
     if dtype is np.float32:
         assert "expected finite samples" in message
@@ -323,5 +323,5 @@ def test_anything_else_is_a_failure(
 
     monkeypatch.setattr(pictures, "load", broken)
     (tmp_path / "a.png").touch()
-    assert knock(tmp_path / "a.png")[0] == "failed"
+    assert try_to_load(tmp_path / "a.png")[0] == "failed"
     assert main([str(tmp_path)]) == 1

@@ -1,13 +1,13 @@
-"""The loss of a picture whose parts take turns."""
+"""The loss of a picture whose parts take turns: a sum over their last losses."""
 
 from collections import deque
 
 from siren_codec.fit.engine import Loss
 
-__all__ = ["Turns"]
+__all__ = ["RunningLoss"]
 
 
-class Turns:
+class RunningLoss:
     """The last losses of as many parts as there are, which together stand for the picture."""
 
     def __init__(self, count: int = 1) -> None:
