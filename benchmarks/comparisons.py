@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from benchmarks import kodak, markdown
 from benchmarks.markdown import DASH, number, percent, seconds, table
-from benchmarks.records import RESULTS, rows_of
+from benchmarks.records import rows_of
 from siren_codec import metrics
 from siren_codec.bench import tables
 from siren_codec.bench.codecs import CODECS, by_name
@@ -21,7 +21,7 @@ from siren_codec.bench.curves import (
     front,
     series_of,
 )
-from siren_codec.bench.published import KODAK, PUBLISHED
+from siren_codec.bench.published import BY_IMAGE, KODAK, PUBLISHED, by_image
 from siren_codec.bench.results import Row
 from siren_codec.errors import UsageError
 from siren_codec.field import Architecture
@@ -31,7 +31,6 @@ __all__ = [
     "best",
     "brief",
     "complete",
-    "cool_chic",
     "coordinate",
     "efforts",
     "held_out",
@@ -246,26 +245,17 @@ def brief() -> str:
         for one in PUBLISHED:
             rows.append([f"{one.name}, published", _two(found, one.points)[0], DASH, DASH])
     headings = ["", "bits against JPEG at equal PSNR", "encode, s", "decode, s"]
-    return f"{table(headings, rows)}\n{_covered(whole)}.\n"
-
-
-def cool_chic() -> dict[str, Curve]:
-    """Return Cool-chic 5.0's published points by picture: (bits per pixel, PSNR in dB).
-
-    They are its repository's, results/v5.0/image-kodak.tsv.
-    """
-    lines = (RESULTS / "cool-chic-5.0.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    found: dict[str, list[tuple[float, float]]] = {}
-    for line in lines:
-        image, bpp, psnr = line.split("\t")
-        found.setdefault(image, []).append((float(bpp), float(psnr)))
-    return {image: front(points) for image, points in found.items()}
+    return (
+        f"{table(headings, rows)}\n{_covered(whole)}. Seconds are medians for a picture: of ours "
+        "whole processes, of others calls of their encoders and decoders. Published curves were "
+        "not measured here.\n"
+    )
 
 
 def pictures() -> str:
     """Return our BD-rates against every codec, picture by picture."""
     found, whole = of_complete()
-    published = cool_chic()
+    published = by_image()
     peers = [peer for peer in PEERS if peer in found.rows]
     rows = []
     for image in sorted(found.images):
@@ -273,8 +263,11 @@ def pictures() -> str:
         references = [*(curves.get(peer, ()) for peer in peers), published.get(image, ())]
         found_rates = (bd_rate(reference=one, test=curves[OURS]) for one in references)
         rows.append([image, *map(_percent_of, found_rates)])
-    headings = ["ours against", *(peer.label for peer in peers), "Cool-chic 5.0, published"]
+    headings = ["ours against", *(peer.label for peer in peers), f"{BY_IMAGE}, published"]
+    drawn = "\n".join(f'<img src="results/{x}.svg" width="49%" alt="{x}">' for x in kodak.FOUR)
     return (
+        f"{drawn}\n\nKodak {_numbers()}, in the colours of the curves above; {BY_IMAGE} dashed, as "
+        "published.\n\n"
         f"BD-rates of ours ({_covered(whole)}) against each codec, picture by picture. Of others "
         "that publish curves (C3, VTM) no points by picture were found.\n\n" + table(headings, rows)
     )
@@ -297,12 +290,12 @@ def efforts() -> str:
             f"Kodak {_numbers()}: two textured pictures and two smooth ones. BD-rates are means of "
             "single pictures, over the qualities that each has; seconds are medians of whole "
             "processes.\n",
-            table([*headings, "AVIF", "Cool-chic 5.0, published"], lines),
+            table([*headings, "AVIF", f"{BY_IMAGE}, published"], lines),
             "One quality, `-q 36`: rates at equal PSNR.\n",
             table(
                 [
                     *("picture", "`-e`", "bpp", "PSNR, dB", "encode, s", "against JPEG", "AVIF"),
-                    "Cool-chic 5.0, published",
+                    f"{BY_IMAGE}, published",
                 ],
                 sorted(single),
             ),
@@ -317,7 +310,6 @@ def _effort(
 ) -> list[str]:
     whole = complete(rows)
     ours = {image: [row for row in rows if row["image"] == image] for image in whole.images}
-    published = cool_chic()
 
     def mean(curves: Mapping[str, Curve]) -> str:
         return _mean_of(
@@ -327,7 +319,7 @@ def _effort(
             ]
         )
 
-    by_codec = [
+    by_codec: list[Mapping[str, Curve]] = [
         {image: curves.get(Series(name), ()) for image, curves in peers.items()}
         for name in ("jpeg", "webp", "avif")
     ]
@@ -337,7 +329,7 @@ def _effort(
         ", ".join(f"{quality:g}" for quality in whole.qualities),
         seconds(tables.median(rows, "encode_s")),
         seconds(tables.median(rows, "decode_s")),
-        *map(mean, (*by_codec, published)),
+        *map(mean, (*by_codec, by_image())),
     ]
 
 
@@ -386,7 +378,7 @@ def _point(row: Row) -> tuple[float, float]:
 def _at_36(row: Row, peers: Mapping[str, Mapping[Series, Curve]]) -> list[str]:
     curves = peers.get(row["image"], {})
     references = [curves.get(Series(name), ()) for name in ("jpeg", "avif")]
-    references.append(cool_chic().get(row["image"], ()))
+    references.append(by_image().get(row["image"], ()))
     return [
         row["image"],
         f"{row['settings']['effort']}",

@@ -29,13 +29,8 @@ __all__ = [
 
 RESULTS = Path(__file__).parent / "results"
 
-NOTES = {
-    "kodak24": "The machine did other work at the same time, much of it, so seconds are too many.",
-    "efforts": "The machine did other work at the same time, so seconds are too many. The command "
-    "is that of a script that siren-bench has replaced, which measured in the same way.",
-    "held-out8": "The command is that of a script that siren-bench has replaced, which measured in "
-    "the same way; the machine did other work at the same time.",
-}
+_BUSY = "The machine did other work at the same time, so seconds are too many."
+NOTES = {"kodak24": _BUSY, "efforts": _BUSY, "held-out8": _BUSY}
 """What records cannot say of themselves."""
 
 

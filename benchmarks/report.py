@@ -11,11 +11,11 @@ from pathlib import Path
 
 import click
 
-from benchmarks import cameraman, comparisons, gpu, memory, speed
+from benchmarks import cameraman, comparisons, gpu, kodak, memory, speed
 from siren_codec import output
 from siren_codec.bench import plots, tables
 from siren_codec.bench.curves import Series
-from siren_codec.bench.published import KODAK, PUBLISHED
+from siren_codec.bench.published import KODAK, PUBLISHED, by_image
 
 __all__ = ["README", "RESULTS_PAGE", "TABLES", "main", "page", "rewritten"]
 
@@ -86,6 +86,11 @@ def drawings() -> dict[str, str]:
         for series, (seconds, percent) in tables.against_each(found, Series("jpeg")).items()
     }
     drawn = {"kodak.svg": curves, "times.svg": plots.time_against_saving("times", places, "JPEG")}
+    for image in kodak.FOUR:
+        of_image = {one: curve for one, curve in found.by_image[image].items() if curve}
+        drawn[f"{image}.svg"] = plots.small_rate_distortion(
+            image, image, of_image, list(found.rows), (0.03, 3, 22, 43), by_image()[image]
+        )
     return {name: plots.standalone(svg) for name, svg in drawn.items()}
 
 

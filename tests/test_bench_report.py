@@ -419,9 +419,12 @@ def test_published_curves_stand_beside_all_of_kodak_only(
     page: str, rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "COIN" not in page
+    named = [{**row, "image": "kodim05"} for row in rows if row["image"] == "astronaut"]
+    assert "Dashed: Cool-chic 5.0, as" in report.write(named, tmp_path, {}).read_text("utf-8")
     monkeypatch.setattr(published, "KODAK", frozenset(PICTURES))
     text = report.write(rows, tmp_path, {}).read_text(encoding="utf-8")
     assert "COIN: Dupont et al. 2021" in text
+    assert "as published for this picture" not in text
     table = next(x for x in Page(text).tables if x[-1][0][0].endswith(", published"))
     names = [line[0][0] for line in table[-len(published.PUBLISHED) :]]
     assert names == [f"{other.name}, published" for other in published.PUBLISHED]

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from benchmarks import comparisons, kodak, markdown, records, report
 from siren_codec.bench.codecs import by_name
-from siren_codec.bench.published import KODAK, PUBLISHED
+from siren_codec.bench.published import KODAK, PUBLISHED, by_image
 from siren_codec.bench.results import Row
 from siren_codec.metrics import bd_rate
 
@@ -104,10 +104,7 @@ def jpeg(image: str, factor: float = 1) -> list[Row]:
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A folder for records, and what fills one."""
-    points = (records.RESULTS / "cool-chic-5.0.tsv").read_text(encoding="utf-8")
-    (tmp_path / "cool-chic-5.0.tsv").write_text(points, encoding="utf-8")
-    for module in (records, comparisons):
-        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    monkeypatch.setattr(records, "RESULTS", tmp_path)
 
     def write(name: str, rows: Iterable[Row]) -> None:
         text = "".join(json.dumps(one) + "\n" for one in rows)
@@ -158,7 +155,7 @@ def test_published_curves_stand_beside_all_of_kodak(write: Any) -> None:
 
 
 def test_cool_chic_by_picture_is_what_its_means_are_of() -> None:
-    points = comparisons.cool_chic()
+    points = by_image()
     assert set(points) == KODAK
     published = next(one for one in PUBLISHED if one.name.startswith("Cool-chic"))
     for place, mean in enumerate(published.points):

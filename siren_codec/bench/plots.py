@@ -214,10 +214,8 @@ def _published(axis: Any, curves: Iterable[Curve]) -> None:
     for number, curve in enumerate(curves, 1):
         axis.plot(
             *zip(*sorted(curve), strict=True),
-            linestyle=(0, (4, 2.5)),
             color=_colour("--quiet"),
-            linewidth=1,
-            zorder=1,
+            **_DASHED,
         )
         axis.annotate(
             str(number),
@@ -234,6 +232,10 @@ def _published(axis: Any, curves: Iterable[Curve]) -> None:
                 "linewidth": 0.8,
             },
         )
+
+
+_DASHED: dict[str, Any] = {"linestyle": (0, (4, 2.5)), "linewidth": 1, "zorder": 1}
+"""Of what was not measured here."""
 
 
 def _legend(axis: Any, every: Sequence[Series], published: Iterable[str]) -> None:
@@ -291,13 +293,16 @@ def small_rate_distortion(
     curves: Mapping[Series, Curve],
     every: Sequence[Series],
     limits: tuple[float, ...],
+    published: Curve = (),
 ) -> Markup:
     """Return a picture's curves, of a size and with axes that all pictures share.
 
     `every` are the series of all pictures; `limits` are the least and the most bpp, and the least
-    and the most PSNR.
+    and the most PSNR. The `published` curve is dashed.
     """
     figure, axis = _figure(5, 3.7)
+    if published:
+        axis.plot(*zip(*published, strict=True), color=_colour("--quiet"), **_DASHED)
     for series, curve in curves.items():
         _line(axis, series, curve, every, 0.8)
     axis.set_xlim(limits[0] / 1.15, limits[1] * 1.15)

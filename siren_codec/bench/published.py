@@ -2,13 +2,16 @@
 
 Points are means over the 24 pictures (768 x 512) of bits per pixel and of PSNR over RGB, as their
 sources give them; nothing here was measured by this project. So they stand beside a mean over the
-same 24 pictures and beside nothing else.
+same 24 pictures and beside nothing else. Of Cool-chic the points of single pictures are known too,
+which stand beside the same picture.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
-__all__ = ["KODAK", "PUBLISHED", "Published", "applies"]
+__all__ = ["BY_IMAGE", "KODAK", "PUBLISHED", "Published", "applies", "by_image"]
 
 KODAK = frozenset(f"kodim{number:02}" for number in range(1, 25))
 """The names that the 24 pictures go by, without extension."""
@@ -61,3 +64,18 @@ PUBLISHED = (
 def applies(images: Iterable[str]) -> bool:
     """Tell whether these names, without extension, are all of Kodak's and no other."""
     return frozenset(images) == KODAK
+
+
+BY_IMAGE = "Cool-chic 5.0"
+"""What `by_image` is of: results/v5.0/image-kodak.tsv of Cool-chic's repository."""
+
+
+@cache
+def by_image() -> dict[str, tuple[tuple[float, float], ...]]:
+    """Return each Kodak picture's (bits per pixel, PSNR in dB), by rising rate."""
+    text = (files("siren_codec.bench") / "cool-chic-5.0.tsv").read_text(encoding="utf-8")
+    found: dict[str, list[tuple[float, float]]] = {}
+    for line in text.splitlines()[1:]:
+        image, bpp, psnr = line.split("\t")
+        found.setdefault(image, []).append((float(bpp), float(psnr)))
+    return {image: tuple(sorted(points)) for image, points in found.items()}

@@ -17,7 +17,7 @@ from siren_codec.bench.codecs import CODECS
 from siren_codec.bench.comparison import Comparison
 from siren_codec.bench.curves import Measured, collect, series_of, setting
 from siren_codec.bench.pictures import Pixels
-from siren_codec.bench.published import PUBLISHED, Published, applies
+from siren_codec.bench.published import BY_IMAGE, PUBLISHED, Published, applies, by_image
 from siren_codec.bench.results import Row
 from siren_codec.errors import SirenError, UsageError
 
@@ -71,6 +71,7 @@ def write(rows: Sequence[Row], out: Path, originals: Mapping[str, Pixels]) -> Pa
             rate_plots=_rate_plots(found, others),
             small_plots=_small_plots(found),
             published=others,
+            dashed=BY_IMAGE if any(image in by_image() for image in found.images) else "",
             bd_mean=tables.mean_table(found, others),
             bd_images=[tables.image_table(found, peer) for peer in found.peers],
             times=tables.times(found),
@@ -162,7 +163,8 @@ def _small_plots(found: Measured) -> list[tuple[str, Markup]]:
     made = []
     for index, image in enumerate(found.images):
         curves = found.by_image[image]
-        svg = plots.small_rate_distortion(f"rd{index}", image, curves, series, limits)
+        other = by_image().get(image, ())
+        svg = plots.small_rate_distortion(f"rd{index}", image, curves, series, limits, other)
         made.append((image, svg))
     return made
 
