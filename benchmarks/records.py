@@ -66,7 +66,9 @@ def codec_version() -> str:
 def about(device: str = "cpu") -> dict[str, str]:
     """Return where a row of an experiment comes from that this process makes."""
     program = Path(sys.argv[0])
-    command = ["python", "-m", f"benchmarks.{program.stem}", *sys.argv[1:]]
+    # Where a folder lies on this machine is nobody's business.
+    words = (Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:])
+    command = ["python", "-m", f"benchmarks.{program.stem}", *words]
     return {"version": codec_version(), **environment.describe(command, device)}
 
 

@@ -79,6 +79,13 @@ def test_what_is_missing_is_made_and_what_is_stale_is_told(
     assert len(records.rows_of("speed")) == 2
 
 
+def test_a_row_tells_the_command_without_the_places_of_the_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.argv", ["x/benchmarks/gpu.py", str(tmp_path / "kodak"), "--runs", "2"])
+    assert records.about()["command"] == "python -m benchmarks.gpu kodak --runs 2"
+
+
 def test_a_picture_is_measured_as_siren_bench_does(results: Path, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
