@@ -195,22 +195,8 @@ class Encode:
             checkpoint=checkpoint,
             notify=(lambda _: None) if self.quiet else None,
         )
-        height, width, _ = picture.pixels.shape
         lossless = lossless_webp(picture, at_most=len(encoded.data))
-        facts = {
-            "width": width,
-            "height": height,
-            "bytes": len(encoded.data),
-            "bpp": encoded.bpp,
-            "psnr": encoded.psnr,
-            "alpha_psnr": encoded.alpha_psnr,
-            "max_error": encoded.max_error,
-            # Where it is no larger than the file.
-            "lossless_webp": lossless,
-            "missed": encoded.missed,
-            "interrupted": encoded.interrupted,
-            "seconds": encoded.seconds,
-        }
+        facts = _facts(encoded, lossless)
         return Product(
             encoded.data,
             _line(encoded, facts),
@@ -220,6 +206,23 @@ class Encode:
             encoded.missed,
             encoded.interrupted,
         )
+
+
+def _facts(encoded: "Encoded", lossless: int | None) -> dict[str, Any]:
+    """Return what --json has of a file; `lossless` are the bytes of a WebP that are no more."""
+    return {
+        "width": encoded.field.width,
+        "height": encoded.field.height,
+        "bytes": len(encoded.data),
+        "bpp": encoded.bpp,
+        "psnr": encoded.psnr,
+        "alpha_psnr": encoded.alpha_psnr,
+        "max_error": encoded.max_error,
+        "lossless_webp": lossless,
+        "missed": encoded.missed,
+        "interrupted": encoded.interrupted,
+        "seconds": encoded.seconds,
+    }
 
 
 def _better(lossless: int | None, size: int) -> tuple[str, ...]:
