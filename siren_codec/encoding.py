@@ -59,7 +59,7 @@ class DecodesItself(Protocol):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Encoded:
-    """A `.siren` file, and what can be said of it. PSNRs are of the pixels decoded from it."""
+    """A `.siren` file, and what is known of it. PSNRs are of the pixels decoded from it."""
 
     data: bytes
     """The file."""
@@ -171,7 +171,7 @@ def encode_file(
     checkpoint: str | os.PathLike[str] | None = None,
     force: bool = False,
 ) -> Encoded:
-    """Write a picture as a `.siren` file, and return what can be said of it.
+    """Write a picture as a `.siren` file, and return what is known of it.
 
     `picture` and the options are those of `encode`. The file is whole or absent; one that is there
     is overwritten only with `force`. Without a `path` it is the picture's own with `.siren` for

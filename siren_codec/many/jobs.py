@@ -34,17 +34,17 @@ __all__ = [
     "Result",
     "Results",
     "attempt",
-    "in_turn",
+    "one_by_one",
 ]
 
 
 @dataclass(frozen=True)
 class Product:
-    """A file that was made, and what can be said of it."""
+    """A file that was made, and what is known of it."""
 
     data: bytes
     line: str
-    """What is said of it."""
+    """One line about it."""
     facts: Mapping[str, Any]
     """What can be counted and measured of it, by name."""
     notices: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ class Recipe(Protocol):
         progress: ProgressCallback | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> Product | None:
-        """Return the product; None if `stop` said so before the work began."""
+        """Return the product; None if it was stopped before the work began."""
 
 
 _OF_THE_MACHINE = ("device", "memory")
@@ -109,7 +109,7 @@ def attempt(recipe: Recipe, source: Path | bytes, **watch: Any) -> Result:
         return Failure(f"unexpected {type(error).__name__}: {' '.join(str(error).split())}")
 
 
-def in_turn(
+def one_by_one(
     jobs: Iterator[Job],
     recipe: Recipe,
     *,
@@ -153,7 +153,7 @@ class Encode:
         progress: ProgressCallback | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> Product | None:
-        """Return the product; None if `stop` said so before the fit. Raises SirenError."""
+        """Return the product; None if it was stopped before the fit. Raises SirenError."""
         found = digest(source)
         picture = self.load(source)
         if isinstance(source, Path) and digest(source) != found:
@@ -283,7 +283,7 @@ class Decode:
         progress: ProgressCallback | None = None,  # noqa: ARG002
         stop: Callable[[], bool] | None = None,
     ) -> Product | None:
-        """Return the product; None if `stop` said so. Raises SirenError."""
+        """Return the product; None if it was stopped. Raises SirenError."""
         if stop and stop():
             return None
         from siren_codec import decoding
