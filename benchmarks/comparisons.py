@@ -30,6 +30,7 @@ from siren_codec.options import DEFAULT_QUALITY, Options
 __all__ = [
     "best",
     "brief",
+    "brief_times",
     "complete",
     "coordinate",
     "efforts",
@@ -229,27 +230,23 @@ def _sources() -> str:
 
 
 def brief() -> str:
-    """Return the README's table: every codec's bits against JPEG's, and its seconds."""
+    """Return the README's table: every codec's bits against JPEG's, and ours against its."""
     found, whole = of_complete()
-    rows = []
-    for series in (OURS, *PEERS):
-        if series not in found.rows:
-            continue
-        rate = "" if series.codec == "jpeg" else _two(found, found.curves[series])[0]
-        of_series = found.rows[series]
-        times = [seconds(tables.median(of_series, f"{which}_s")) for which in _ENDS]
-        detail = by_name(series.codec).detail
-        name = f"**siren_codec** (`-e {OURS.effort}`)" if series == OURS else series.label
-        rows.append([f"{name} ({detail})" if detail else name, rate, *times])
+    curves = [
+        (_brief_name(each), found.curves[each]) for each in (OURS, *PEERS) if each in found.rows
+    ]
     if len(whole.images) == len(KODAK):
-        for one in PUBLISHED:
-            rows.append([f"{one.name}, published", _two(found, one.points)[0], DASH, DASH])
-    headings = ["", "bits against JPEG at equal PSNR", "encode, s", "decode, s"]
-    return (
-        f"{table(headings, rows)}\n{_covered(whole)}. Seconds are medians for a picture: of ours "
-        "whole processes, of others calls of their encoders and decoders. Published curves were "
-        "not measured here.\n"
-    )
+        curves += [(f"{one.name}, published", one.points) for one in PUBLISHED]
+    rows = [[name, *_two(found, curve)[:2]] for name, curve in curves]
+    rows[0][2] = rows[1][1] = ""  # ours against itself, and JPEG
+    headings = ["", "its bits against JPEG's", "siren_codec's against its"]
+    return f"{table(headings, rows)}\n{_covered(whole)}.\n"
+
+
+def _brief_name(series: Series) -> str:
+    detail = by_name(series.codec).detail
+    name = f"**siren_codec** (`-e {OURS.effort}`)" if series == OURS else series.label
+    return f"{name} ({detail})" if detail else name
 
 
 def pictures() -> str:
@@ -451,31 +448,53 @@ def zoom() -> str:
 
 def times() -> str:
     """Return how long whole encodes and decodes take, of Kodak's pictures and of a large one."""
-    kodak_rows = [row for row in rows_of("kodak24") if series_of(row) == OURS]
-    groups = {("768 x 512", OURS.effort): kodak_rows}
-    for row in rows_of("efforts"):
-        groups.setdefault(("768 x 512", row["settings"]["effort"]), []).append(row)
-    large = rows_of("large")
-    for row in large:
-        size = f"{row['width']} x {row['height']}"
-        groups.setdefault((size, row["settings"]["effort"]), []).append(row)
     lines = []
-    for (size, effort), rows in groups.items():
+    for size, effort, rows in _timed():
         cells = [seconds(tables.median(rows, f"{which}_s")) for which in _ENDS]
         held = [max((row[name] or 0 for row in rows), default=0) or None for name in _PEAKS]
         inside = [seconds(tables.in_process(rows, which)) for which in _ENDS]
-        files = f"{len(rows)}"
-        lines.append(
-            [size, f"{effort}", files, *cells, *inside, *(number(peak, 0) for peak in held)]
-        )
+        peaks = [number(peak, 0) for peak in held]
+        lines.append([size, f"{effort}", f"{len(rows)}", *cells, *inside, *peaks])
     headings = ["pixels", "`-e`", "files", "encode, s", "decode, s"]
     headings += ["encode in process, s", "decode in process, s", "encode, MiB", "decode, MiB"]
     text = (
         "Medians of whole fresh processes of `siren-encode` and `siren-decode`, from their start "
         "to their end; within a process the start of Python and its imports are left out. Memory "
-        f"is the most of any.\n\n{table(headings, lines)}\nRecords: those of Kodak and of efforts."
+        f"is the most of any.\n\n{table(headings, lines)}"
     )
-    return f"{text}\n\n{markdown.origin('large', large)}" if large else f"{text}\n"
+    origins = (markdown.origin(name, rows_of(name)) for name in _TIMED if rows_of(name))
+    return "\n".join([text, *origins])
+
+
+def brief_times() -> str:
+    """Return the README's table: pixels, effort, seconds of both ends, and their memory."""
+    lines = []
+    for size, effort, rows in _timed():
+        cells = [seconds(tables.median(rows, f"{which}_s")) for which in _ENDS]
+        name = f"{effort} (default)" if effort == OURS.effort else f"{effort}"
+        lines.append([size, name, *cells])
+    return table(["pixels", "`-e`", "siren-encode, s", "siren-decode, s"], lines)
+
+
+_TIMED = ("times", "efforts", "large")
+"""The records of which seconds are told; what `times` has of an effort comes before `efforts`."""
+
+
+def _timed() -> list[tuple[str, int, list[Row]]]:
+    """Return (pixels, effort, rows), small pictures first."""
+    groups: dict[tuple[int, int, int], list[Row]] = {}
+    for name in _TIMED:
+        known = set(groups)
+        for row in rows_of(name):
+            key = (row["width"] * row["height"], row["width"], row["settings"]["effort"])
+            if key not in known:
+                groups.setdefault(key, []).append(row)
+    found = sorted((effort, area, width) for area, width, effort in groups)
+    found.sort(key=lambda each: each[1])
+    return [
+        (f"{width} x {area // width}", effort, groups[area, width, effort])
+        for effort, area, width in found
+    ]
 
 
 _PEAKS = ("peak_mib", "decode_peak_mib")

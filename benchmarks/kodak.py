@@ -102,7 +102,8 @@ RECORDS = (
             _grid((36,), effort=9),
         ),
     ),
+    Comparison("times", FOUR[:2], tuple(_grid((DEFAULT_QUALITY,), effort=e) for e in (1, 2, 4))),
     Comparison("zoom", FOUR, (_grid((80,), zoom=2), _grid((80,), zoom=4))),
     Comparison("coordinate", FOUR, (("coordinate", (28,), {"effort": Options.effort}),)),
-    Comparison("large", (MONTAGE,), (_grid((DEFAULT_QUALITY,)),)),
+    Comparison("large", (MONTAGE,), (_grid((DEFAULT_QUALITY,), effort=1),)),
 )

@@ -41,7 +41,10 @@ _SECTIONS: tuple[tuple[str, Callable[[], str], str], ...] = (
 )
 """Headings, what stands below them, and the picture."""
 
-TABLES: dict[str, Callable[[], str]] = {"kodak": comparisons.brief}
+TABLES: dict[str, Callable[[], str]] = {
+    "kodak": comparisons.brief,
+    "times": comparisons.brief_times,
+}
 """What README.md may have between `<!-- table: NAME -->` and `<!-- end -->`."""
 
 _MARKED = re.compile(r"(?s)(<!-- table: (\S+) -->\n).*?(<!-- end -->\n)")

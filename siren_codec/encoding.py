@@ -28,7 +28,7 @@ from siren_codec.stream import prior as priors
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from siren_codec.fit import Checkpoint, Fit
+    from siren_codec.fit import Checkpoint, Control, Fit
 
 __all__ = [
     "AnyPicture",
@@ -59,7 +59,7 @@ class DecodesItself(Protocol):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Encoded:
-    """A `.siren` file, and what can be said of it. PSNRs are of the pixels decoded from it."""
+    """A `.siren` file, and what is known of it. PSNRs are of the pixels decoded from it."""
 
     data: bytes
     """The file."""
@@ -171,7 +171,7 @@ def encode_file(
     checkpoint: str | os.PathLike[str] | None = None,
     force: bool = False,
 ) -> Encoded:
-    """Write a picture as a `.siren` file, and return what can be said of it.
+    """Write a picture as a `.siren` file, and return what is known of it.
 
     `picture` and the options are those of `encode`. The file is whole or absent; one that is there
     is overwritten only with `force`. Without a `path` it is the picture's own with `.siren` for
@@ -282,27 +282,36 @@ def encode_picture(
     saved = _checkpoint(checkpoint, picture, options)
     if fitting.choose_device(options.device) == "cpu":
         fitting.load_kernels_ahead(notify or fitting.on_standard_error)
+    control = fitting.Control(progress=progress, stop=stop, checkpoint=saved, memory=options.memory)
+    found = _fit(picture, options, control)
+    return _encoded(found, picture, options, began)
+
+
+def _fit(picture: Picture, options: Options, control: "Control") -> "Fit":
+    """Fit a picture by its plan."""
+    from siren_codec import fit as fitting
+
     plan = fitting.plan_for(picture, options)
-    result = fitting.fit(
+    return fitting.fit(
         plan.colours,
         architecture=plan.architecture,
         schedule=plan.schedule,
         seed=options.seed,
         device=options.device,
-        control=fitting.Control(
-            progress=progress,
-            stop=stop,
-            target=plan.target,
-            checkpoint=saved,
-            memory=options.memory,
-        ),
+        control=replace(control, target=plan.target),
         metadata=picture.metadata,
         prior=plan.prior,
         refine=plan.refine,
         alpha=plan.alpha,
         visible=plan.visible,
     )
-    data = stream.write(result.field)
+
+
+def _encoded(found: "Fit", picture: Picture, options: Options, began: float) -> Encoded:
+    """Pack a fit's Field, and measure the pixels that the bytes decode to."""
+    from siren_codec.fit import missed
+
+    data = stream.write(found.field)
     decoded = np.atleast_3d(stream.read(data, UNBOUNDED).render())
     psnr, alpha_psnr = metrics.psnr_and_alpha(reference=picture.pixels, decoded=decoded)
     error = metrics.max_error(reference=picture.pixels, decoded=decoded)
@@ -314,10 +323,10 @@ def encode_picture(
         alpha_psnr,
         MappingProxyType(format.parts(data, sections)),
         time.perf_counter() - began,
-        fitting.missed(picture.pixels, options, size=len(data), psnr=psnr, max_error=error),
-        result.interrupted,
+        missed(picture.pixels, options, size=len(data), psnr=psnr, max_error=error),
+        found.interrupted,
         picture.notices,
-        result,
+        found,
     )
 
 

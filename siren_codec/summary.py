@@ -41,13 +41,7 @@ def info(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
         "channels": MODES[field.channels - 1],
         "depth": field.depth,
         "model": field.model,
-        "hidden_layers": architecture.hidden_layers,
-        "hidden_features": architecture.hidden_features,
-        "first_omega_0": architecture.first_omega_0,
-        "omega_0": architecture.omega_0,
-        "levels": list(architecture.features),
-        "neighbours": architecture.neighbours,
-        "context_features": architecture.context_features,
+        **_architecture_info(architecture),
         "bytes": len(data),
         "bpp": metrics.bpp(file_bytes=len(data), width=field.width, height=field.height),
         "sections": sizes,
@@ -61,17 +55,35 @@ def info(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
             "latents": header.symbols() * architecture.context_multiply_adds,
             "rendering": field.width * field.height * architecture.multiply_adds,
         },
-        "tensors": [
-            {
-                "layer": _layer_name(architecture, index // 2),
-                "kind": ("weight", "bias")[index % 2],
-                "shape": list(tensor.values.shape),
-                "step": 2.0**tensor.exponent,
-                "largest": int(np.abs(tensor.values).max()),
-            }
-            for index, tensor in enumerate(field.tensors())
-        ],
+        "tensors": _tensors_info(field),
     }
+
+
+def _architecture_info(architecture: Architecture) -> dict[str, Any]:
+    """Return what `info` says of the networks' sizes."""
+    return {
+        "hidden_layers": architecture.hidden_layers,
+        "hidden_features": architecture.hidden_features,
+        "first_omega_0": architecture.first_omega_0,
+        "omega_0": architecture.omega_0,
+        "levels": list(architecture.features),
+        "neighbours": architecture.neighbours,
+        "context_features": architecture.context_features,
+    }
+
+
+def _tensors_info(field: Field) -> list[dict[str, Any]]:
+    """Return what `info` says of each tensor of weights."""
+    return [
+        {
+            "layer": _layer_name(field.architecture, index // 2),
+            "kind": ("weight", "bias")[index % 2],
+            "shape": list(tensor.values.shape),
+            "step": 2.0**tensor.exponent,
+            "largest": int(np.abs(tensor.values).max()),
+        }
+        for index, tensor in enumerate(field.tensors())
+    ]
 
 
 def _prior_info(field: Field) -> dict[str, Any] | None:

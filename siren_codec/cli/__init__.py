@@ -56,7 +56,7 @@ def _run(name: str, module: str, command: str) -> NoReturn:
 
 
 def _outcome(name: str, module: str, command: str) -> tuple[int, str | None]:
-    """Run a command; return its exit code, and what is to be said of a failure."""
+    """Run a command; return its exit code, and the message of a failure."""
     try:
         # Here, for Ctrl-C may come meanwhile, and memory may be short.
         found: click.Command = getattr(import_module(module), command)

@@ -12,7 +12,7 @@ from siren_codec.cli.common import CommonOptions
 from siren_codec.cli.interrupt import Interruption
 from siren_codec.cli.operands import Operands
 from siren_codec.errors import SirenError
-from siren_codec.many.jobs import Decode, Encode, Product, Results, in_turn
+from siren_codec.many.jobs import Decode, Encode, Product, Results, one_by_one
 from siren_codec.many.mirror import Mirror, Outcome
 from siren_codec.many.plan import Job, Kind, Plan
 from siren_codec.progress import ProgressCallback
@@ -128,7 +128,7 @@ class Batch:
             title = f"{self.command}: {self._name(job.source)}"
             return console.picture_progress(title, shown=not self.common.quiet, position=1)
 
-        return partial(in_turn, recipe=self.recipe, stop=stop, watching=watching)
+        return partial(one_by_one, recipe=self.recipe, stop=stop, watching=watching)
 
     def _tell(self, outcome: Outcome) -> None:
         """Count what became of a job, and say so."""

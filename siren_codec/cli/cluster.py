@@ -27,9 +27,9 @@ __all__ = ["Cluster"]
 _RETRIES = 3
 _ANSWER = 10.0
 """Seconds in which a cluster has to answer."""
-_TURN = 0.25
+_LOOK_EVERY = 0.25
 """Seconds after which the driver looks whether it was told to stop."""
-_ASK = 1.0
+_ASK_EVERY = 1.0
 """Seconds after which a task asks whether to stop."""
 
 
@@ -80,9 +80,9 @@ class Cluster:
         Once `stop` says so no more jobs are taken, and those under way end at once.
         """
         task, cores = self._task(recipe, count)
-        bell = self.ray.remote(_Bell).options(num_cpus=0).remote()
+        stopping = self.ray.remote(_StopSignal).options(num_cpus=0).remote()
         under_way: dict[Any, Job] = {}
-        rung = False
+        given = False
         while True:
             # Inputs wait in Ray's memory: twice as many as can be worked at keep all busy.
             room = 2 * max(1, int(self.ray.cluster_resources().get("CPU", 1)) // cores)
@@ -95,13 +95,13 @@ class Cluster:
                 except OSError as error:
                     yield job, Failure(error.strerror or str(error))
                 else:
-                    under_way[task(content, cores, bell)] = job
+                    under_way[task(content, cores, stopping)] = job
             if not under_way:
                 return
-            if not rung and stop():
-                rung = True
-                bell.ring.remote()
-            ready, _ = self.ray.wait(list(under_way), timeout=_TURN)
+            if not given and stop():
+                given = True
+                stopping.give.remote()
+            ready, _ = self.ray.wait(list(under_way), timeout=_LOOK_EVERY)
             for reference in ready:
                 yield under_way.pop(reference), self._result(reference)
 
@@ -135,49 +135,49 @@ class Cluster:
         return result
 
 
-class _Bell:
-    """An actor that tells the tasks to stop."""
+class _StopSignal:
+    """An actor that tells the tasks whether to stop."""
 
     def __init__(self) -> None:
-        self.rung = False
+        self.given = False
 
-    def ring(self) -> None:
-        self.rung = True
+    def give(self) -> None:
+        self.given = True
 
-    def has_rung(self) -> bool:
-        return self.rung
+    def is_given(self) -> bool:
+        return self.given
 
 
-def _task(version: str, recipe: Recipe, content: bytes, cores: int, bell: Any) -> Result:
+def _task(version: str, recipe: Recipe, content: bytes, cores: int, stopping: Any) -> Result:
     """Make one picture, on some cores of this machine."""
     if version != __version__:
         return Failure(f"Ray: expected siren_codec {version} on all machines, found {__version__}")
-    with _cores_of_our_own(cores), _listening(bell) as stop:
+    with _cores_of_our_own(cores), _listening(stopping) as stop:
         return attempt(recipe, content, stop=stop)
 
 
 @contextmanager
-def _listening(bell: Any) -> Iterator[Callable[[], bool]]:
-    """Yield what tells whether the bell has rung; a thread asks now and then.
+def _listening(stopping: Any) -> Iterator[Callable[[], bool]]:
+    """Yield what tells whether the signal to stop was given; a thread asks.
 
     Not the main thread: Ray gives the cores of one that waits to other tasks.
     """
     ray: Any = import_module("ray")
-    asked, rung, over = threading.Event(), threading.Event(), threading.Event()
+    asked, given, over = threading.Event(), threading.Event(), threading.Event()
 
     def listen() -> None:
-        while not rung.is_set():
+        while not given.is_set():
             with suppress(Exception):
-                if ray.get(bell.has_rung.remote()):
-                    rung.set()
+                if ray.get(stopping.is_given.remote()):
+                    given.set()
             asked.set()
-            if over.wait(_ASK):
+            if over.wait(_ASK_EVERY):
                 return
 
     threading.Thread(target=listen, daemon=True).start()
-    asked.wait(5 * _ASK)
+    asked.wait(5 * _ASK_EVERY)
     try:
-        yield rung.is_set
+        yield given.is_set
     finally:
         over.set()
 

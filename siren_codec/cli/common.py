@@ -30,7 +30,7 @@ class CommonOptions:
     """The folder of -o."""
     recursive: bool
     jobs: int | None
-    """Pictures at a time; None if nobody said."""
+    """Pictures at a time; None if -j was not given."""
     dry_run: bool
     force: bool
     no_preserve: bool

@@ -128,8 +128,8 @@ _NOTES = (
     "--target-psnr",
     type=float,
     metavar="DB",
-    help="Instead: a file whose pixels have a PSNR of DB decibels. A target that is missed is "
-    "said; the nearest file is written.",
+    help="Instead: a file whose pixels have a PSNR of DB decibels. A target that is missed gives "
+    "a message and the nearest file.",
 )
 @option(
     TARGET,

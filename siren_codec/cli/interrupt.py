@@ -21,7 +21,7 @@ class Interruption:
     """
 
     def __init__(self, message: str | None, *, begun: bool = False) -> None:
-        """`message` is said on standard error at the first SIGINT."""
+        """`message` is printed on standard error at the first SIGINT."""
         self.message = message
         self.begun = begun
         self.requested = False

@@ -1,4 +1,4 @@
-"""Standard output and error: whatever is wrong with them, what is said is never worth the work."""
+"""Standard output and error: a message that cannot be written never costs the work."""
 
 import os
 import sys

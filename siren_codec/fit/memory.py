@@ -14,10 +14,11 @@ _BYTES_PER_PIXEL = {True: 125, False: 80}
 """What a fit holds for each pixel of the whole picture, with grids and without: 102 were measured
 on 24 megapixels, before parts took turns, whose samples are 12 more.
 """
-_AT_THE_START, _OF_A_PART = 105, 180
+_AT_THE_START, _OF_A_PART = 80, 200
 """What is held for each pixel of the picture while the analysis network runs, and for each pixel of
 the part that it looks at. Measured on 2026-11-29, largest resident memory: an encode of 768 x 512
-takes 110 MB more than one of 64 x 64, one of 2048 x 1536 0.81 GB more.
+takes 110 MB more than one of 64 x 64, of 2048 x 1536 0.81 GB, of 4096 x 3072 1.78 GB (1.05 GB
+without the network); the first grids alone of 5120 x 5120 2.7 GB.
 """
 _SHARE = 0.8
 """Of what is free, by default."""

@@ -126,7 +126,7 @@ def fit(
             run = Run(model, pixels, schedule, template, control, seed, visible)
             run.begin(prior, refine=refine)
             with engine(device, compiled=control.compiled, tile=tile) as computing:
-                return run.using(computing).whole()
+                return run.using(computing).complete()
     except (MemoryError, RuntimeError) as error:
         if not is_of_memory(error):
             raise
@@ -196,7 +196,7 @@ class Run:
         self.rounded = Rounded(self.state, self.samples, computing, self._template)
         return self
 
-    def whole(self) -> Fit:
+    def complete(self) -> Fit:
         """Run through the schedule and return what comes of it."""
         target = self._control.target
         steering = Steering(target, self.state.quality) if target else None

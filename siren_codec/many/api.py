@@ -14,7 +14,7 @@ from siren_codec.framing import SHOWS, Crop, Show, Size, View
 from siren_codec.keywords import named
 from siren_codec.limits import DEFAULT_LIMITS, Limits
 from siren_codec.many import workers as processes
-from siren_codec.many.jobs import Decode, Encode, Results, in_turn
+from siren_codec.many.jobs import Decode, Encode, Results, one_by_one
 from siren_codec.many.mirror import Mirror, Outcome
 from siren_codec.many.plan import PICTURES, Job, Plan, sirens
 from siren_codec.many.results import (
@@ -141,7 +141,7 @@ def _results(kind: type[R], mirror: Mirror, count: int, todo: Plan) -> Generator
     for job, why in todo.kept.items():
         yield of_outcome(kind, Outcome(job, "kept", why))
     count = min(count, len(todo.jobs))
-    by: Callable[[Iterator[Job]], Results] = functools.partial(in_turn, recipe=mirror.recipe)
+    by: Callable[[Iterator[Job]], Results] = functools.partial(one_by_one, recipe=mirror.recipe)
     if count > 1:
         by = functools.partial(processes.run, recipe=mirror.recipe, count=count)
     with closing(mirror.run(todo.jobs, by)) as outcomes:

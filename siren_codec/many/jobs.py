@@ -34,17 +34,17 @@ __all__ = [
     "Result",
     "Results",
     "attempt",
-    "in_turn",
+    "one_by_one",
 ]
 
 
 @dataclass(frozen=True)
 class Product:
-    """A file that was made, and what can be said of it."""
+    """A file that was made, and what is known of it."""
 
     data: bytes
     line: str
-    """What is said of it."""
+    """One line about it."""
     facts: Mapping[str, Any]
     """What can be counted and measured of it, by name."""
     notices: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ class Recipe(Protocol):
         progress: ProgressCallback | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> Product | None:
-        """Return the product; None if `stop` said so before the work began."""
+        """Return the product; None if it was stopped before the work began."""
 
 
 _OF_THE_MACHINE = ("device", "memory")
@@ -109,7 +109,7 @@ def attempt(recipe: Recipe, source: Path | bytes, **watch: Any) -> Result:
         return Failure(f"unexpected {type(error).__name__}: {' '.join(str(error).split())}")
 
 
-def in_turn(
+def one_by_one(
     jobs: Iterator[Job],
     recipe: Recipe,
     *,
@@ -153,7 +153,7 @@ class Encode:
         progress: ProgressCallback | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> Product | None:
-        """Return the product; None if `stop` said so before the fit. Raises SirenError."""
+        """Return the product; None if it was stopped before the fit. Raises SirenError."""
         found = digest(source)
         picture = self.load(source)
         if isinstance(source, Path) and digest(source) != found:
@@ -195,22 +195,8 @@ class Encode:
             checkpoint=checkpoint,
             notify=(lambda _: None) if self.quiet else None,
         )
-        height, width, _ = picture.pixels.shape
         lossless = lossless_webp(picture, at_most=len(encoded.data))
-        facts = {
-            "width": width,
-            "height": height,
-            "bytes": len(encoded.data),
-            "bpp": encoded.bpp,
-            "psnr": encoded.psnr,
-            "alpha_psnr": encoded.alpha_psnr,
-            "max_error": encoded.max_error,
-            # Where it is no larger than the file.
-            "lossless_webp": lossless,
-            "missed": encoded.missed,
-            "interrupted": encoded.interrupted,
-            "seconds": encoded.seconds,
-        }
+        facts = _facts(encoded, lossless)
         return Product(
             encoded.data,
             _line(encoded, facts),
@@ -220,6 +206,23 @@ class Encode:
             encoded.missed,
             encoded.interrupted,
         )
+
+
+def _facts(encoded: "Encoded", lossless: int | None) -> dict[str, Any]:
+    """Return what --json has of a file; `lossless` are the bytes of a WebP that are no more."""
+    return {
+        "width": encoded.field.width,
+        "height": encoded.field.height,
+        "bytes": len(encoded.data),
+        "bpp": encoded.bpp,
+        "psnr": encoded.psnr,
+        "alpha_psnr": encoded.alpha_psnr,
+        "max_error": encoded.max_error,
+        "lossless_webp": lossless,
+        "missed": encoded.missed,
+        "interrupted": encoded.interrupted,
+        "seconds": encoded.seconds,
+    }
 
 
 def _better(lossless: int | None, size: int) -> tuple[str, ...]:
@@ -280,7 +283,7 @@ class Decode:
         progress: ProgressCallback | None = None,  # noqa: ARG002
         stop: Callable[[], bool] | None = None,
     ) -> Product | None:
-        """Return the product; None if `stop` said so. Raises SirenError."""
+        """Return the product; None if it was stopped. Raises SirenError."""
         if stop and stop():
             return None
         from siren_codec import decoding
