@@ -204,6 +204,8 @@ def rate_distortion(
     _titles(axis, x="bits per pixel, logarithmic", y=measure)
     figure.subplots_adjust(left=0.07, right=0.98, top=0.92, bottom=0.125)
     if legend:
+        figure.set_figwidth(10.4)
+        figure.subplots_adjust(left=0.05, right=0.74)
         _legend(axis, every, published)
     names = ", ".join(series.label for series in curves)
     return _svg(figure, name, f"{measure} against bits per pixel: {names}; the tables have both")
@@ -261,7 +263,8 @@ def _legend(axis: Any, every: Sequence[Series], published: Iterable[str]) -> Non
         )
     axis.legend(
         handles=handles,
-        loc="lower right",
+        loc="center left",
+        bbox_to_anchor=(1.01, 0.5),
         frameon=False,
         fontsize=_TEXT - 2,
         labelcolor=_colour("--ink"),
