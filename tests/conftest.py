@@ -3,13 +3,14 @@
 import importlib.util
 import json
 import math
+import pickle
 import struct
 import sys
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ from siren_codec import cli
 from siren_codec.cli import console
 from siren_codec.field import Architecture, Field, Layer, QuantisedTensor
 from siren_codec.field.spline import level_shape
+
+if TYPE_CHECKING:
+    from siren_codec.fit import Control, Fit
 
 __all__ = ["Command", "Ran", "make_field", "quantise", "script", "with_checksums"]
 
@@ -91,6 +95,28 @@ def script(path: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+_FITS: dict[bytes, "Fit"] = {}
+
+
+@pytest.fixture
+def fits_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit a picture with the same options once in all tests, where they are about other things."""
+    from siren_codec import fit as fitting  # Not for every test: it imports torch.
+
+    real = fitting.fit
+
+    def fit(pixels: Any, *, control: "Control", **arguments: Any) -> "Fit":
+        key = pickle.dumps((pixels, sorted(arguments.items())))
+        if key in _FITS:
+            return _FITS[key]
+        found = real(pixels, control=control, **arguments)
+        if control.target is None and not found.interrupted:
+            _FITS[key] = found
+        return found
+
+    monkeypatch.setattr(fitting, "fit", fit)
 
 
 class Ran(NamedTuple):

@@ -11,6 +11,7 @@ import itertools
 import math
 import sys
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-__all__ = ["Decoded", "decode"]
+__all__ = ["Decoded", "RangeDecoder", "decode", "residual_table"]
 
 PRIORS = Path(__file__).parent.parent / "siren_codec" / "stream"
 
@@ -274,7 +275,7 @@ class RangeDecoder:
         scale = self.range >> 24
         quantile = (self.point - self.lower) % 2**64 // scale
         assert quantile < 2**24
-        symbol = next(s for s in range(len(cumulative) - 1) if quantile < cumulative[s + 1])
+        symbol = bisect_right(cumulative, quantile) - 1
         self.lower = (self.lower + scale * cumulative[symbol]) % 2**64
         self.range = scale * (cumulative[symbol + 1] - cumulative[symbol])
         if self.range < 2**32:

@@ -29,6 +29,8 @@ from siren_codec.many.verdicts import Judge, of_siren
 from siren_codec.options import Options
 from siren_codec.picture import Picture
 
+pytestmark = pytest.mark.usefixtures("fits_once")
+
 TINY = ["--model", "coordinate", "--hidden-layers", "2", "--hidden-features", "8", "--steps", "10"]
 TINY += ["--device", "cpu"]
 
@@ -343,7 +345,8 @@ def test_bars_on_a_terminal(
 ) -> None:
     monkeypatch.setattr(console, "is_terminal", lambda: True)
     (tree / "a.png").write_text("not a picture")
-    result = run("encode", "-r", tree, tmp_path / "out", *TINY)
+    # A fit that no other test has seen shows its steps.
+    result = run("encode", "-r", tree, tmp_path / "out", "--seed", "1", *TINY)
     assert "0/5 pictures |" in result.err
     assert "5/5 pictures |" in result.err
     assert "1 failed, 0:00 left" in result.err

@@ -12,17 +12,17 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import imagecodecs
 import numpy as np
 import pytest
-from conftest import make_field
+from conftest import Command, make_field
 from PIL import Image, ImageCms
 
 import siren_codec
 from siren_codec import cli, encoding, stream
-from siren_codec.cli import console, decode, streams, usage
+from siren_codec.cli import decode, streams, usage
 from siren_codec.cli.interrupt import Interruption
 from siren_codec.encoding import Encoded
 from siren_codec.options import TARGETS, Options
@@ -34,35 +34,7 @@ TINY = [*GRID, "--model", "coordinate"]
 """Much the quicker one: for what has nothing to do with the model."""
 
 
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Result]
 Wrap = Callable[[Callable[[Encoded], Encoded]], list[dict[str, Any]]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """Run `encode`, `decode` or `info` with arguments; how long it takes is not said."""
-    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", math.inf)
-
-    def call(name: str, *arguments: object) -> Result:
-        mains: dict[str, Callable[[], NoReturn]] = {
-            "encode": cli.encode_main,
-            "decode": cli.decode_main,
-            "info": cli.info_main,
-        }
-        monkeypatch.setattr(sys, "argv", [f"siren-{name}", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            mains[name]()
-        code = stop.value.code
-        return Result(code if isinstance(code, int) else 0, *capfd.readouterr())
-
-    return call
 
 
 @pytest.fixture(scope="module")
@@ -258,21 +230,6 @@ def test_info_of_grids(run: Command, siren: Path) -> None:
     assert sections == found["sections"]
     assert sum(sections.values()) == siren.stat().st_size
     assert any(line.startswith("layer context 0 weight") for line in lines)
-
-
-def test_pipes(siren: Path, png: Path) -> None:
-    """From standard input to standard output, as separate processes, messages on stderr alone."""
-
-    def pipe(main: str, *arguments: str, stdin: bytes) -> "subprocess.CompletedProcess[bytes]":
-        code = f"from siren_codec.cli import {main}; {main}()"
-        command = [sys.executable, "-c", code, *arguments]
-        return subprocess.run(command, input=stdin, capture_output=True, check=True)
-
-    encoded = pipe("encode_main", "-", "-", *TINY, stdin=png.read_bytes())
-    assert b"bpp, PSNR" in encoded.stderr
-    decoded = pipe("decode_main", "-", "--scale", "2", stdin=encoded.stdout)
-    assert Image.open(io.BytesIO(decoded.stdout)).size == (40, 24)
-    assert b"coordinate" in pipe("info_main", "-", stdin=encoded.stdout).stdout
 
 
 def test_version_and_help(run: Command) -> None:
@@ -891,23 +848,28 @@ def test_strip(run: Command, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_pipes_say_all_on_standard_error(siren: Path, png: Path, as_json: bool) -> None:
+def test_pipes(png: Path, as_json: bool) -> None:
+    """From standard input to standard output, as separate processes, messages on stderr alone."""
     options = ["--json"] if as_json else []
 
     def pipe(main: str, *arguments: str, stdin: bytes) -> "subprocess.CompletedProcess[bytes]":
         code = f"from siren_codec.cli import {main}; {main}()"
-        command = [sys.executable, "-c", code, "-", "-", *options, *arguments]
+        command = [sys.executable, "-c", code, "-", *arguments, *options]
         return subprocess.run(command, input=stdin, capture_output=True, check=True)
 
-    encoded = pipe("encode_main", "-v", *TINY, stdin=png.read_bytes())
+    encoded = pipe("encode_main", "-", "-v", *TINY, stdin=png.read_bytes())
     assert siren_codec.open(encoded.stdout).width == 20
-    decoded = pipe("decode_main", stdin=encoded.stdout)
-    assert Image.open(io.BytesIO(decoded.stdout)).size == (20, 12)
     if as_json:
         assert json.loads(encoded.stderr.splitlines()[-1])["output"] == "-"
+        decoded = pipe("decode_main", "-", stdin=encoded.stdout)
+        assert Image.open(io.BytesIO(decoded.stdout)).size == (20, 12)
         assert json.loads(decoded.stderr)["width"] == 20
     else:
+        assert b"bpp, PSNR" in encoded.stderr
+        decoded = pipe("decode_main", "--scale", "2", stdin=encoded.stdout)
+        assert Image.open(io.BytesIO(decoded.stdout)).size == (40, 24)
         assert decoded.stderr == b""
+        assert b"coordinate" in pipe("info_main", stdin=encoded.stdout).stdout
 
 
 def test_decoding_says_little(run: Command, siren: Path, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from test_fit import GRID, SMALL
 from torch import Tensor
 
 from siren_codec import stream
@@ -22,6 +21,8 @@ from siren_codec.fit.soap import SOAP
 
 Pixels = npt.NDArray[np.uint8]
 
+SMALL = Architecture(channels=3, hidden_layers=2, hidden_features=16)
+GRID = Architecture(3, 2, 16, 3.0, 30.0, (1, 1, 0, 3), neighbours=12, context_features=8)
 SCHEDULE = Schedule((Stage(0, 6),), (Stage(0, 4),))
 GRID_SCHEDULE = replace(SCHEDULE, lambda_=1e-3, learning_rate=1e-2, betas=(0.9, 0.99))
 ARCHITECTURES = pytest.mark.parametrize(

@@ -25,6 +25,8 @@ from siren_codec.many.records import Entry, Record, digest
 from siren_codec.options import Options
 from siren_codec.picture import foreign
 
+pytestmark = pytest.mark.usefixtures("fits_once")
+
 TINY = ["--model", "coordinate", "--hidden-layers", "2", "--hidden-features", "8", "--steps", "10"]
 TINY += ["--device", "cpu"]
 

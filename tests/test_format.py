@@ -1,7 +1,5 @@
 """The container: round trips, golden files, and every way in which a file can be wrong."""
 
-import hashlib
-import json
 import struct
 import zlib
 from collections import Counter
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import make_field
 from fuzz.run import resident
+from goldens import DIGESTS, GOLDEN, GOLDEN_FILES, golden, tensors_digest
 from second_decoder import decode
 
 from siren_codec import stream
@@ -20,8 +19,6 @@ from siren_codec.errors import FormatError, LimitError, SirenError, UsageError
 from siren_codec.field import Architecture, Field, Layer, QuantisedTensor
 from siren_codec.stream import Limits, format, latents, weights
 from siren_codec.stream.format import Section
-
-GOLDEN = Path(__file__).parent / "golden"
 
 Sections = list[tuple[int, bytes]]
 
@@ -197,24 +194,6 @@ def test_sizes_of_the_sections_and_the_rest_are_the_file() -> None:
 
 # Golden files
 
-DIGESTS = json.loads((GOLDEN / "digests.json").read_text())
-GOLDEN_FILES = sorted(DIGESTS)
-
-
-def golden(name: str) -> bytes:
-    return (GOLDEN / f"{name}.siren").read_bytes()
-
-
-def tensors_digest(field: Field) -> str:
-    """Return the SHA-256 of all tensors, as `golden/make.py` defines and prints it."""
-    digest = hashlib.sha256()
-    for tensor in field.tensors():
-        digest.update(np.int32(tensor.exponent).astype("<i4").tobytes())
-        digest.update(tensor.values.astype("<i4").tobytes())
-    for grids in field.latents:
-        digest.update(grids.astype("<i4").tobytes())
-    return digest.hexdigest()
-
 
 @pytest.mark.parametrize("name", GOLDEN_FILES)
 def test_golden_file(name: str) -> None:
@@ -380,7 +359,7 @@ def test_mutations_give_a_field_or_a_siren_error(
     # To render a picture of any size is to take its mean: a large one would take its time.
     limits = Limits(pixels=1 << 14)
     outcomes, messages = Counter[str](), set[str]()
-    for round_ in range(2000):
+    for round_ in range(1000):
         data = mutation(originals[round_ % len(originals)], rng)
         try:
             field = stream.read(data, limits)
@@ -394,7 +373,7 @@ def test_mutations_give_a_field_or_a_siren_error(
         assert np.isfinite(field.at(0, 0)).all()
     assert not any("\n" in message for message in messages)
     # Or the test would say little.
-    assert min(outcomes["Field"], outcomes["FormatError"]) > 50
+    assert min(outcomes["Field"], outcomes["FormatError"]) > 25
 
 
 # What a file begins with

@@ -5,7 +5,6 @@ It is decoded a second time here, in Python's integers and fractions, cell by ce
 """
 
 import math
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -19,8 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from conftest import quantise
-from test_tables import residual_table
-from test_weights import ReferenceDecoder
+from second_decoder import RangeDecoder, residual_table
 from threadpoolctl import threadpool_limits
 
 from siren_codec.errors import FormatError, LimitError, UsageError
@@ -290,8 +288,7 @@ def reference_layer(
     cursor: Cursor, case: Case, grids: list[list[list[int]]], coded: Sequence[int]
 ) -> None:
     escapes = Cursor(cursor.take(cursor.varint()))
-    words = cursor.take(cursor.left)
-    decoder = ReferenceDecoder(struct.unpack(f"<{len(words) // 4}I", words))
+    decoder = RangeDecoder(cursor.take(cursor.left))
     shapes = [(len(grid), len(grid[0])) for grid in grids]
     for grid, row, column in in_order(shapes, coded):
         values = grids[grid]
@@ -304,7 +301,7 @@ def reference_layer(
             other, octaves = source or (grid, 0)
             context.append(grids[other][row >> octaves][column >> octaves] if source else 0)
         mean, f, scale = predict(case, context, grid)
-        symbol = decoder.symbol([0, *np.cumsum(residual_table(f, scale)).tolist()])
+        symbol = decoder.symbol(residual_table(f, scale))
         zigzag = symbol if symbol < 31 else 31 + escapes.varint()
         values[row][column] = mean + (zigzag >> 1 ^ -(zigzag & 1))
     assert escapes.left == 0
@@ -514,7 +511,7 @@ def test_constriction_codes_with_exactly_our_frequencies(index: int) -> None:
     symbols = np.random.default_rng(index).permutation(np.arange(32).repeat(8)).astype(np.int32)
     encoder = constriction.stream.queue.RangeEncoder()
     coder.encode(encoder, coder.codes(np.full(256, index), symbols))
-    reference = ReferenceDecoder(encoder.get_compressed().tolist())
+    reference = RangeDecoder(encoder.get_compressed().astype("<u4").tobytes())
     assert [reference.symbol(cumulative) for _ in symbols] == symbols.tolist()
 
 

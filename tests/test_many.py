@@ -25,6 +25,8 @@ from siren_codec.limits import DEFAULT_LIMITS
 from siren_codec.many import records
 from siren_codec.options import Options
 
+pytestmark = pytest.mark.usefixtures("fits_once")
+
 GOLDEN = Path(__file__).parent / "golden"
 TINY: dict[str, Any] = {
     "model": "coordinate",

@@ -10,6 +10,8 @@ from PIL import Image
 import siren_codec
 from siren_codec import encoding, stream
 
+pytestmark = pytest.mark.usefixtures("fits_once")
+
 TINY = ["--model", "coordinate", "--hidden-layers", "2", "--hidden-features", "8", "--steps", "10"]
 TINY += ["--device", "cpu"]
 

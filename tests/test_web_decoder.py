@@ -13,7 +13,7 @@ import pytest
 from fuzz.corpus import corpus
 from fuzz.mutate import mutant
 from fuzz.run import LIMITS
-from test_format import DIGESTS, GOLDEN, GOLDEN_FILES, tensors_digest
+from goldens import DIGESTS, GOLDEN, GOLDEN_FILES, tensors_digest
 
 from siren_codec import stream
 from siren_codec.errors import SirenError
@@ -86,11 +86,11 @@ def test_the_layers_come_one_by_one(tmp_path: Path) -> None:
 
 def test_mutants_get_the_same_verdict(tmp_path: Path) -> None:
     originals = tuple(corpus().values())
-    files = [*originals, *(mutant(originals, 18, number) for number in range(1000))]
+    files = [*originals, *(mutant(originals, 18, number) for number in range(600))]
     read_, refused = check(files, tmp_path / "files")
-    assert read_ > 150
-    assert refused > 250
-    check(files[:300], tmp_path / "files", partial=True)
+    assert read_ > 90
+    assert refused > 150
+    check(files[:200], tmp_path / "files", partial=True)
 
 
 def test_files_that_are_cut_off(tmp_path: Path) -> None:

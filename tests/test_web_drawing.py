@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from test_format import GOLDEN, GOLDEN_FILES
+from goldens import GOLDEN, GOLDEN_FILES
 
 from siren_codec import decoding, stream
 

@@ -6,7 +6,6 @@ library's floating-point arithmetic.
 """
 
 import struct
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 import constriction
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import zstandard
+from second_decoder import RangeDecoder
 
 from siren_codec.errors import FormatError, SirenError
 from siren_codec.field import QuantisedTensor
@@ -203,40 +203,10 @@ def test_golden_section() -> None:
 # The range coder, a second time
 
 
-class ReferenceDecoder:
-    """Range decoding as Bamler publishes it (arXiv 2201.01741, section 4.3), in plain integers.
-
-    Words of 32 bits, a state of 64, probabilities of 24; zeros are read past the last word.
-    """
-
-    def __init__(self, words: Sequence[int]) -> None:
-        self.words = [*words]
-        self.lower, self.range = 0, (1 << 64) - 1
-        self.point = self.word() << 32 | self.word()
-
-    def word(self) -> int:
-        return self.words.pop(0) if self.words else 0
-
-    def symbol(self, cumulative: Sequence[int]) -> int:
-        """Return i with cumulative[i] <= quantile < cumulative[i + 1]."""
-        scale = self.range >> 24
-        quantile = ((self.point - self.lower) % (1 << 64)) // scale
-        assert quantile < 1 << 24
-        index = bisect_right(cumulative, quantile) - 1
-        left, right = cumulative[index], cumulative[index + 1]
-        self.lower = (self.lower + scale * left) % (1 << 64)
-        self.range = scale * (right - left)
-        if self.range < 1 << 32:
-            self.lower = self.lower << 32 & ((1 << 64) - 1)
-            self.range <<= 32
-            self.point = (self.point << 32 | self.word()) & ((1 << 64) - 1)
-        return index
-
-
 def reference_decode(data: bytes, counts: Sequence[int]) -> list[Integers]:
     """Return the integers of a range-coded body: table bytes, then the words of one coder."""
     tables, words = data[: len(counts)], data[len(counts) :]
-    decoder = ReferenceDecoder(struct.unpack(f"<{len(words) // 4}I", words))
+    decoder = RangeDecoder(words)
     decoded = []
     for table, count in zip(tables, counts, strict=True):
         family, index = Family(table >> 6), table & 63

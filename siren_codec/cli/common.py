@@ -44,6 +44,45 @@ class CommonOptions:
         return not self.no_preserve
 
 
+_OUT = option(
+    BATCH,
+    *("-o", "--out"),
+    type=usage.FILE,
+    metavar="DIR",
+    help="All names are inputs, and their outputs go into the folder DIR, as with -r.",
+)
+_SAME_IN_BOTH = (
+    option(
+        BATCH,
+        *("-n", "--dry-run"),
+        is_flag=True,
+        help="Say what would be done, and about how long it would take; write nothing.",
+    ),
+    option(
+        BATCH,
+        *("-f", "--force"),
+        is_flag=True,
+        help="Overwrite OUT if it exists; with -r and -o make everything again.",
+    ),
+    option(
+        BATCH,
+        "--no-preserve",
+        is_flag=True,
+        help="Do not give OUT the mode and the modification time of IN.",
+    ),
+    option(MESSAGES, *("-v", "--verbose"), is_flag=True, help="Say more on standard error."),
+    usage.quiet,
+    option(
+        MESSAGES,
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Print a line of JSON for each picture, failures too with -r and -o.",
+    ),
+    usage.the_version,
+)
+
+
 def common_options(
     *, recursive: str, jobs: str
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
@@ -54,42 +93,9 @@ def common_options(
     options = (
         click.argument("operands", metavar="IN [OUT]", type=usage.FILE, nargs=-1, required=True),
         option(BATCH, *("-r", "--recursive"), is_flag=True, help=recursive),
-        option(
-            BATCH,
-            *("-o", "--out"),
-            type=usage.FILE,
-            metavar="DIR",
-            help="All names are inputs, and their outputs go into the folder DIR, as with -r.",
-        ),
+        _OUT,
         usage.jobs(jobs),
-        option(
-            BATCH,
-            *("-n", "--dry-run"),
-            is_flag=True,
-            help="Say what would be done, and about how long it would take; write nothing.",
-        ),
-        option(
-            BATCH,
-            *("-f", "--force"),
-            is_flag=True,
-            help="Overwrite OUT if it exists; with -r and -o make everything again.",
-        ),
-        option(
-            BATCH,
-            "--no-preserve",
-            is_flag=True,
-            help="Do not give OUT the mode and the modification time of IN.",
-        ),
-        option(MESSAGES, *("-v", "--verbose"), is_flag=True, help="Say more on standard error."),
-        usage.quiet,
-        option(
-            MESSAGES,
-            "--json",
-            "as_json",
-            is_flag=True,
-            help="Print a line of JSON for each picture, failures too with -r and -o.",
-        ),
-        usage.the_version,
+        *_SAME_IN_BOTH,
     )
 
     def decorate(function: Callable[..., int]) -> Callable[..., int]:
