@@ -84,8 +84,7 @@ def _stored() -> "dict[str, Code]":
 
 
 def _compiled() -> "dict[str, Code]":
-    # The modules that define kernels, too: `compiler.entry` notes each.
-    from siren_codec.fit.kernels import compiler, context, latents, native, siren, store  # noqa: F401
+    from siren_codec.fit.kernels import compiler, native, store
 
     found = {name: compiler.compiled(name) for name in native.SIGNATURES}
     for name, code in found.items():

@@ -61,10 +61,10 @@ def _jitted(function: Any, liberties: frozenset[str]) -> Any:
 
 
 def compiled(name: str) -> Code:
-    """Compile a kernel, whose module has been imported.
+    """Compile a kernel. Raises RuntimeError where numba passes arguments in another way."""
+    # All modules that define one.
+    from siren_codec.fit.kernels import context, latents, siren  # noqa: F401
 
-    Raises RuntimeError where numba passes arguments in another way.
-    """
     dispatcher, keeper = _jitted(_entries[name], _EXACT), _Keeper()
     dispatcher._cache = keeper
     dispatcher.compile(SIGNATURES[name])
