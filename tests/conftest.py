@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from siren_codec import cli
+from siren_codec import cli, effort
 from siren_codec.cli import console
 from siren_codec.field import Architecture, Field, Layer, QuantisedTensor
 from siren_codec.field.spline import level_shape
@@ -117,6 +117,13 @@ def fits_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     monkeypatch.setattr(fitting, "fit", fit)
+
+
+@pytest.fixture
+def few_visits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no fit of this process go over its picture more than 30 times, whatever its effort."""
+    visits = effort.grid_visits
+    monkeypatch.setattr(effort, "grid_visits", lambda *asked: min(visits(*asked), 30))
 
 
 class Ran(NamedTuple):

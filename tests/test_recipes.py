@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siren_codec import cli, effort
+from siren_codec import cli
 from siren_codec.picture import Picture, save_bytes
 
 PAGE = (Path(__file__).parent.parent / "docs" / "RECIPES.md").read_text(encoding="utf-8")
@@ -50,14 +50,7 @@ def test_the_page_has_the_recipes() -> None:
     assert sum(kind == "python" for _, kind, _ in BLOCKS) == 2
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no fit of this process go over its picture more than 30 times, whatever its effort."""
-    visits = effort.grid_visits
-    monkeypatch.setattr(effort, "grid_visits", lambda *asked: min(visits(*asked), 30))
-
-
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("few_visits")
 @pytest.mark.parametrize("title", [title for title, _, _ in BLOCKS])
 def test_recipe(title: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order of the page: later recipes use the files of earlier ones."""
