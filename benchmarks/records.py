@@ -30,7 +30,7 @@ __all__ = [
 RESULTS = Path(__file__).parent / "results"
 
 _BUSY = "The machine did other work at the same time, so seconds are too many."
-NOTES = dict.fromkeys(("kodak24", "jpegli", "efforts", "held-out8"), _BUSY)
+NOTES = dict.fromkeys(("kodak24", "jpegli", "best", "efforts", "coordinate", "held-out8"), _BUSY)
 """What records cannot say of themselves."""
 
 
