@@ -527,7 +527,7 @@ def coordinate() -> str:
     headings = ["picture", "bytes", "bpp", "bits a weight", "PSNR, dB", "encode, s"]
     return "\n".join(
         [
-            "A SIREN of 10 layers of 28 and nothing else, COIN's largest of the kind; bits a "
+            "A SIREN of 10 layers of 28 and nothing else, one of COIN's networks; bits a "
             "weight are those of the whole file, where COIN spends 16. Beside it stands the "
             "smallest JPEG of the Kodak record.\n",
             table([*headings, "JPEG"], lines),
