@@ -766,13 +766,6 @@ def test_a_checkpoint_that_cannot_be_written(run: Command, png: Path, tmp_path: 
     assert _is_one_line(result.err)
 
 
-def test_a_size_that_is_met(run: Command, png: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out.siren"
-    result = run("encode", png, out, "--target-size", "1KB", *GRID)
-    assert result.code in (0, 3)
-    assert out.stat().st_size <= 1000
-
-
 def test_a_largest_error_that_is_out_of_reach(run: Command, tmp_path: Path) -> None:
     picture, out = tmp_path / "noise.png", tmp_path / "out.siren"
     noise = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
