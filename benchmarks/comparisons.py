@@ -135,7 +135,7 @@ def _qualities(found: Measured) -> str:
         rates = [_against(found.curves.get(peer, ()), mean.bpp, mean.psnr) for peer in shown]
         rows.append(
             [
-                f"{quality:g}" + (" (default)" if quality == DEFAULT_QUALITY else ""),
+                _or_default(f"{quality:g}", quality == DEFAULT_QUALITY),
                 f"{mean.bpp:.3f}",
                 f"{mean.psnr:.2f}",
                 number(mean.ssim, 4),
@@ -168,11 +168,18 @@ def _peers(found: Measured, whole: Whole) -> str:
 
 
 def _two(found: Measured, curve: Curve) -> list[str]:
-    """Return a curve's BD-rate against JPEG, ours against it, and the PSNRs of the latter."""
-    jpeg = bd_rate(reference=found.curves[Series("jpeg")], test=curve)
-    ours = bd_rate(reference=curve, test=found.curves[OURS])
-    over = DASH if ours is None else f"{ours.low:.1f} to {ours.high:.1f}"
-    return [_percent_of(jpeg), _percent_of(ours), over]
+    """Return a curve's BD-rate against JPEG, ours against it, and the PSNRs of the latter.
+
+    What would hold a curve against itself is left empty.
+    """
+    jpeg, ours = found.curves[Series("jpeg")], found.curves[OURS]
+    against_jpeg = bd_rate(reference=jpeg, test=curve)
+    against_it = bd_rate(reference=curve, test=ours)
+    over = DASH if against_it is None else f"{against_it.low:.1f} to {against_it.high:.1f}"
+    return [
+        "" if curve is jpeg else _percent_of(against_jpeg),
+        *(["", ""] if curve is ours else [_percent_of(against_it), over]),
+    ]
 
 
 def _percent_of(difference: Difference | None) -> str:
@@ -180,20 +187,14 @@ def _percent_of(difference: Difference | None) -> str:
 
 
 def _peer(found: Measured, series: Series) -> list[str]:
-    codec = by_name(series.codec)
-    name = f"**{series.label}**" if series == OURS else series.label
-    if codec.detail:
-        name += f" ({codec.detail})"
+    name = _detailed(f"**{series.label}**" if series == OURS else series.label, series)
     rows = found.rows[series]
     times = [seconds(tables.in_process(rows, which)) for which in _ENDS]
+    cells = _two(found, found.curves[series])
     if series == OURS:
-        rate, _, _ = _two(found, found.curves[series])
         whole = (f"{seconds(tables.median(rows, f'{which}_s'))} whole" for which in _ENDS)
         both = (f"{one} ({other})" for one, other in zip(times, whole, strict=True))
-        return [name, rate, *[""] * 5, *both]
-    cells = _two(found, found.curves[series])
-    if series.codec == "jpeg":
-        cells[0] = ""
+        return [name, *cells, *[""] * 3, *both]
     by_image = _by_image(found, series)
     if not by_image:
         return [name, *cells, *[DASH] * 3, *times]
@@ -232,21 +233,23 @@ def _sources() -> str:
 def brief() -> str:
     """Return the README's table: every codec's bits against JPEG's, and ours against its."""
     found, whole = of_complete()
-    curves = [
-        (_brief_name(each), found.curves[each]) for each in (OURS, *PEERS) if each in found.rows
-    ]
+    names = {each: _detailed(each.label, each) for each in PEERS}
+    names = {OURS: f"**siren_codec** (`-e {OURS.effort}`)", **names}
+    curves = [(name, found.curves[each]) for each, name in names.items() if each in found.rows]
     if len(whole.images) == len(KODAK):
         curves += [(f"{one.name}, published", one.points) for one in PUBLISHED]
     rows = [[name, *_two(found, curve)[:2]] for name, curve in curves]
-    rows[0][2] = rows[1][1] = ""  # ours against itself, and JPEG
     headings = ["", "its bits against JPEG's", "siren_codec's against its"]
     return f"{table(headings, rows)}\n{_covered(whole)}.\n"
 
 
-def _brief_name(series: Series) -> str:
+def _detailed(name: str, series: Series) -> str:
     detail = by_name(series.codec).detail
-    name = f"**siren_codec** (`-e {OURS.effort}`)" if series == OURS else series.label
     return f"{name} ({detail})" if detail else name
+
+
+def _or_default(value: str, is_default: bool) -> str:
+    return f"{value} (default)" if is_default else value
 
 
 def pictures() -> str:
@@ -321,7 +324,7 @@ def _effort(
         for name in ("jpeg", "webp", "avif")
     ]
     return [
-        f"{effort}" + (" (default)" if effort == Options.effort else ""),
+        _or_default(f"{effort}", effort == OURS.effort),
         f"{len(whole.images)}",
         ", ".join(f"{quality:g}" for quality in whole.qualities),
         seconds(tables.median(rows, "encode_s")),
@@ -467,12 +470,11 @@ def times() -> str:
 
 
 def brief_times() -> str:
-    """Return the README's table: pixels, effort, seconds of both ends, and their memory."""
+    """Return the README's table: pixels, effort, and seconds of both ends."""
     lines = []
     for size, effort, rows in _timed():
         cells = [seconds(tables.median(rows, f"{which}_s")) for which in _ENDS]
-        name = f"{effort} (default)" if effort == OURS.effort else f"{effort}"
-        lines.append([size, name, *cells])
+        lines.append([size, _or_default(f"{effort}", effort == OURS.effort), *cells])
     return table(["pixels", "`-e`", "siren-encode, s", "siren-decode, s"], lines)
 
 
@@ -489,11 +491,9 @@ def _timed() -> list[tuple[str, int, list[Row]]]:
             key = (row["width"] * row["height"], row["width"], row["settings"]["effort"])
             if key not in known:
                 groups.setdefault(key, []).append(row)
-    found = sorted((effort, area, width) for area, width, effort in groups)
-    found.sort(key=lambda each: each[1])
     return [
         (f"{width} x {area // width}", effort, groups[area, width, effort])
-        for effort, area, width in found
+        for area, width, effort in sorted(groups)
     ]
 
 

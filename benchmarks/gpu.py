@@ -103,10 +103,10 @@ def picture_rows(
 
 
 def section() -> str:
-    """Return what the record says, as Markdown; nothing where there is none."""
+    """Return what the record says, as Markdown, or how to make one."""
     rows = newest(Results(records.path_of("gpu")).rows)
     if not rows:
-        return ""
+        return "Not measured yet: `python -m benchmarks.gpu KODAK` makes it, on a GPU.\n"
     timed = [
         [
             f"{row['settings']['what']}, {row['settings']['width']} x {row['settings']['height']}",

@@ -62,8 +62,6 @@ def page() -> str:
     parts = [_HEAD]
     for heading, section, picture in _SECTIONS:
         text = section() or "Not measured yet: `python -m benchmarks.record KODAK` makes it.\n"
-        if heading == "On a GPU" and text.startswith("Not measured"):
-            text = "Not measured yet: `python -m benchmarks.gpu KODAK` makes it, on a GPU.\n"
         drawn = f"![{heading}](results/{picture})\n\n" if picture else ""
         parts.append(f"## {heading}\n\n{drawn}{text}")
     return "\n".join(parts)

@@ -23,6 +23,7 @@ static uint32_t powers[3][256];
 
 static void make_powers(void) {
     static const uint64_t ratios[] = {0xFF4ECB59511EC8A5, 0xFFFF4E8E25879BFA, 0xFFFFFF4E8DE845AD};
+    if (powers[0][0]) return;
     for (int digit = 0; digit < 3; digit++) {
         uint64_t power = ratios[digit];
         powers[digit][0] = (uint32_t)1 << 31;
