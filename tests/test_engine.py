@@ -458,8 +458,10 @@ def test_steps_of_both_engines_come_to_the_same() -> None:
         with engine("cpu", compiled=compiled) as computing:
             step = problem.step(computing)
             losses.append([step(problem.lattice, NOW).objective for _ in range(10)])
-    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
-    assert losses[0][-1] < losses[0][0]
+    assert losses[1][:2] == pytest.approx(losses[0][:2], rel=2e-6)
+    # Each step carries on what the one before was rounded to, as each processor does it.
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    assert losses[0][-1] < losses[0][0] * 0.9
 
 
 @pytest.mark.parametrize("architecture", [DEFAULT, COIN])
