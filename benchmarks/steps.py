@@ -52,9 +52,7 @@ def begun(
         settings, graph = step.prepare(_NOW), torch.cuda.CUDAGraph()
         torch.cuda.synchronize()
         with torch.cuda.graph(graph):
-            step._gradients(lattice, settings, 0, None, True)
-            step.move_networks(settings)
-            step.move_latents(settings)
+            step.take(lattice, settings)
         yield finished(graph.replay, device)
 
 

@@ -206,7 +206,7 @@ class Task:
         )
         step = Step(state, self.computing)
         lattice = averaged(samples, 0, levels=len(real))
-        loss = step.loss(step.gradients(lattice, now))
+        loss = step.loss(step.gradients(lattice, step.prepare(now)))
         if math.isfinite(loss.objective):
             weight = to_unit(1000) * weigh(loss.j)
             found = [step.latent_gradient(), *(m.grad for m in state.model.matrices)]

@@ -551,10 +551,7 @@ def test_a_step_reads_nothing_back_but_its_loss(architecture: Architecture) -> N
     step = problem.step(by_torch.TorchEngine("cpu"))
     step(problem.lattice, NOW)
     with _Reads() as reads:
-        settings = step.prepare(NOW)
-        found = step._gradients(problem.lattice, settings, 0, None, True)
-        step.move_networks(settings)
-        step.move_latents(settings)
+        found = step.take(problem.lattice, step.prepare(NOW))
         assert reads.count == 0
     assert step.loss(found).error > 0
 
@@ -632,9 +629,7 @@ def test_a_step_is_captured_as_a_graph() -> None:
         settings, graph = step.prepare(NOW), torch.cuda.CUDAGraph()
         torch.cuda.synchronize()
         with torch.cuda.graph(graph):
-            found = step._gradients(problem.lattice, settings, 0, None, True)
-            step.move_networks(settings)
-            step.move_latents(settings)
+            found = step.take(problem.lattice, settings)
         before = step.loss(found).objective
         for _ in range(3):
             graph.replay()

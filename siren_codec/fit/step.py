@@ -45,10 +45,9 @@ class Step:
         not a number, and the networks stay as they are.
         """
         prepared = self.prepare(settings, first_level, lattice.turns)
-        found = self._gradients(lattice, prepared, first_level, exponents, moving)
-        self.move_networks(prepared)
-        if moving:
-            self.move_latents(prepared, first_level)
+        found = self.take(
+            lattice, prepared, first_level=first_level, exponents=exponents, moving=moving
+        )
         return self.loss(found)
 
     def prepare(self, settings: StepSettings, first_level: int = 0, turns: int = 1) -> StepSettings:
@@ -58,9 +57,43 @@ class Step:
             settings = settings._replace(noise=sign * settings.noise)
         return self.engine.prepared(settings)
 
-    def gradients(self, lattice: Lattice, settings: StepSettings) -> Tensor:
+    def take(
+        self,
+        lattice: Lattice,
+        prepared: StepSettings,
+        *,
+        first_level: int = 0,
+        exponents: Exponents | None = None,
+        moving: bool = True,
+    ) -> Tensor:
+        """Take a prepared step; return what `loss` reads, on the device. Nothing is read back."""
+        found = self.gradients(
+            lattice, prepared, first_level=first_level, exponents=exponents, moving=moving
+        )
+        self.state.optimisers.step_networks(prepared)
+        if moving:
+            self._move_latents(prepared, first_level)
+        return found
+
+    def gradients(
+        self,
+        lattice: Lattice,
+        prepared: StepSettings,
+        *,
+        first_level: int = 0,
+        exponents: Exponents | None = None,
+        moving: bool = True,
+    ) -> Tensor:
         """Set the gradients of networks and grids; return what `loss` reads, on the device."""
-        return self._gradients(lattice, self.prepare(settings), 0, None, True)
+        state = self.state
+        grids = Grids(state.latents, state.latents.flat, 0, state.price)
+        if moving:
+            self.soften(prepared, first_level)
+            grids = Grids(state.latents, self._soft, first_level, state.price, self._gradient)
+        found = self.engine.backward(state.model, lattice, grids, exponents)
+        if state.model.expected and state.price:
+            state.model.add_rate(state.price)
+        return found
 
     def loss(self, found: Tensor) -> Loss:
         """Read a loss back from the device."""
@@ -85,34 +118,12 @@ class Step:
                 state.latents, state.noise, settings, first_level, self._soft, self._slope
             )
 
-    def move_networks(self, settings: StepSettings) -> None:
-        """Move the weights along their gradients."""
-        self.state.optimisers.step_networks(settings)
-
-    def move_latents(self, settings: StepSettings, first_level: int = 0) -> None:
-        """Move the grids along theirs, from a level on."""
+    def _move_latents(self, settings: StepSettings, first_level: int = 0) -> None:
+        """Move the grids along their gradients, from a level on."""
         parts = [part for _, part in self.state.latents.chunks(first_level)]
         if parts:
             gradients, slopes = _parts(self._gradient, parts), _parts(self._slope, parts)
             self.engine.move(self.state.optimisers.grids, gradients, slopes, settings)
-
-    def _gradients(
-        self,
-        lattice: Lattice,
-        settings: StepSettings,
-        first_level: int,
-        exponents: Exponents | None,
-        moving: bool,
-    ) -> Tensor:
-        state = self.state
-        grids = Grids(state.latents, state.latents.flat, 0, state.price)
-        if moving:
-            self.soften(settings, first_level)
-            grids = Grids(state.latents, self._soft, first_level, state.price, self._gradient)
-        found = self.engine.backward(state.model, lattice, grids, exponents)
-        if state.model.expected and state.price:
-            state.model.add_rate(state.price)
-        return found
 
 
 def _parts(flat: Tensor, parts: Sequence[slice]) -> list[Tensor]:
