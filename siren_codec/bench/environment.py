@@ -74,9 +74,20 @@ def _git(*arguments: str) -> str:
 
 
 def _cpu_name() -> str:
+    """Return the processor's name, and what tells apart those of one name, a cloud's above all."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    facts: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        facts.setdefault(name.strip(), value.strip())
+    numbers = [f"{name} {facts[key]}" for name, key in _CPU_NUMBERS.items() if key in facts]
+    return facts.get("model name", platform.processor()) + (
+        f" ({', '.join(numbers)})" if numbers else ""
+    )
+
+
+_CPU_NUMBERS = {"family": "cpu family", "model": "model"}
+"""What they are called here, and by Linux."""
