@@ -73,10 +73,23 @@ def about(device: str = "cpu") -> dict[str, str]:
 
 
 def is_stale(row: Row) -> bool:
-    """Tell whether our codec has changed since a row was made; libraries' rows never are stale."""
+    """Tell whether our codec has changed since a row was made; libraries' rows never are stale.
+
+    A version that makes the same files, by the word of `benchmarks.same`, is no other.
+    """
     codec, version = row.get("codec"), row["version"]
     is_ours = version is not None if codec is None else by_name(codec).is_ours
-    return is_ours and version != codec_version()
+    return is_ours and version not in _versions()
+
+
+def _versions() -> set[str]:
+    """Return this version, and all that make the same files."""
+    found = {codec_version()}
+    # The last comparison first: what it compared may itself be the same as an older one.
+    for row in reversed(Results(path_of("same")).rows):
+        if row["version"] in found:
+            found.add(row["settings"]["version"])
+    return found
 
 
 def make(name: str, tasks: Iterable[Task], say: Callable[[str], object]) -> None:

@@ -1,5 +1,6 @@
 """benchmarks.record: what is there, what is stale, what is made."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,13 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from benchmarks import gpu, kodak, memory, record, records
+from benchmarks import gpu, kodak, memory, record, records, same
 from benchmarks.kodak import Comparison
 from benchmarks.records import Task
+from siren_codec.bench.environment import ROOT
 from siren_codec.bench.published import KODAK
-from siren_codec.bench.results import Row
+from siren_codec.bench.results import Results, Row
+from siren_codec.errors import SirenError
 
 
 @pytest.fixture
@@ -77,6 +80,42 @@ def test_what_is_missing_is_made_and_what_is_stale_is_told(
     assert made == [1, 2, 1, 2]
     assert "0 made by other code" in run()
     assert len(records.rows_of("speed")) == 2
+
+
+def test_versions_that_make_the_same_files_are_not_stale(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "codec_version", lambda: "c")
+    rows = [{"experiment": "memory", "version": name} for name in "abcd"]
+    assert [records.is_stale(row) for row in rows] == [True, True, False, True]
+    compared = Results(records.path_of("same"))
+    for older, newer in ("ab", "bc", "de"):
+        about = {"experiment": "same", "settings": {"version": older}, "version": newer}
+        compared.add(about)
+    assert [records.is_stale(row) for row in rows] == [False, False, False, True]
+
+
+@pytest.mark.usefixtures("results")
+def test_a_checkout_makes_the_same_files_as_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(same, "WAYS", (("rgb", "--steps 1"),))
+    said: list[str] = []
+    same.compare(ROOT, said.append)
+    assert len(said) == 1
+    assert re.fullmatch(r"rgb --steps 1: \d+ bytes, the same", said[0])
+
+    options = iter(["--steps 1", "--steps 2"])
+    encode = same.encode
+    monkeypatch.setattr(
+        same, "encode", lambda place, folder, name, _: encode(place, folder, name, next(options))
+    )
+    with pytest.raises(SirenError, match="rgb --steps 1: expected the same file, found another"):
+        same.compare(ROOT, said.append)
+
+
+def test_a_commit_that_there_is_not() -> None:
+    result = CliRunner().invoke(same.main, ["0" * 40])
+    assert result.exit_code == 1
+    assert "Error: " in result.output
 
 
 def test_a_row_tells_the_command_without_the_places_of_the_machine(
