@@ -1,22 +1,24 @@
 """What the records of pictures say, as Markdown: each section with where its figures come from."""
 
+import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from benchmarks import kodak, markdown
 from benchmarks.markdown import DASH, number, percent, seconds, table
-from benchmarks.records import rows_of
+from benchmarks.records import is_stale, rows_of
 from siren_codec import metrics
 from siren_codec.bench import tables
 from siren_codec.bench.codecs import CODECS, by_name
 from siren_codec.bench.curves import (
     Curve,
     Difference,
+    Mean,
     Measured,
     Series,
     bd_rate,
-    by_quality,
     collect,
     front,
     series_of,
@@ -36,6 +38,7 @@ __all__ = [
     "efforts",
     "held_out",
     "kodak24",
+    "measures",
     "of_complete",
     "pictures",
     "times",
@@ -74,7 +77,7 @@ def complete(rows: Iterable[Row]) -> Whole:
 
 def of_complete() -> tuple[Measured, Whole]:
     """Return the Kodak record as far as it is complete, and what that is."""
-    rows = [*rows_of("kodak24"), *rows_of("jpegli")]
+    rows = uniform([*rows_of("kodak24"), *rows_of("jpegli")])
     whole = complete(row for row in rows if series_of(row) == OURS)
     kept = [
         row
@@ -85,36 +88,56 @@ def of_complete() -> tuple[Measured, Whole]:
     return collect(kept), whole
 
 
+def uniform(rows: Sequence[Row]) -> list[Row]:
+    """Leave out rows of ours but those of one version and device, of which there are most.
+
+    So no curve has points of two codecs, and no median is of two machines.
+    """
+
+    def key(row: Row) -> tuple[str, str]:
+        return (row["version"] if is_stale(row) else "", row["device"])
+
+    counts = Counter(key(row) for row in rows if series_of(row).is_ours)
+    kept = {most for most, _ in counts.most_common(1)}
+    return [row for row in rows if not series_of(row).is_ours or key(row) in kept]
+
+
 def _covered(whole: Whole) -> str:
     """Return which pictures and qualities figures are of, and what is missing."""
     qualities = ", ".join(f"{quality:g}" for quality in whole.qualities)
-    text = f"{len(whole.images)} of Kodak's 24 pictures (768 x 512), `-q` {qualities}"
-    if len(whole.images) < len(KODAK) or len(whole.qualities) < len(kodak.QUALITIES):
-        missing = sorted(set(kodak.QUALITIES) - set(whole.qualities))
-        pictures = f"{len(KODAK) - len(whole.images)} pictures" if len(whole.images) < 24 else ""
-        lacking = f"`-q` {', '.join(map(str, missing))}" if missing else ""
-        lacks = " and ".join(filter(None, (pictures, lacking)))
-        text += f"; the record is not whole yet: {lacks} are left out of all means"
+    missing = sorted(set(kodak.QUALITIES) - set(whole.qualities))
+    absent = len(KODAK) - len(whole.images)
+    pictures = f"{len(whole.images)} of the 24 Kodak pictures" if absent else _ALL
+    text = f"{pictures} (768 x 512, or upright), `-q` {qualities}"
+    lacks = [f"{absent} pictures"] if absent else []
+    lacks += [f"`-q` {', '.join(map(str, missing))}"] if missing else []
+    if lacks:
+        text += f"; the record is not whole yet: {' and '.join(lacks)} are left out of all means"
     return text
+
+
+_ALL = "All 24 [Kodak pictures](https://r0k.us/graphics/kodak/)"
 
 
 def kodak24() -> str:
     """Return the section of Kodak's pictures at the default effort."""
     found, whole = of_complete()
+    if not whole.images:
+        return ""
     return "\n".join(
         [
-            f"{_covered(whole)}. Means over the pictures of bits per pixel and of PSNR over RGB, "
-            "quality by quality; the rate at equal PSNR is that of our mean against the other "
-            "codec's mean curve. Seconds are medians of whole fresh processes.\n",
+            f"{_covered(whole)}. Means over the pictures of bits per pixel and of PSNR over RGB. "
+            "'Against X' compares our mean rate with X's mean curve, at our mean PSNR.\n",
             _qualities(found),
-            "Each codec's bits against JPEG's, and ours against each codec's, at equal PSNR "
-            "(BD-rate: PCHIP on the logarithm of the rate, over the PSNRs that both reach, with a "
-            "point left out that another of its curve beats). JPEG 2000 is asked for a PSNR, the "
-            "same for each picture, so its mean curve pays too much for easy ones: the mean of "
-            "single pictures is fairer to it. Seconds are medians of calls within a process, of "
-            "one picture; of ours they leave out the start of Python and its imports, and those of "
-            "whole processes, from start to end, stand in brackets. Published points were not "
-            "measured here.\n",
+            "BD-rate: the mean difference of the logarithm of the rate, over the PSNRs that both "
+            "curves reach (PCHIP; points that another point of the same curve beats are left "
+            "out). The first three columns are of mean curves; *mean of single pictures*, *best* "
+            "and *worst* are of ours against this codec on each picture. JPEG 2000 was asked for "
+            "the same PSNR on every picture, which makes its mean curve look worse than it is: "
+            "for it read the mean of single pictures. Seconds are medians, of one picture: for "
+            "libraries of calls within a process; for ours within a process too, and in brackets "
+            "of whole commands, with the start of Python and its imports. Published points were "
+            "not measured here.\n",
             _peers(found, whole),
             _sources(),
             _versions(found),
@@ -130,24 +153,21 @@ def kodak24() -> str:
 def _qualities(found: Measured) -> str:
     rows = []
     shown = [Series(name) for name in ("jpeg", "webp", "avif", "jxl")]
-    for quality, group in by_quality(found.rows[OURS], found.images):
-        mean = next(mean for mean in found.means[OURS] if mean.quality == quality)
+    for mean in found.means[OURS]:
         rates = [_against(found.curves.get(peer, ()), mean.bpp, mean.psnr) for peer in shown]
         rows.append(
             [
-                _or_default(f"{quality:g}", quality == DEFAULT_QUALITY),
+                _or_default(f"{mean.quality:g}", mean.quality == DEFAULT_QUALITY),
                 f"{mean.bpp:.3f}",
                 f"{mean.psnr:.2f}",
                 number(mean.ssim, 4),
                 number(mean.ms_ssim, 4),
                 *map(percent, rates),
-                seconds(tables.median(group, "encode_s")),
-                seconds(tables.median(group, "decode_s")),
             ]
         )
     headings = ["`-q`", "bpp", "PSNR, dB", "SSIM", "MS-SSIM"]
     headings += [f"against {peer.label}" for peer in shown]
-    return table([*headings, "encode, s", "decode, s"], rows)
+    return table(headings, rows)
 
 
 def _against(curve: Curve, bpp: float, psnr: float) -> float | None:
@@ -192,8 +212,8 @@ def _peer(found: Measured, series: Series) -> list[str]:
     times = [seconds(tables.in_process(rows, which)) for which in _ENDS]
     cells = _two(found, found.curves[series])
     if series == OURS:
-        whole = (f"{seconds(tables.median(rows, f'{which}_s'))} whole" for which in _ENDS)
-        both = (f"{one} ({other})" for one, other in zip(times, whole, strict=True))
+        commands = (seconds(tables.median(rows, f"{which}_s")) for which in _ENDS)
+        both = (f"{one} ({other})" for one, other in zip(times, commands, strict=True))
         return [name, *cells, *[""] * 3, *both]
     by_image = _by_image(found, series)
     if not by_image:
@@ -239,7 +259,7 @@ def brief() -> str:
     if len(whole.images) == len(KODAK):
         curves += [(f"{one.name}, published", one.points) for one in PUBLISHED]
     rows = [[name, *_two(found, curve)[:2]] for name, curve in curves]
-    headings = ["", "its bits against JPEG's", "siren_codec's against its"]
+    headings = ["codec", "bits against JPEG", "siren_codec's bits against this codec"]
     return f"{table(headings, rows)}\n{_covered(whole)}.\n"
 
 
@@ -255,6 +275,8 @@ def _or_default(value: str, is_default: bool) -> str:
 def pictures() -> str:
     """Return our BD-rates against every codec, picture by picture."""
     found, whole = of_complete()
+    if not whole.images:
+        return ""
     published = by_image()
     peers = [peer for peer in PEERS if peer in found.rows]
     rows = []
@@ -268,47 +290,130 @@ def pictures() -> str:
     return (
         f"{drawn}\n\nKodak {_numbers()}, in the colours of the curves above; {BY_IMAGE} dashed, as "
         "published.\n\n"
-        f"BD-rates of ours ({_covered(whole)}) against each codec, picture by picture. Of others "
-        "that publish curves (C3, VTM) no points by picture were found.\n\n" + table(headings, rows)
+        f"Our BD-rate against each codec, for each picture. C3 and VTM publish means only.\n\n"
+        + table(headings, rows)
     )
+
+
+def measures() -> str:
+    """Return our BD-rates by PSNR, MS-SSIM and SSIMULACRA2."""
+    found, whole = of_complete()
+    if not whole.images:
+        return ""
+    rows = [
+        [
+            _detailed(peer.label, peer),
+            *(_by(measure, found, peer) for measure in _MEASURES.values()),
+        ]
+        for peer in PEERS
+        if peer in found.rows
+    ]
+    return (
+        "Our bits against each codec's at equal PSNR, MS-SSIM and SSIMULACRA2: BD-rates of mean "
+        "curves, MS-SSIM in dB, -10 log10(1 - MS-SSIM). siren_codec and JPEG 2000 minimise the "
+        "squared error; the others have the eye in mind as well. SSIMULACRA2 is that of the "
+        "package ssimulacra2.\n\n" + table(["ours against", *_MEASURES], rows)
+    )
+
+
+def _by(measure: Callable[[Mean], float | None], found: Measured, peer: Series) -> str:
+    curves = [
+        [(mean.bpp, value) for mean in found.means[one] if (value := measure(mean)) is not None]
+        for one in (peer, OURS)
+    ]
+    if not all(curves):
+        return DASH
+    return _percent_of(bd_rate(reference=curves[0], test=curves[1]))
+
+
+def _ms_ssim(mean: Mean) -> float | None:
+    return None if mean.ms_ssim is None else -10 * math.log10(1 - mean.ms_ssim)
+
+
+_MEASURES: dict[str, Callable[[Mean], float | None]] = {
+    "PSNR": lambda mean: mean.psnr,
+    "MS-SSIM": _ms_ssim,
+    "SSIMULACRA2": lambda mean: mean.ssimulacra2,
+}
 
 
 def efforts() -> str:
     """Return what effort buys, on four pictures."""
-    wide = [row for row in rows_of("kodak24") if row["image"] in kodak.FOUR]
-    own = rows_of("efforts")
-    peers = collect([row for row in wide if series_of(row) in PEERS])
-    ours = [*own, *(row for row in wide if series_of(row) == OURS)]
-    lines = []
+    own, ours, peers = _efforts()
+    if not own:
+        return ""
+    several, single = [], []
     for effort in sorted({row["settings"]["effort"] for row in ours}):
         rows = [row for row in ours if row["settings"]["effort"] == effort]
-        lines.append(_effort(effort, rows, peers.by_image))
-    headings = ["`-e`", "pictures", "`-q`", "encode, s", "decode, s", "against JPEG", "WebP"]
-    single = [_at_36(row, peers.by_image) for row in ours if row["settings"]["quality"] == 36]
+        whole = complete(rows)
+        if len(whole.qualities) > 1:
+            several.append(_effort(effort, whole, rows, peers))
+        at_one = sorted(_at(_ONE_QUALITY, rows), key=lambda row: row["image"])
+        single += [
+            [row["image"], f"{effort}", f"{row['bpp']:.3f}", f"{row['psnr']:.2f}", *rates]
+            for row in at_one
+            for rates in [list(map(percent, _rates(row, peers)))]
+        ]
+        single += [_mean_at_one(effort, at_one, peers)] if at_one else []
+    references = ["against JPEG", "AVIF", f"{BY_IMAGE}, published"]
     return "\n".join(
         [
-            f"Kodak {_numbers()}: two textured pictures and two smooth ones. BD-rates are means of "
-            "single pictures, over the qualities that each has; seconds are medians of whole "
-            "processes.\n",
-            table([*headings, "AVIF", f"{BY_IMAGE}, published"], lines),
-            "One quality, `-q 36`: rates at equal PSNR.\n",
-            table(
-                [
-                    *("picture", "`-e`", "bpp", "PSNR, dB", "encode, s", "against JPEG", "AVIF"),
-                    f"{BY_IMAGE}, published",
-                ],
-                sorted(single),
-            ),
+            f"Kodak {_numbers()}: two textured pictures and two smooth ones. BD-rates, means of "
+            "single pictures:\n",
+            table(["`-e`", "pictures", "`-q`", "against JPEG", "WebP", *references[1:]], several),
+            f"One quality, `-q {_ONE_QUALITY}`: rates at equal PSNR.\n",
+            table(["picture", "`-e`", "bpp", "PSNR, dB", *references], single),
             markdown.origin("efforts", own),
-            f"Effort {OURS.effort}, JPEG, WebP and AVIF are those of the Kodak record above.\n",
+            f"Effort {OURS.effort}, JPEG, WebP and AVIF are those of the Kodak record above; how "
+            "long each takes is in the next section.\n",
         ]
     )
 
 
-def _effort(
+_ONE_QUALITY = 36
+"""Of efforts that take too long for a curve."""
+
+
+def _efforts() -> tuple[list[Row], list[Row], Mapping[str, Mapping[Series, Curve]]]:
+    """Return the effort record, all rows of ours of its pictures, and curves of other codecs."""
+    wide = [row for row in rows_of("kodak24") if row["image"] in kodak.FOUR]
+    own = rows_of("efforts")
+    peers = collect([row for row in wide if series_of(row) in PEERS])
+    return own, [*own, *(row for row in wide if series_of(row) == OURS)], peers.by_image
+
+
+def _at(quality: float, rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if row["settings"]["quality"] == quality]
+
+
+def _rates(row: Row, peers: Mapping[str, Mapping[Series, Curve]]) -> list[float | None]:
+    """Return a row's rate against JPEG, AVIF and the published points at its PSNR."""
+    curves = peers.get(row["image"], {})
+    references = [curves.get(Series(name), ()) for name in ("jpeg", "avif")]
+    return [_against(curve, *_point(row)) for curve in (*references, by_image()[row["image"]])]
+
+
+def _mean_at_one(
     effort: int, rows: Sequence[Row], peers: Mapping[str, Mapping[Series, Curve]]
 ) -> list[str]:
-    whole = complete(rows)
+    bpp, psnr = (statistics.fmean(row[name] for row in rows) for name in ("bpp", "psnr"))
+    each = zip(*(_rates(row, peers) for row in rows), strict=True)
+    rates = [percent(_mean_if_all(column)) for column in each]
+    return [f"**mean of {len(rows)}**", f"{effort}", f"{bpp:.3f}", f"{psnr:.2f}", *rates]
+
+
+def _mean_if_all(values: Sequence[float | None]) -> float | None:
+    """Return the mean; None if a value is missing."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if len(known) == len(values) > 0 else None
+
+
+def _effort(
+    effort: int,
+    whole: Whole,
+    rows: Sequence[Row],
+    peers: Mapping[str, Mapping[Series, Curve]],
+) -> list[str]:
     ours = {image: [row for row in rows if row["image"] == image] for image in whole.images}
 
     def mean(curves: Mapping[str, Curve]) -> str:
@@ -327,8 +432,6 @@ def _effort(
         _or_default(f"{effort}", effort == OURS.effort),
         f"{len(whole.images)}",
         ", ".join(f"{quality:g}" for quality in whole.qualities),
-        seconds(tables.median(rows, "encode_s")),
-        seconds(tables.median(rows, "decode_s")),
         *map(mean, (*by_codec, by_image())),
     ]
 
@@ -343,7 +446,8 @@ def best() -> str:
     found = collect([*of_four, *slow])
     lines = []
     for series in (*(one for one in BEST if one in found.rows), OURS):
-        curves = [(of[Series("jpeg")], of[series], of[OURS]) for of in found.by_image.values()]
+        names = (Series("jpeg"), series, OURS)
+        curves = [[of.get(name, ()) for name in names] for of in found.by_image.values()]
         against_jpeg = [bd_rate(reference=jpeg, test=curve) for jpeg, curve, _ in curves]
         ours = [bd_rate(reference=curve, test=our) for _, curve, our in curves]
         times = (tables.median(found.rows[series], f"{which}_s") for which in _ENDS)
@@ -353,8 +457,8 @@ def best() -> str:
     return "\n".join(
         [
             f"Kodak {_numbers()}; ours at `-q` {', '.join(f'{q:g}' for q in whole.qualities)}. "
-            "BD-rates are means of single pictures; seconds are medians, of calls, and of ours of "
-            "whole processes.\n",
+            "BD-rates are means of single pictures; seconds are medians, of calls for libraries "
+            "and of whole commands for ours.\n",
             table(headings, lines),
             markdown.origin("best", slow),
         ]
@@ -363,8 +467,7 @@ def best() -> str:
 
 def _mean_of(found: Sequence[Difference | None]) -> str:
     """Return the mean of all pictures; a dash if one has none."""
-    known = [each.percent for each in found if each is not None]
-    return percent(statistics.fmean(known) if len(known) == len(found) > 0 else None)
+    return percent(_mean_if_all([each and each.percent for each in found]))
 
 
 def _numbers() -> str:
@@ -375,23 +478,11 @@ def _point(row: Row) -> tuple[float, float]:
     return row["bpp"], row["psnr"]
 
 
-def _at_36(row: Row, peers: Mapping[str, Mapping[Series, Curve]]) -> list[str]:
-    curves = peers.get(row["image"], {})
-    references = [curves.get(Series(name), ()) for name in ("jpeg", "avif")]
-    references.append(by_image().get(row["image"], ()))
-    return [
-        row["image"],
-        f"{row['settings']['effort']}",
-        f"{row['bpp']:.3f}",
-        f"{row['psnr']:.2f}",
-        seconds(row["encode_s"]),
-        *(percent(_against(curve, *_point(row))) for curve in references),
-    ]
-
-
 def held_out() -> str:
     """Return rates on eight photographs that nothing was learned from and that are not Kodak's."""
     rows = rows_of("held-out8")
+    if not rows:
+        return ""
     found = collect(rows)
     peers = [peer for peer in PEERS if peer in found.rows]
     lines = []
@@ -403,8 +494,10 @@ def held_out() -> str:
     headings = ["picture", "bpp", "PSNR, dB", *(f"against {peer.label}" for peer in peers)]
     return "\n".join(
         [
-            f"Eight photographs of CLIC 2025 and CID22 that no prior was learned from, at `-q` "
-            f"{DEFAULT_QUALITY} and effort {OURS.effort}: rates at equal PSNR.\n",
+            "Eight photographs of CLIC 2025 and CID22, which the training of the prior leaves "
+            "out. Settings of the encoder were chosen on some of them. "
+            f"`-q` {DEFAULT_QUALITY}, effort {OURS.effort}: our bits against each codec's at our "
+            "PSNR.\n",
             table(headings, lines),
             markdown.origin("held-out8", rows),
         ]
@@ -439,10 +532,10 @@ def zoom() -> str:
     quality = ", ".join(sorted({f"{row['settings']['quality']:g}" for row in rows}))
     return "\n".join(
         [
-            "A picture at a half (a quarter) of its size, the mean of each 2 x 2 (4 x 4) pixels, "
-            f"is encoded at `-q {quality}`, and decoded with `--scale` 2 (4). PSNRs are against "
-            "the picture itself, beside Pillow's enlargements of what the same file decodes to at "
-            "its own size.\n",
+            "Each picture is reduced to 1/2 (1/4) by averaging, encoded at "
+            f"`-q {quality}`, and decoded with `--scale` 2 (4). PSNR is against the original. "
+            "Bicubic and Lanczos are Pillow's, and enlarge what the same file decodes to at its "
+            "own size.\n",
             table([*headings, "bicubic, dB", "Lanczos, dB"], lines),
             markdown.origin("zoom", rows),
         ]
@@ -453,29 +546,42 @@ def times() -> str:
     """Return how long whole encodes and decodes take, of Kodak's pictures and of a large one."""
     lines = []
     for size, effort, rows in _timed():
+        qualities = sorted({row["settings"]["quality"] for row in rows})
         cells = [seconds(tables.median(rows, f"{which}_s")) for which in _ENDS]
         held = [max((row[name] or 0 for row in rows), default=0) or None for name in _PEAKS]
         inside = [seconds(tables.in_process(rows, which)) for which in _ENDS]
-        peaks = [number(peak, 0) for peak in held]
-        lines.append([size, f"{effort}", f"{len(rows)}", *cells, *inside, *peaks])
-    headings = ["pixels", "`-e`", "files", "encode, s", "decode, s"]
+        about = [size, f"{effort}", ", ".join(f"{q:g}" for q in qualities), f"{len(rows)}"]
+        lines.append([*about, *cells, *inside, *(number(peak, 0) for peak in held)])
+    headings = ["pixels", "`-e`", "`-q`", "files", "encode, s", "decode, s"]
     headings += ["encode in process, s", "decode in process, s", "encode, MiB", "decode, MiB"]
     text = (
-        "Medians of whole fresh processes of `siren-encode` and `siren-decode`, from their start "
-        "to their end; within a process the start of Python and its imports are left out. Memory "
-        f"is the most of any.\n\n{table(headings, lines)}"
+        "Medians of whole commands, `siren-encode` and `siren-decode`, from start to end; within a "
+        "process the start of Python and its imports are left out. Memory is the largest peak. The "
+        "picture of 12 megapixels is made of Kodak's 24 and six of them again, six rows of five."
+        f"\n\n{table(headings, lines)}"
     )
-    origins = (markdown.origin(name, rows_of(name)) for name in _TIMED if rows_of(name))
-    return "\n".join([text, *origins])
+    # That of efforts 1 to 9 stands above.
+    origins = (markdown.origin(name, rows_of(name)) for name in ("times", "large") if rows_of(name))
+    return "\n".join([text, *origins, "Efforts 7 and 9 are of the effort record above.\n"])
 
 
 def brief_times() -> str:
-    """Return the README's table: pixels, effort, and seconds of both ends."""
+    """Return the README's table: pixels, effort, seconds of both ends, and what the effort buys."""
+    _, ours, peers = _efforts()
     lines = []
     for size, effort, rows in _timed():
         cells = [seconds(tables.median(rows, f"{which}_s")) for which in _ENDS]
-        lines.append([size, _or_default(f"{effort}", effort == OURS.effort), *cells])
-    return table(["pixels", "`-e`", "siren-encode, s", "siren-decode, s"], lines)
+        of_four = [row for row in _at(_ONE_QUALITY, ours) if row["settings"]["effort"] == effort]
+        saved = _mean_if_all([_rates(row, peers)[0] for row in of_four])
+        is_of_kodak = rows[0]["image"] in kodak.FOUR
+        about = [size, _or_default(f"{effort}", effort == OURS.effort)]
+        lines.append([*about, *cells, percent(saved) if is_of_kodak else ""])
+    headings = ["pixels", "`-e`", "siren-encode, s", "siren-decode, s", "bits against JPEG"]
+    devices = dict.fromkeys(row["device"] for _, _, rows in _timed() for row in rows)
+    return (
+        f"{table(headings, lines)}\nWhole commands on {'; '.join(devices)}. Bits at equal PSNR: "
+        f"Kodak {_numbers()} at `-q {_ONE_QUALITY}`.\n"
+    )
 
 
 _TIMED = ("times", "efforts", "large")
@@ -527,9 +633,9 @@ def coordinate() -> str:
     headings = ["picture", "bytes", "bpp", "bits a weight", "PSNR, dB", "encode, s"]
     return "\n".join(
         [
-            "A SIREN of 10 layers of 28 and nothing else, one of COIN's networks; bits a "
-            "weight are those of the whole file, where COIN spends 16. Beside it stands the "
-            "smallest JPEG of the Kodak record.\n",
+            "A SIREN alone, 10 layers of 28: one of COIN's networks. Bits a weight count the "
+            "whole file; COIN stores 16. The last column is the smallest JPEG that was "
+            "measured.\n",
             table([*headings, "JPEG"], lines),
             markdown.origin("coordinate", rows),
         ]

@@ -1,6 +1,6 @@
 """What one GPU does, in at most 12 minutes: steps of the fit, decoding, Kodak at efforts 9 and 4.
 
-    python -m benchmarks.gpu KODAK
+    bin/bench gpu KODAK
 
 KODAK is the folder of the 24 Kodak pictures. A step sees all pixels of 768 x 512; it is called as
 the fit calls it, and captured as a graph, which leaves out reading the loss back and the renewal of
@@ -106,7 +106,7 @@ def section() -> str:
     """Return what the record says, as Markdown, or how to make one."""
     rows = newest(Results(records.path_of("gpu")).rows)
     if not rows:
-        return "Not measured yet: `python -m benchmarks.gpu KODAK` makes it, on a GPU.\n"
+        return "Not measured yet: `bin/bench gpu KODAK` makes it, on a GPU.\n"
     timed = [
         [
             f"{row['settings']['what']}, {row['settings']['width']} x {row['settings']['height']}",

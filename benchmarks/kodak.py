@@ -45,10 +45,12 @@ class Comparison:
                 for image in self.images:
                     settings = {"quality": quality, **more}
                     facts = {"image": image, "codec": codec, "settings": settings}
-                    yield Task(facts, partial(_measure, folder, image, codec, settings))
+                    yield Task(facts, partial(_measure, self.name, folder, image, codec, settings))
 
 
-def _measure(folder: Path | None, image: str, name: str, settings: dict[str, Any]) -> list[Row]:
+def _measure(
+    record: str, folder: Path | None, image: str, name: str, settings: dict[str, Any]
+) -> list[Row]:
     """Return the row of a picture; its file is not kept."""
     if folder is None:
         raise UsageError(f"expected the folder of the Kodak pictures, for {image}")
@@ -60,7 +62,7 @@ def _measure(folder: Path | None, image: str, name: str, settings: dict[str, Any
         settings=settings,
         machine=environment.device_name("cpu"),
     )
-    about = environment.describe(["python", "-m", "benchmarks.record", "KODAK"])
+    about = environment.describe(["bin/bench", "record", "KODAK", "--only", record])
     with tempfile.TemporaryDirectory() as kept:
         return [{**job.run(Path(kept)), **about, "file": None}]
 
@@ -105,5 +107,5 @@ RECORDS = (
     Comparison("times", FOUR[:2], tuple(_grid((DEFAULT_QUALITY,), effort=e) for e in (1, 2, 4))),
     Comparison("zoom", FOUR, (_grid((80,), zoom=2), _grid((80,), zoom=4))),
     Comparison("coordinate", FOUR, (("coordinate", (28,), {"effort": Options.effort}),)),
-    Comparison("large", (MONTAGE,), (_grid((DEFAULT_QUALITY,), effort=1),)),
+    Comparison("large", (MONTAGE,), tuple(_grid((DEFAULT_QUALITY,), effort=e) for e in (1, 4))),
 )

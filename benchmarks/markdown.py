@@ -27,11 +27,9 @@ def origin(name: str, rows: Sequence[Row]) -> str:
         f"Record: [{name}.jsonl](../benchmarks/results/{name}.jsonl); {commands}; {when}; "
         f"commit {', '.join(found['commit'])}; {', '.join(found['device'])}."
     )
-    replaced = _REPLACED if any("benchmarks.rate_distortion" in x for x in found["command"]) else ""
-    return " ".join(filter(None, (line, NOTES.get(name), replaced))) + "\n"
+    return " ".join(filter(None, (line, NOTES.get(name)))) + "\n"
 
 
-_REPLACED = "`benchmarks.rate_distortion` was replaced by siren-bench, which measures as it did."
 _FACTS = ("command", "date", "commit", "device")
 
 

@@ -1,11 +1,11 @@
 """The records that the results need: which are there, which are stale; makes what is missing.
 
-    python -m benchmarks.record [KODAK]
+    bin/bench record [KODAK]
 
 KODAK is the folder of the 24 Kodak pictures, kodim01.png to kodim24.png. Without it nothing is
 made. What is there is not measured again, so a run may be ended at any moment; rows that were made
 by other code of the codec than this stay unless --stale asks for them. Afterwards
-`python -m benchmarks.report` makes the pages.
+`bin/bench report` makes the pages.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -29,7 +29,7 @@ __all__ = [
 
 RESULTS = Path(__file__).parent / "results"
 
-_BUSY = "The machine did other work at the same time, so seconds are too many."
+_BUSY = "The machine did other work at the same time, so the times are too long."
 NOTES = dict.fromkeys(("kodak24", "jpegli", "best", "efforts", "coordinate", "held-out8"), _BUSY)
 """What records cannot say of themselves."""
 
@@ -68,7 +68,7 @@ def about(device: str = "cpu") -> dict[str, str]:
     program = Path(sys.argv[0])
     # Where a folder lies on this machine is nobody's business.
     words = (Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:])
-    command = ["python", "-m", f"benchmarks.{program.stem}", *words]
+    command = ["bin/bench", program.stem, *words]
     return {"version": codec_version(), **environment.describe(command, device)}
 
 

@@ -1,6 +1,6 @@
 """docs/RESULTS.md, its curves, and the README's table, made from the records.
 
-    python -m benchmarks.report [--check]
+    bin/bench report [--check]
 
 No figure of theirs is typed by hand. `--check` only tells whether anything would change.
 """
@@ -28,10 +28,11 @@ CURVES = _ROOT / "docs" / "results"
 _SECTIONS: tuple[tuple[str, Callable[[], str], str], ...] = (
     ("Kodak, beside other codecs", comparisons.kodak24, "kodak.svg"),
     ("Kodak, picture by picture", comparisons.pictures, ""),
+    ("Kodak, by measures of the eye", comparisons.measures, ""),
     ("AVIF and JPEG XL at their best effort", comparisons.best, ""),
     ("What effort buys", comparisons.efforts, ""),
     ("How long things take", comparisons.times, "times.svg"),
-    ("Photographs that nothing was learned from", comparisons.held_out, ""),
+    ("Held-out photographs", comparisons.held_out, ""),
     ("Between the pixels", comparisons.zoom, ""),
     ("Time by size", speed.section, ""),
     ("Memory", memory.section, ""),
@@ -51,20 +52,28 @@ _MARKED = re.compile(r"(?s)(<!-- table: (\S+) -->\n).*?(<!-- end -->\n)")
 _HEAD = """\
 # Results
 
-Made from the records in [benchmarks/results](../benchmarks/results) by `python -m \
-benchmarks.report`; `python -m benchmarks.record KODAK` makes the records. Every rate is the \
-length of a real file, every fidelity that of the integer pixels that it decodes to.
+Made from the records in [benchmarks/results](../benchmarks/results) by `bin/bench report`; \
+`bin/bench record KODAK` makes the records, KODAK being the folder of the \
+[24 pictures](https://r0k.us/graphics/kodak/). Below each table stands the command of its own. \
+Rates are lengths of real files; PSNR and SSIM are of the decoded 8-bit pixels. Percentages are \
+bits at equal PSNR: -50% is half as many. A dash: not measured, or the curves do not overlap.
 """
 
 
 def page() -> str:
     """Return docs/RESULTS.md."""
-    parts = [_HEAD]
+    links = (f"- [{heading}](#{_anchor(heading)})" for heading, _, _ in _SECTIONS)
+    parts = [_HEAD, "\n".join(links) + "\n"]
     for heading, section, picture in _SECTIONS:
-        text = section() or "Not measured yet: `python -m benchmarks.record KODAK` makes it.\n"
+        text = section() or "Not measured yet: `bin/bench record KODAK` makes it.\n"
         drawn = f"![{heading}](results/{picture})\n\n" if picture else ""
         parts.append(f"## {heading}\n\n{drawn}{text}")
     return "\n".join(parts)
+
+
+def _anchor(heading: str) -> str:
+    """Return what GitHub calls a heading in links."""
+    return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
 
 
 def rewritten(text: str) -> str:
@@ -104,8 +113,7 @@ def main(check: bool) -> None:
         before = path.read_text(encoding="utf-8") if path.exists() else ""
         if check and before != text:
             raise click.ClickException(
-                f"{path.name}: expected what the records say, found other figures; "
-                "python -m benchmarks.report"
+                f"{path.name}: expected what the records say, found other figures; bin/bench report"
             )
         if before != text:
             output.write(path, text.encode(), force=True)

@@ -1,6 +1,6 @@
 """Does this checkout make the same files as a commit, byte for byte?
 
-    python -m benchmarks.same COMMIT
+    bin/bench same COMMIT
 
 A change of the codec's code makes its records stale; one that only moves and renames things does
 not. So small pictures are encoded by both in every way that differs inside, and what the files

@@ -1,6 +1,6 @@
 """Learn a prior and its analysis network over many pictures, and put them into the package.
 
-    python -m benchmarks.train_prior IMAGES... [--held-out NAMES] [--model coordinate]
+    bin/bench train_prior IMAGES... [--held-out NAMES] [--model coordinate]
 
 The `grid` prior is learned in two phases. Jointly: its networks at each knot, and an analysis
 network that gives the grids in one pass, by the fit's own objective on random crops at random

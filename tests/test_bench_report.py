@@ -178,7 +178,7 @@ def test_every_result_is_in_the_table_as_it_is_in_its_row(page: str, rows: list[
     assert len(lines) == len(rows)
     names = ("bytes", "bpp", "psnr", "ssim", "ms_ssim", "encode_s", "decode_s")
     digits = dict(zip(names, (0, 4, 3, 4, 4, 4, 4), strict=True))
-    labels = {"grid": "SIREN + grids (effort 1)", "jpeg": "JPEG", "avif": "AVIF"}
+    labels = {"grid": "siren_codec (effort 1)", "jpeg": "JPEG", "avif": "AVIF"}
     by_place = {
         (row["image"], labels[row["codec"]], f"{row['settings']['quality']:g}"): row for row in rows
     }
@@ -343,7 +343,7 @@ def test_losses_are_told_as_wins_are() -> None:
     found = collect(rows)
     ours = Series("grid", 4)
     assert tables.findings(found, ours) == (
-        "At equal PSNR SIREN + grids (effort 4) takes fewer bits than JPEG (−50.0%) and "  # noqa: RUF001
+        "At equal PSNR siren_codec (effort 4) takes fewer bits than JPEG (−50.0%) and "  # noqa: RUF001
         "WebP (−20.0%) and more bits than AVIF (+25.0%). It takes 2.5 s (fresh process) to "  # noqa: RUF001
         "encode a picture, where the slowest of the others, JPEG, takes 5.0 s (in process)."
     )
@@ -420,7 +420,7 @@ def test_published_curves_stand_beside_all_of_kodak_only(
 ) -> None:
     assert "COIN" not in page
     named = [{**row, "image": "kodim05"} for row in rows if row["image"] == "astronaut"]
-    assert "Dashed: Cool-chic 5.0, as" in report.write(named, tmp_path, {}).read_text("utf-8")
+    assert "Dashed: Cool-chic 5.0.1, as" in report.write(named, tmp_path, {}).read_text("utf-8")
     monkeypatch.setattr(published, "KODAK", frozenset(PICTURES))
     text = report.write(rows, tmp_path, {}).read_text(encoding="utf-8")
     assert "COIN: Dupont et al. 2021" in text

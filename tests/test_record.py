@@ -122,7 +122,7 @@ def test_a_row_tells_the_command_without_the_places_of_the_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("sys.argv", ["x/benchmarks/gpu.py", str(tmp_path / "kodak"), "--runs", "2"])
-    assert records.about()["command"] == "python -m benchmarks.gpu kodak --runs 2"
+    assert records.about()["command"] == "bin/bench gpu kodak --runs 2"
 
 
 def test_a_picture_is_measured_as_siren_bench_does(results: Path, tmp_path: Path) -> None:

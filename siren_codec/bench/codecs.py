@@ -313,7 +313,7 @@ _JXL = (10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
 CODECS: tuple[Codec, ...] = (
     Siren(
         name="grid",
-        label="SIREN + grids",
+        label="siren_codec",
         marker="o",
         colours=("#c23b22", "#ff7a5c"),
         qualities=(24, 36, 50, 60),
@@ -322,7 +322,7 @@ CODECS: tuple[Codec, ...] = (
     ),
     Siren(
         name="coordinate",
-        label="SIREN alone",
+        label="siren_codec without grids",
         marker="D",
         colours=("#a2489a", "#de8ad2"),
         # Its rate is set by the width of its layers, of which it has ten.
@@ -384,7 +384,7 @@ CODECS: tuple[Codec, ...] = (
     JpegXl(
         name="jxl",
         label="JPEG XL",
-        detail="effort 7, that of its own command",
+        detail="effort 7, cjxl's default",
         marker="X",
         colours=("#1d9bd1", "#86dcf8"),
         extension="jxl",

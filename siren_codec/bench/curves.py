@@ -91,6 +91,7 @@ class Mean:
     psnr: float
     ssim: float | None
     ms_ssim: float | None
+    ssimulacra2: float | None
 
 
 @dataclass(frozen=True)
@@ -175,13 +176,17 @@ def mean_curve(rows: Iterable[Row], images: Sequence[str]) -> list[Mean]:
 
 
 def _mean(quality: float, rows: Sequence[Row]) -> Mean:
-    ssim, ms_ssim = ([row[name] for row in rows] for name in ("ssim", "ms_ssim"))
+    def mean(name: str) -> float | None:
+        known = [row[name] for row in rows if row.get(name) is not None]
+        return statistics.fmean(known) if len(known) == len(rows) else None
+
     return Mean(
         quality,
         bpp=statistics.fmean(row["bpp"] for row in rows),
         psnr=statistics.fmean(row["psnr"] for row in rows),
-        ssim=None if None in ssim else statistics.fmean(ssim),
-        ms_ssim=None if None in ms_ssim else statistics.fmean(ms_ssim),
+        ssim=mean("ssim"),
+        ms_ssim=mean("ms_ssim"),
+        ssimulacra2=mean("ssimulacra2"),
     )
 
 

@@ -66,8 +66,8 @@ def applies(images: Iterable[str]) -> bool:
     return frozenset(images) == KODAK
 
 
-BY_IMAGE = "Cool-chic 5.0"
-"""What `by_image` is of: results/v5.0/image-kodak.tsv of Cool-chic's repository."""
+BY_IMAGE = "Cool-chic 5.0.1"
+"""What `by_image` is of: results/v5.0/image-kodak.tsv of its repository, whose means these are."""
 
 
 @cache
