@@ -84,7 +84,7 @@ def test_a_tree_is_mirrored_there_and_back(run: Command, tree: Path, tmp_path: P
     # Pictures of one colour, each with a notice of what it had better be.
     *notices, last = result.err.splitlines()
     assert last == f"siren-encode: 5 done, {SKIPPED} other files skipped"
-    assert all("a lossless WebP of it takes" in notice for notice in notices)
+    assert all("a lossless WebP of this picture takes" in notice for notice in notices)
     result = run("decode", "-r", out, back)
     assert (result.code, result.err) == (0, "siren-decode: 5 done\n")
     assert _files(back) == [str(Path(name).with_suffix(".png")) for name in OUTPUTS]
@@ -300,7 +300,7 @@ def test_an_interruption_keeps_what_is_under_way(
     assert result.code == 130
     assert signal.getsignal(signal.SIGINT) == before
     assert _files(out) == OUTPUTS[:2]
-    assert "ending the pictures under way; again to write nothing" in result.err
+    assert "ending the pictures under way; Ctrl-C again to write nothing" in result.err
     assert "2 done, 1 of them cut short, 3 not done" in result.err
     assert [line for line in result.err.splitlines() if ": not done: " in line] == [
         f"siren-encode: not done: {tree / name}"

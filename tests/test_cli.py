@@ -787,7 +787,8 @@ def test_flat_artwork_had_better_be_a_webp(run: Command, tmp_path: Path) -> None
     result = run("encode", picture, out, "--json", *TINY)
     found = json.loads(result.out)
     assert 0 < found["lossless_webp"] <= found["bytes"] == out.stat().st_size
-    said = f"a lossless WebP of it takes {found['lossless_webp']} bytes, this file {found['bytes']}"
+    sizes = f"{found['lossless_webp']} bytes, this file {found['bytes']}"
+    said = f"a lossless WebP of this picture takes {sizes}"
     assert result.err.count(f"siren-encode: logo.png: {said}\n") == 1
     assert result.err.count("converted P to RGB") == 1
     assert run("encode", picture, out, "-f", "--quiet", *TINY) == (0, "", "")
@@ -911,7 +912,7 @@ def test_one_interruption_writes_the_best(
     out = tmp_path / "out.siren"
     result = run("encode", png, out, "--json", "--model", "coordinate", *LONG)
     assert result.code == 130
-    assert "writing the best so far; again to write nothing" in result.err
+    assert "writing the best so far; Ctrl-C again to write nothing" in result.err
     assert json.loads(result.out)["interrupted"]
     assert siren_codec.open(out).width == 20
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

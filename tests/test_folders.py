@@ -77,7 +77,7 @@ def test_another_picture_behind_the_name(encode: Command, ends: tuple[Path, Path
     os.utime(source / "a.jpg", (1e9, 1e9))
     result = encode()
     assert _made(result) == ["a.siren"]
-    assert "1 made again: the old one was made of another file\n" in result.err
+    assert "1 made again: the old one was made from another file\n" in result.err
     assert (out / "a.siren").read_bytes() != before
     assert _end(encode()) == "0 done, 1 done before"
 
@@ -109,7 +109,7 @@ def test_other_options(encode: Command) -> None:
     assert _end(encode()) == "0 done, 1 done before"
     assert _end(encode("--memory", "1GB", "--max-pixels", "999", "-j", "1")).startswith("0 done")
     result = encode("-q", "90", "--strip", "--json")
-    why = "was made with quality 50 (now 90), strip none (now on)"
+    why = "was made with quality 50 (now 90), strip off (now on)"
     assert result.lines[0]["again"] == why
     assert f"1 made again: the old one {why}\n" in result.err
     result = encode("-v")
@@ -183,7 +183,7 @@ def test_a_file_that_is_in_no_record_is_kept(encode: Command, ends: tuple[Path, 
     result = encode("--json", "-v")
     assert result.code == 0
     assert _end(result) == "0 done, 1 kept (-v says why, --force makes them again)"
-    why = "nothing is known of what it was made of"
+    why = "no record says what it was made from"
     ends_ = {"input": str(ends[0] / "a.png"), "output": str(ends[1] / "a.siren")}
     assert result.lines == [{**ends_, "kept": why}]
     assert f"kept: {ends[1] / 'a.siren'}: {why}\n" in result.err
@@ -206,7 +206,7 @@ def test_what_is_no_siren_file_is_not_overwritten(
     (ends[1] / "a.siren").write_bytes(content)
     result = encode()
     assert result.code == 1
-    assert "exists already, and is no .siren file; --force overwrites it" in result.err
+    assert "exists already, and is not a .siren file; --force overwrites it" in result.err
     assert (ends[1] / "a.siren").read_bytes() == content
     assert encode("--force").code == 0
 
@@ -256,7 +256,7 @@ def test_two_trees_have_no_one_mirror(
     for out in (ends[1], tmp_path / "link"):
         result = run("encode", "-r", tmp_path / "other", out, *TINY)
         assert result.code == 1
-        assert f"was made of {ends[0] / 'a.png'}, which is still there; --force ov" in result.err
+        assert f"was made from {ends[0] / 'a.png'}, which is still there; --force" in result.err
         assert (ends[1] / "a.siren").read_bytes() == before
     # A tree that was moved is the same one.
     ends[0].rename(tmp_path / "moved")
@@ -464,7 +464,7 @@ def test_a_record_that_cannot_be_written(
         os.mkfifo(out / records.NAME)
     result = encode()
     assert (result.code, _made(result)) == (0, ["a.siren", "b.siren"])
-    assert result.err.count(f"{records.NAME}: cannot be written, so nothing will be known: ") == 1
+    assert result.err.count(f"{records.NAME}: cannot be written, so nothing is recorded: ") == 1
     assert (tmp_path / "precious").read_text() == "as it was"
     assert _end(encode()).startswith("0 done, 2 kept")
 
@@ -489,7 +489,7 @@ def test_what_is_skipped_is_named_and_counted(
         "c": "HEIC picture, not readable; pip install pillow-heif",
         "d.jxl": "JXL picture, not readable; pip install pillow-jxl-plugin",
         "e.exr": "OpenEXR picture, not readable",
-        "f.txt": "no picture",
+        "f.txt": "not a picture",
         "g.siren": "a .siren file",
     }
     for name in skipped:
@@ -509,7 +509,7 @@ def test_what_is_skipped_is_named_and_counted(
     # A record is no file of anybody's.
     (out / "h.txt").write_text("")
     result = run("decode", "-r", out, source / "back", "-v", "--json")
-    assert f"skipped: {out / 'h.txt'}: no .siren file\n" in result.err
+    assert f"skipped: {out / 'h.txt'}: not a .siren file\n" in result.err
     assert _end(result) == "1 done, 1 other files skipped"
 
 

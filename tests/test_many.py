@@ -117,7 +117,7 @@ def test_only_what_is_missing_is_made(pictures: Path, tmp_path: Path) -> None:
     (out / records.NAME).unlink()
     kept, *_ = [e for e in siren_codec.encode_many(pictures, out, **TINY) if e.status == "kept"]
     assert (kept.input, kept.output) == (pictures / "a.png", out / "a.siren")
-    assert kept.why == "nothing is known of what it was made of"
+    assert kept.why == "no record says what it was made from"
     assert (out / "a.siren").read_bytes() == before
     assert _statuses(list(siren_codec.encode_many(pictures, out, force=True, **TINY))) == {
         "a.png": "made",
@@ -164,14 +164,14 @@ def test_another_file_s_output_is_its_own(tmp_path: Path) -> None:
     before = (out / "a.siren").read_bytes()
     (found,) = siren_codec.encode_many([tmp_path / "a.jpg"], out, **TINY)
     assert found.error == (
-        f"{out / 'a.siren'}: was made of {tmp_path / 'a.png'}, which is still there; "
+        f"{out / 'a.siren'}: was made from {tmp_path / 'a.png'}, which is still there; "
         "force=True overwrites it"
     )
     assert (out / "a.siren").read_bytes() == before
     # The same picture with another content is made again, as in a folder.
     _draw(tmp_path / "a.png", 5)
     (found,) = siren_codec.encode_many([tmp_path / "a.png"], out, **TINY)
-    assert (found.status, found.why) == ("made", "was made of another file")
+    assert (found.status, found.why) == ("made", "was made from another file")
 
 
 def test_pictures_that_are_not_read_are_told(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_several_into_a_folder(run: Command, here: Path) -> None:
     Path("new/out/b.siren").write_text("mine")
     result = run("encode", "b.jpg", "-o", "new/out", *TINY)
     assert result.code == 1
-    assert "b.siren: exists already, and is no .siren file; --force overwrites it" in result.err
+    assert "b.siren: exists already, and is not a .siren file; --force overwrites it" in result.err
     assert run("encode", "b.jpg", "-o", "new/out", "--force", *TINY).code == 0
     assert Path("new/out/b.siren").read_bytes() == before
 
@@ -123,7 +123,7 @@ def test_a_folder_decoded_to_another_format(run: Command, here: Path) -> None:
         ("encode a.png - -o out", "-o: expected files, found -"),
         ("encode a.png folder/a.png -o out", "a.png: expected one input of this name for out"),
         ("encode a.png -o out --checkpoint x", "--checkpoint: expected IN OUT, found -r or -o"),
-        ("encode a.png -j 2", "-j and --ray: expected -r or -o"),
+        ("encode a.png -j 2", "-j and --ray: expected several pictures (-r or -o)"),
         ("encode -r folder", "-r: expected DIR and OUTDIR, found 1 names"),
         ("encode -r folder out -o out", "-r: expected DIR and OUTDIR, found 3 names"),
         ("decode x.siren y.siren", "y.siren: expected a picture's name; several files take -o DIR"),

@@ -23,7 +23,7 @@ def test_the_versions_that_matter(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("built", "said"), [(True, "compiled (C)"), (False, "numpy, for no C was built")]
+    ("built", "said"), [(True, "compiled (C)"), (False, "numpy (no C extension was built)")]
 )
 def test_what_decodes_the_grids(monkeypatch: pytest.MonkeyPatch, built: bool, said: str) -> None:
     monkeypatch.setattr(by_c, "available", lambda: built)

@@ -19,7 +19,7 @@ from siren_codec.progress import ProgressCallback
 
 __all__ = ["Batch"]
 
-_INTERRUPTED = "interrupted: ending the pictures under way; again to write nothing"
+_INTERRUPTED = "interrupted: ending the pictures under way; Ctrl-C again to write nothing"
 
 
 @dataclass

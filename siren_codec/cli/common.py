@@ -14,9 +14,9 @@ __all__ = ["MODE_AND_DATE", "CommonOptions", "common_options"]
 
 MODE_AND_DATE = (
     "Mode and date",
-    "OUT has the mode (without set-user-id and the like), the group where possible, and the "
-    "modification time of IN, and folders that are made have the mode of theirs. --no-preserve "
-    "leaves that to the umask and the clock. While it is written a file is its owner's alone.",
+    "OUT gets the mode of IN (without set-user-id and the like), its modification time and, where "
+    "possible, its group. Until it has its mode, only its owner can read it. New folders get the "
+    "mode of the folders that they mirror. With --no-preserve the umask and the clock decide.",
 )
 """A note of both manuals."""
 
@@ -49,7 +49,7 @@ _OUT = option(
     *("-o", "--out"),
     type=usage.FILE,
     metavar="DIR",
-    help="All names are inputs, and their outputs go into the folder DIR, as with -r.",
+    help="All operands are inputs; their outputs go into the folder DIR, by the rules of -r.",
 )
 _SAME_IN_BOTH = (
     option(
@@ -62,22 +62,22 @@ _SAME_IN_BOTH = (
         BATCH,
         *("-f", "--force"),
         is_flag=True,
-        help="Overwrite OUT if it exists; with -r and -o make everything again.",
+        help="Overwrite OUT if it exists; with -r and -o make all outputs again.",
     ),
     option(
         BATCH,
         "--no-preserve",
         is_flag=True,
-        help="Do not give OUT the mode and the modification time of IN.",
+        help="Do not copy IN's mode and modification time to OUT.",
     ),
-    option(MESSAGES, *("-v", "--verbose"), is_flag=True, help="Say more on standard error."),
+    option(MESSAGES, *("-v", "--verbose"), is_flag=True, help="Print more on standard error."),
     usage.quiet,
     option(
         MESSAGES,
         "--json",
         "as_json",
         is_flag=True,
-        help="Print a line of JSON for each picture, failures too with -r and -o.",
+        help="Print a line of JSON for each picture; with -r and -o for failures too.",
     ),
     usage.the_version,
 )

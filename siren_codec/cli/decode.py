@@ -23,13 +23,14 @@ _EXTENSIONS = ("png", "jpg", "jpeg", "tif", "tiff", "webp", "bmp", "avif", "jxl"
 _NOTES = (
     (
         "Folders",
-        "With -r the tree of OUTDIR becomes that of DIR: a.siren is a.png. Other files, hidden "
-        "ones and links to folders are skipped and counted; -v and --json name them. With -o "
-        "all this holds for the files that are named. Each folder of OUTDIR has a hidden file, "
-        ".siren-record.jsonl, which says what its outputs were made of and with which options. A "
-        "PNG of this very .siren file with these options is left; one that was made of another or "
-        "with others is made again. A PNG that is not as the record says is a failure, for it "
-        "could be an original; --force makes all again. Failures are listed at the end.",
+        "With -r OUTDIR gets the same folders as DIR, and a.siren becomes a.png. Other files, "
+        "hidden files and links to folders are skipped and counted; -v and --json name them. With "
+        "-o the same rules hold for the files that are named.\n\n"
+        "Each folder of OUTDIR has a hidden file, .siren-record.jsonl, which says what its outputs "
+        "were made from and with which options. A PNG that was made from this very .siren file "
+        "with these options is left as it is. One that was made from another file or with other "
+        "options is made again. A PNG that the record does not know is a failure, because it could "
+        "be an original; --force makes everything again. Failures are listed at the end.",
     ),
     MODE_AND_DATE,
     usage.STREAMS,
@@ -50,7 +51,7 @@ _NOTES = (
     notes=_NOTES,
     hints=hints.DECODE,
 )
-@option(PICTURE, "--scale", type=float, metavar="S", help="Size of the output, a multiple of IN's.")
+@option(PICTURE, "--scale", type=float, metavar="S", help="Size of the output: S times that of IN.")
 @option(
     PICTURE,
     "--size",
@@ -63,7 +64,7 @@ _NOTES = (
     "--crop",
     type=usage.Integers("X,Y,W,H", ",", 4),
     metavar="X,Y,W,H",
-    help="The part to decode, in pixels of the original; --scale and --size apply to it.",
+    help="Decode this part only, in pixels of the original; --scale and --size apply to it.",
 )
 @option(
     PICTURE,
@@ -77,7 +78,7 @@ _NOTES = (
     PICTURE,
     "--partial",
     is_flag=True,
-    help="Make do with what a file that was cut short still has: a coarser picture.",
+    help="Accept a truncated file, and decode what it still holds: a coarser picture.",
 )
 @option(
     PICTURE,
@@ -85,17 +86,16 @@ _NOTES = (
     "extension",
     type=click.Choice(_EXTENSIONS, case_sensitive=False),
     metavar="FORMAT",
-    help=f"What OUT is, whatever its name: {', '.join(_EXTENSIONS)}.  [OUT's extension; else "
-    f"{_EXTENSIONS[0]}]",
+    help=f"Format of OUT: {', '.join(_EXTENSIONS)}.  [OUT's extension; else {_EXTENSIONS[0]}]",
 )
 @usage.device(PICTURE, DECODERS, "Where to evaluate the picture; cuda needs torch.")
 @usage.max_pixels
 @usage.max_work
 @common_options(
-    recursive="IN and OUT are folders: decode the .siren files of the one, and of the folders in "
-    "it, into the other as PNG, or --format. What is done already is left, and a failure does not "
-    "stop it.",
-    jobs="Decode N files at a time with -r or -o; the cores are shared.",
+    recursive="IN and OUT are folders: decode all .siren files in IN, subfolders included, into "
+    "OUT, as PNG or as --format says. Outputs that are up to date are left as they are; a failure "
+    "does not stop the others.",
+    jobs="With -r or -o, decode N files at a time; they share the cores.",
 )
 def decode_command(
     common: CommonOptions,
@@ -111,9 +111,9 @@ def decode_command(
 ) -> int:
     """Decode the .siren file IN to the picture OUT, at any size.
 
-    OUT is a PNG, JPEG, WebP, TIFF, BMP, AVIF or JPEG XL, as --format or its extension says; IN
-    with .png by default. - is standard input or output; this, devices and pipes take PNG by
-    default.
+    OUT is a PNG, JPEG, WebP, TIFF, BMP, AVIF or JPEG XL, as --format or its extension says. By
+    default it is IN with the extension .png. - is standard input or output; standard output,
+    devices and pipes get PNG unless --format says otherwise.
     """
     limits = Limits(pixels=max_pixels, multiply_adds=max_work)
     recipe = Decode("PNG", View(size, scale, crop), show, device, limits, partial)
@@ -130,7 +130,7 @@ def decode_command(
         kind = sirens(extension or _EXTENSIONS[0])
         return Batch(_NAME, found, kind, recipe, common).run()
     if common.jobs is not None:
-        raise UsageError("-j: expected -r or -o, for there is one picture")
+        raise UsageError("-j: expected several files (-r or -o)")
     source = files.dashed(found.inputs[0], files.INPUT)
     target = found.output or default_output(source, extension or _EXTENSIONS[0])
     target = files.dashed(target, files.OUTPUT)

@@ -32,54 +32,56 @@ from siren_codec.options import (
 __all__ = ["encode_command"]
 
 _NAME = "siren-encode"
-_INTERRUPTED = f"{_NAME}: interrupted: writing the best so far; again to write nothing"
+_INTERRUPTED = f"{_NAME}: interrupted: writing the best so far; Ctrl-C again to write nothing"
 _DEFAULTS = Options()
 _OTHER_PICTURES = (".heic", ".heif", ".jxl", ".jxr", ".pam", ".svg")
 """Extensions that are not of Pillow alone."""
 _NOTES = (
     (
         "Folders",
-        "With -r the tree of OUTDIR becomes that of DIR: a.png is a.siren, and where two pictures "
-        "of a folder would have the same name both keep their own whole, a.png.siren and "
-        "a.jpg.siren. With -o all this holds for the pictures that are named, but nothing is "
-        "skipped, and what was made of another file that is still there is not overwritten. "
-        "A picture is what has an extension of a format that Pillow reads, in upper "
-        "or lower case, or what is AVIF, GIF, JPEG, JPEG 2000, PNG, TIFF or WebP by its first "
-        "bytes; HEIC and JPEG XL where pillow-heif or pillow-jxl-plugin is installed. Other files, "
-        "hidden ones and links to folders are skipped and counted, pictures of a kind that is "
-        "not read each with its kind; -v and --json name them.\n\n"
+        "With -r OUTDIR gets the same folders as DIR, and a.png becomes a.siren. Where two "
+        "pictures of a folder would get the same name, both keep their full names: a.png.siren "
+        "and a.jpg.siren. With -o the same rules hold for the pictures that are named, but none is "
+        "skipped, and an output that was made from another file is not overwritten while that "
+        "file still exists.\n\n"
+        "A file is taken as a picture if its extension is that of a format that Pillow reads, in "
+        "upper or lower case, or if its first bytes are those of AVIF, GIF, JPEG, JPEG 2000, PNG, "
+        "TIFF or WebP; HEIC and JPEG XL are taken where pillow-heif or pillow-jxl-plugin is "
+        "installed. Other files, hidden files and links to folders are skipped and counted. "
+        "Pictures of a kind that cannot be read are counted by kind. -v and --json name them "
+        "all.\n\n"
         "Each folder of OUTDIR has a hidden file, .siren-record.jsonl, which says what its outputs "
-        "were made of (hashes of both) and with which options. An output of this very picture "
-        "with these options is left. One of another picture, with other options, or cut short by "
-        "Ctrl-C is made again, after a line that says so. Dates do not matter, and neither do "
-        "--device, --memory and --max-pixels.\n\n"
-        "A file that is not as the record says is not overwritten: it may have been made in "
-        "another way. It is kept and counted, or a failure if it is older than its picture or no "
-        ".siren file; a .siren file that is broken is made again. --force makes all again. "
+        "were made from (hashes of both) and with which options. An output that was made from this "
+        "very picture with these options is left as it is. One that was made from another picture, "
+        "with other options, or was cut short by Ctrl-C is made again, and a line says so. Dates "
+        "do not matter, and neither do --device, --memory and --max-pixels.\n\n"
+        "A file that the record does not know is not overwritten, because something else may have "
+        "made it. It is kept and counted; it is a failure if it is older than its picture or is "
+        "not a .siren file; a broken .siren file is made again. --force makes everything again. "
         "Failures are listed at the end.",
     ),
     MODE_AND_DATE,
     (
         "Processes",
-        "With -j N there are N processes. Each has an equal share of the cores that this one may "
-        "use, and where there are GPUs one of them; see CUDA_VISIBLE_DEVICES. --memory is that "
-        "of each picture. A process that dies costs the picture that it had.",
+        "-j N starts N processes. Each gets an equal share of the cores that this one may use "
+        "and, where there are GPUs, one of them; see CUDA_VISIBLE_DEVICES. --memory holds for each "
+        "picture. If a process dies, only the picture that it was working on is lost.",
     ),
     (
         "Ray",
-        "With --ray the pictures are tasks of a Ray cluster (pip install 'siren-codec[ray]', of "
-        "the same version on all machines). Inputs and outputs are read and written here only. "
-        "A task takes the cores of the smallest machine divided by -j, and a GPU, if the "
-        "cluster has one, unless --device is cpu. What is lost with a machine is done again, up "
-        "to three times.",
+        "With --ray each picture is a task of a Ray cluster (pip install 'siren-codec[ray]', the "
+        "same version on all machines). Only this machine reads and writes files. A task takes "
+        "the cores of the smallest machine divided by -j. It also takes a GPU if the cluster has "
+        "one, unless --device is cpu. What is lost with a machine is done again, up to three "
+        "times.",
     ),
     (
         "Interruption",
-        "Before the fit has begun Ctrl-C ends the command. After that the first one ends the fit "
-        "and the best so far is written; the second one writes nothing, and neither does a "
-        "SIGTERM or SIGHUP. With -r the first one begins no more pictures, ends the fits under "
-        "way and keeps their files, and lists what was not done. All give the exit code 130. An "
-        "output is the old one, whole, or absent, whatever happens.",
+        "Before the fit has begun Ctrl-C ends the command. After that the first Ctrl-C ends the "
+        "fit and writes the best result so far. The second one writes nothing, and neither does a "
+        "SIGTERM or SIGHUP. With -r or -o the first Ctrl-C starts no more pictures, ends the fits "
+        "under way, writes their files, and lists what was not done. The exit code is then 130. "
+        "Whatever happens, an output is the old file, the whole new one, or absent.",
     ),
     usage.STREAMS,
 )
@@ -106,7 +108,7 @@ _NOTES = (
     *("-q", "--quality"),
     type=click.IntRange(QUALITIES[0], QUALITIES[-1]),
     metavar=f"{QUALITIES[0]}..{QUALITIES[-1]}",
-    help="What a bit is worth: from 1 (small) to 100 (faithful); for the grid model.  "
+    help="Quality, from 1 (small file) to 100 (faithful picture); for the grid model.  "
     f"[{_DEFAULTS.quality}, unless there is a target]",
 )
 @option(
@@ -114,30 +116,30 @@ _NOTES = (
     "--target-bpp",
     type=float,
     metavar="X",
-    help="Instead: find the quality that makes a file of X bits per pixel.",
+    help="Instead of a quality: a file of X bits per pixel.",
 )
 @option(
     TARGET,
     "--target-size",
     type=usage.Size(),
     metavar="SIZE",
-    help="Instead: a file of at most SIZE bytes; 20KB is 20,000, 20KiB is 20,480.",
+    help="Instead of a quality: a file of at most SIZE bytes; 20KB is 20,000, 20KiB is 20,480.",
 )
 @option(
     TARGET,
     "--target-psnr",
     type=float,
     metavar="DB",
-    help="Instead: a file whose pixels have a PSNR of DB decibels. A target that is missed gives "
-    "a message and the nearest file.",
+    help="Instead of a quality: a file whose pixels have a PSNR of DB decibels. If a target is "
+    "missed, the nearest file is written, with a message and exit code 3.",
 )
 @option(
     TARGET,
     "--max-error",
     type=click.IntRange(min=1),
     metavar="E",
-    help="Instead: a file of which no sample differs by more than E of the picture's own levels, "
-    "such as 0..255 or 0..65535.",
+    help="Instead of a quality: a file in which no sample is wrong by more than E levels (of "
+    "0..255, or of 0..65535 for 16 bits).",
 )
 @option(
     TARGET,
@@ -154,9 +156,10 @@ _NOTES = (
     type=click.Choice(ALPHAS),
     default=_DEFAULTS.alpha,
     show_default=True,
-    help="How alpha is stored: as is cheaper, exactly, or by the network like the colours.",
+    help="How alpha is stored: auto (whichever is cheaper), lossless, or lossy: by the network, "
+    "like the colours.",
 )
-@option(PICTURE, "--strip", is_flag=True, help="Leave ICC profile, EXIF and XMP out.")
+@option(PICTURE, "--strip", is_flag=True, help="Leave out ICC profile, EXIF and XMP.")
 @usage.max_pixels
 @option(
     FIT,
@@ -170,7 +173,8 @@ _NOTES = (
     FIT,
     "--start",
     type=click.Choice(STARTS),
-    help="Begin with random networks, the prior's, or these and its analysis network's grids.  "
+    help="Where the fit begins: zero is random networks, prior is the prior's, analysis is the "
+    "prior's and grids by its analysis network.  "
     "[grid: analysis; coordinate: zero]",
 )
 @option(
@@ -178,23 +182,31 @@ _NOTES = (
     "--hidden-layers",
     type=click.IntRange(HIDDEN_LAYERS[0], HIDDEN_LAYERS[-1]),
     metavar="N",
-    help="Layers with a sine.  [grid: 2; coordinate: 5 below 5,000 weights, else 10]",
+    help="Hidden layers of the SIREN.  [grid: 2; coordinate: 5 below 5,000 weights, else 10]",
 )
 @option(
     FIT,
     "--hidden-features",
     type=click.IntRange(HIDDEN_FEATURES[0], HIDDEN_FEATURES[-1]),
     metavar="N",
-    help="Width of a layer.  [grid: 32; coordinate: 4 to 64, for 12 sqrt(pixels) weights]",
+    help="Width of a hidden layer.  [grid: 48; coordinate: 4 to 64, for at most 12 sqrt(pixels) "
+    "weights]",
 )
-@option(FIT, "--steps", type=click.IntRange(min=1), metavar="N", help="Steps, instead of -e's.")
+@option(
+    FIT,
+    "--steps",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Number of steps of the fit, instead of what -e chooses.",
+)
 @usage.device(FIT, DEVICES, "Where to fit; auto is a GPU if there is one.")
 @option(
     FIT,
     "--memory",
     type=usage.Size(),
     metavar="SIZE",
-    help="What a fit may take, of the GPU's memory if it runs there: 2GB, 512MiB.",
+    help="Memory that a fit may take (the GPU's, if it runs there): 2GB, 512MiB.  [most of what is "
+    "free]",
 )
 @option(
     FIT,
@@ -203,25 +215,26 @@ _NOTES = (
     default=_DEFAULTS.seed,
     show_default=True,
     metavar="N",
-    help="Of all random numbers; it repeats on one machine.",
+    help="Seed of the random numbers; on one machine the same seed gives the same file.",
 )
 @option(
     FIT,
     "--checkpoint",
     type=usage.FILE,
     metavar="FILE",
-    help="Save the fit to FILE every half minute, and go on from there if FILE exists.",
+    help="Save the unfinished fit to FILE every half minute; if FILE exists, continue from it.",
 )
 @common_options(
-    recursive="IN and OUT are folders: encode the pictures of the one, and of the folders in it, "
-    "into the other. What is done already is left, and a failure does not stop it.",
-    jobs="Encode N pictures at a time with -r or -o: the cores are shared, or a GPU each.",
+    recursive="IN and OUT are folders: encode all pictures in IN, subfolders included, into OUT. "
+    "Outputs that are up to date are left as they are; a failure does not stop the others.",
+    jobs="With -r or -o, encode N pictures at a time; they share the cores, or get a GPU each.",
 )
 @option(
     BATCH,
     "--ray",
     metavar="ADDRESS",
-    help="Encode on a Ray cluster with -r or -o, -j on each machine: auto, local, HOST:PORT, ray://...",
+    help="With -r or -o, encode on a Ray cluster, -j pictures at a time on each machine: auto, "
+    "local, HOST:PORT, ray://...",
 )
 def encode_command(
     common: CommonOptions,
@@ -233,11 +246,11 @@ def encode_command(
 ) -> int:
     """Encode the picture IN as the .siren file OUT, by default beside it.
 
-    A small network, a SIREN, and grids of latents that feed it are fitted to the picture; rounded
-    to integers and packed they are the file. IN is any picture that Pillow reads; - is standard
-    input or output.
+    A small network (a SIREN) and grids of latents, which are its inputs, are fitted to the picture.
+    Rounded to integers and packed, they are the file. IN is any picture that Pillow reads; - is
+    standard input or output.
 
-    Ctrl-C ends the fit and writes the best so far; a second one writes nothing.
+    Ctrl-C ends the fit and writes the best result so far; a second Ctrl-C writes nothing.
     """
     extras.need("encode", "encoding")
     recipe = Encode(Options(**options), max_pixels, strip, common.quiet)
@@ -249,7 +262,7 @@ def encode_command(
             raise UsageError("--checkpoint: expected IN OUT, found -r or -o")
         return Batch(_NAME, found, PICTURES, recipe, common, ray).run()
     if common.jobs is not None or ray is not None:
-        raise UsageError("-j and --ray: expected -r or -o, for there is one picture")
+        raise UsageError("-j and --ray: expected several pictures (-r or -o)")
     source = files.dashed(found.inputs[0], files.INPUT)
     target = files.dashed(found.output or default_output(source, "siren"), files.OUTPUT)
     _check_name(source, target)

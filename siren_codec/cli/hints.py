@@ -33,7 +33,7 @@ ENCODE: Hints = {
         "use --alpha auto, lossless or lossy"
     ),
     ("-p", "--progressive", "-progressive", "-interlace"): (
-        "every .siren file is progressive; see siren-decode --partial"
+        "files of --model grid are progressive, but for small ones; see siren-decode --partial"
     ),
     ("-depth", "--depth", "-y", "--yuv", "--chroma_subsampling", "-sampling-factor"): (
         "depth and colours are stored as IN has them"

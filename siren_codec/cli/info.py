@@ -31,10 +31,10 @@ _NAME = "siren-info"
 @option(MESSAGES, "--json", "as_json", is_flag=True, help="Print a line of JSON for each file.")
 @usage.the_version
 def info_command(sources: tuple[str, ...], as_json: bool, max_pixels: int, max_work: int) -> int:
-    """Print what .siren files (- is standard input) hold, and what each of their parts costs.
+    """Print what .siren files (- is standard input) hold, and how many bytes each part takes.
 
-    Of several files each begins with its name. What is wrong with one keeps no other from being
-    shown; the exit code is then 1.
+    With several files each listing begins with the file's name. If one of them cannot be read, the
+    others are still shown, and the exit code is 1.
     """
     limits = Limits(pixels=max_pixels, multiply_adds=max_work)
     files.standard_output()
@@ -91,7 +91,7 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, object]]:
                 shape = "x".join(map(str, tensor["shape"]))
                 yield (
                     f"layer {tensor['layer']} {tensor['kind']}",
-                    f"{shape}, step {tensor['step']:g}, to {tensor['largest']}",
+                    f"{shape}, step {tensor['step']:g}, largest {tensor['largest']}",
                 )
         elif key == "multiply_adds":
             yield from ((f"multiply-adds, {name}", f"{count:.4g}") for name, count in value.items())
@@ -105,7 +105,7 @@ def _lines(found: dict[str, Any]) -> Iterator[tuple[str, object]]:
                 yield (
                     f"grid on level {grid['level']}",
                     f"{shape}, {grid['bytes']} bytes, {grid['nonzero']:.1%} not 0, "
-                    f"to {grid['largest']}",
+                    f"largest {grid['largest']}",
                 )
         else:
             yield key.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else value

@@ -71,5 +71,5 @@ def default_output(source: str, extension: str) -> str:
     if not Path(source).name:
         raise UsageError(f"{source or 'IN'}: expected a file")
     if output.is_special(Path(source)):
-        raise UsageError(f"{source}: expected OUT too, for this is no file that has a folder")
+        raise UsageError(f"{source}: expected OUT too: a pipe or device has no folder for it")
     return str(Path(source).with_suffix(f".{extension}"))

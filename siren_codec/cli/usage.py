@@ -39,11 +39,11 @@ BATCH = "Files, folders and machines"
 MESSAGES = "Messages"
 STREAMS = (
     "Standard output and error",
-    "The exit code says whether the files were written. Messages about them are dropped where "
-    "nobody reads it, or it cannot be written; what of a name cannot be shown is an escape, such "
-    "as \\n, \\xff or \\u65e5. A product that goes to standard output and that nobody reads to its "
-    "end gives 141, without a word. /dev/stdout and /dev/fd/N are what is open there, from where "
-    "it is; devices and pipes are written to as they are.",
+    "The exit code says whether the files were written. A message that cannot be written, or that "
+    "nobody reads, is dropped. Characters of a name that a terminal cannot show are printed as "
+    "escapes, such as \\n, \\xff or \\u65e5. If the result goes to standard output and is not read "
+    "to its end, the exit code is 141, without a message. /dev/stdout and /dev/fd/N are the file "
+    "that is open there, from its current position on; devices and pipes are written to directly.",
 )
 """A note of the manual."""
 _EXIT_CODES = "0 done, 1 failed, 2 wrong usage, 130 interrupted, 141 unread."
@@ -232,11 +232,11 @@ def the_version(function: F) -> F:
         expose_value=False,
         is_eager=True,
         callback=tell,
-        help="Show the versions of this and of what it works with, and exit.",
+        help="Show the versions of this command and of the libraries that it uses, and exit.",
     )(function)
 
 
-quiet = option(MESSAGES, "--quiet", is_flag=True, help="Say nothing but errors.")
+quiet = option(MESSAGES, "--quiet", is_flag=True, help="Print nothing but errors.")
 max_pixels = option(
     PICTURE,
     "--max-pixels",
@@ -244,7 +244,7 @@ max_pixels = option(
     default=DEFAULT_LIMITS.pixels,
     show_default=True,
     metavar="N",
-    help="Refuse a picture of more pixels than this.",
+    help="Refuse a picture with more pixels than this.",
 )
 max_work = option(
     PICTURE,
@@ -253,7 +253,8 @@ max_work = option(
     default=DEFAULT_LIMITS.multiply_adds,
     show_default=True,
     metavar="N",
-    help="Refuse what takes more multiply-adds than this to decode; siren-info says how many.",
+    help="Refuse a file that takes more multiply-adds than this to decode; siren-info prints how "
+    "many it takes.",
 )
 
 

@@ -21,6 +21,7 @@ def of_command(name: str) -> Sequence[str]:
     """Return the lines of a command's --version; only what decoding needs is imported."""
     from siren_codec.stream import by_c
 
+    compiled, numpy_only = "compiled (C)", "numpy (no C extension was built)"
     versions = {package: _version(package) for package in (*_ALWAYS, *_IF_THERE.get(name, ()))}
     libraries = [
         f"{package} {version or 'not installed'}"
@@ -31,7 +32,7 @@ def of_command(name: str) -> Sequence[str]:
         f"{name} {__version__}",
         f"Python {platform.python_version()}",
         *libraries,
-        f"range decoder: {'compiled (C)' if by_c.available() else 'numpy, for no C was built'}",
+        f"range decoder: {compiled if by_c.available() else numpy_only}",
     )
 
 

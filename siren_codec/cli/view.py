@@ -19,17 +19,18 @@ _PAGE = "The page"
 _NOTES = (
     (
         "The page",
-        "+ and - zoom, as do the wheel, pinching and a double click; arrows and dragging move; 0 "
-        "shows the whole picture, 1 its own pixels. c, g and l show colour, gradient and "
-        "Laplacian, s a part of it enlarged by bicubic interpolation, p the grid of the picture's "
-        "pixels from 8 times on; [ and ] go from picture to picture. ? shows all keys. Files can "
-        "be dropped on the page: they go nowhere else.",
+        "+ and - zoom, as do the wheel, pinching and a double click; arrows and dragging move. 0 "
+        "shows the whole picture, 1 one pixel of it on each pixel of the screen. c, g and l show "
+        "colour, gradient and Laplacian. s splits the view: the function on the left, bicubic "
+        "enlargement on the right. p shows the picture's pixel grid at 8 times and more. [ and ] "
+        "go from picture to picture. ? shows all keys. Files can be dropped on the page; they are "
+        "sent nowhere.",
     ),
     (
         "Network",
-        "The page is served from 127.0.0.1 and holds all it needs; nothing else can be had there "
-        "than the page and the files that were named, as they were when the command began. An "
-        "HTML file loads nothing at all.",
+        "The page is served from 127.0.0.1 and holds all it needs. The server has only the page "
+        "and the files that were named, as they were when the command began. The file of --html "
+        "loads nothing at all.",
     ),
 )
 
@@ -53,16 +54,16 @@ _NOTES = (
     "target",
     type=usage.FILE,
     metavar="OUT.html",
-    help="Write the page with the pictures as one file that needs no server and no network (- is "
+    help="Write the page and the pictures into one file that needs no server and no network (- is "
     "standard output).",
 )
-@option(_PAGE, "--no-browser", is_flag=True, help="Open no browser: print the page's address.")
+@option(_PAGE, "--no-browser", is_flag=True, help="Open no browser; print the page's address.")
 @option(
     _PAGE,
     "--port",
     type=click.IntRange(0, 65535),
     metavar="N",
-    help="Of 127.0.0.1, where the page is.  [one that is free]",
+    help="Port of 127.0.0.1 to serve the page on.  [any free one]",
 )
 @option(_PAGE, "-f", "--force", is_flag=True, help="Overwrite OUT.html if it exists.")
 @usage.max_pixels
@@ -81,7 +82,7 @@ def view_command(
 ) -> None:
     """Show the .siren files FILE... in the browser: at any zoom, with values and derivatives.
 
-    - is standard input. The page is served to this machine alone, until Ctrl-C.
+    - is standard input. The page is served to this machine only, until Ctrl-C.
     """
     if target is not None and (no_browser or port is not None):
         raise UsageError("--html: expected neither --no-browser nor --port: nothing is served")

@@ -61,20 +61,20 @@ def encode_many(
 ) -> Generator[EncodedFile, None, None]:
     """Encode many pictures into a folder, and yield what became of each, as they are done.
 
-    `paths` are picture files, whose outputs lie side by side in `out`, or one folder, whose tree
-    becomes that of `out`: a.png is a.siren, or a.png.siren where another picture of the folder
-    would be a.siren too. Only what is missing is made: a record in each folder of outputs says
-    what they were made of, and with which options. What it does not know is overwritten only with
-    `force`. An output is whole or absent, and with `preserve` has the mode and the modification
-    time of its picture.
+    `paths` are picture files, whose outputs all go into `out`, or one folder, whose subfolders
+    `out` then has too. a.png becomes a.siren, or a.png.siren where another picture of the folder
+    would be a.siren too. Only what is missing or out of date is made: a record in each folder of
+    outputs says what they were made from, and with which options. A file that it does not know is
+    overwritten only with `force`. An output is whole or absent, and with `preserve` it gets the
+    mode and the modification time of its picture.
 
-    With `workers` above 1 so many processes share the cores, or have a GPU each; a script then has
-    its work under `if __name__ == "__main__":`. Closing the iterator, or leaving it to be
-    collected, ends them. `strip` leaves ICC profile, EXIF and XMP out; `max_pixels` bounds a
-    picture; `memory` is that of each; all other options are those of `Options`.
+    With `workers` above 1 as many processes share the cores, or get a GPU each; a script must then
+    have its work under `if __name__ == "__main__":`. Closing the iterator, or dropping it, ends
+    them. `strip` leaves out ICC profile, EXIF and XMP; `max_pixels` bounds the size of a picture;
+    `memory` holds for each picture; all other options are those of `Options`.
 
-    A picture that fails is a result with an `error`, and no exception. Raises UsageError for an
-    option, and SirenError where a folder is expected, before anything is done.
+    A picture that fails is a result with an `error`, not an exception. Raises UsageError for an
+    option that is wrong, and SirenError where a folder is expected, before anything is done.
 
     >>> for each in siren_codec.encode_many(["photo.png"], "small", effort=1):
     ...     print(each.output.name, each.status, each.error)
@@ -107,10 +107,11 @@ def decode_many(
 ) -> Generator[DecodedFile, None, None]:
     """Decode many `.siren` files into a folder, and yield what became of each, as they are done.
 
-    All is as `encode_many` has it, and the picture as `decode` does: `extension` says what kind of
-    file it is (png, jpg, webp, tiff or bmp), and `show` whether it is the colours, or their
-    `gradient` or `laplacian`. A picture that is there and in no record may be an original: it is an
-    error unless `force` overwrites it.
+    `paths`, `out`, `workers`, `force` and `preserve` are those of `encode_many`; the others are
+    those of `decode`. `extension` says what kind of file is written (png, jpg, tiff, webp, bmp,
+    avif or jxl), and `show` what it shows: the colours, their `gradient` or their `laplacian`. A
+    picture that exists and is in no record may be an original: it is an error, unless `force`
+    overwrites it.
 
     >>> [each.width for each in siren_codec.decode_many(["photo.siren"], "large", scale=4)]
     [384]

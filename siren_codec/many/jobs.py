@@ -229,7 +229,7 @@ def _better(lossless: int | None, size: int) -> tuple[str, ...]:
     """Return the notice that a picture had better been stored otherwise."""
     if lossless is None:
         return ()
-    return (f"a lossless WebP of it takes {lossless} bytes, this file {size}",)
+    return (f"a lossless WebP of this picture takes {lossless} bytes, this file {size}",)
 
 
 def _line(encoded: "Encoded", facts: Mapping[str, Any]) -> str:
@@ -247,7 +247,7 @@ def _details(encoded: "Encoded") -> str:
     if latents:
         parts = f"{encoded.fit.bits / latents:.3f} bits per latent"
     else:
-        parts = f"{8 * len(encoded.data) / weights:.2f} bits per weight, all told"
+        parts = f"{8 * len(encoded.data) / weights:.2f} bits per weight, whole file"
     return (
         f"{field.architecture}: {weights} weights, {latents} latents\n"
         f"{parts}; PSNR: real weights {encoded.fit.real_psnr:.2f} dB, "

@@ -152,7 +152,7 @@ class Mirror:
             if record.path not in self._unwritable:
                 self._unwritable.add(record.path)
                 reason = error.strerror or error
-                return (f"{record.path}: cannot be written, so nothing will be known: {reason}",)
+                return (f"{record.path}: cannot be written, so nothing is recorded: {reason}",)
         return ()
 
 

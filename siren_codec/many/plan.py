@@ -188,7 +188,7 @@ def _no_picture(path: Path) -> Skipped | None:
     from siren_codec.picture.settings import collected_warnings
 
     if not _is_ordinary(path):
-        return Skipped(path, "no ordinary file")
+        return Skipped(path, "not an ordinary file")
     extension = path.suffix.lower()
     if extension == ".siren":
         return Skipped(path, "a .siren file")
@@ -216,7 +216,7 @@ def _no_picture(path: Path) -> Skipped | None:
 def _not_readable(path: Path, kind: "Foreign | None") -> Skipped | None:
     """Say why a file is not taken; None if Pillow reads it with what can be imported."""
     if kind is None:
-        return Skipped(path, "no picture")
+        return Skipped(path, "not a picture")
     from siren_codec.picture import foreign
 
     if foreign.is_readable(kind):
@@ -226,8 +226,8 @@ def _not_readable(path: Path, kind: "Foreign | None") -> Skipped | None:
 
 def _no_siren(path: Path) -> Skipped | None:
     if not _is_ordinary(path):
-        return Skipped(path, "no ordinary file")
-    return None if path.suffix.lower() == ".siren" else Skipped(path, "no .siren file")
+        return Skipped(path, "not an ordinary file")
+    return None if path.suffix.lower() == ".siren" else Skipped(path, "not a .siren file")
 
 
 def _is_ordinary(path: Path) -> bool:

@@ -18,8 +18,9 @@ class _File:
     output: Path | None = None
     """None if the work could not begin: the error then says why."""
     status: Literal["made", "done", "kept", "skipped", "failed"]
-    """`done`: the output was of this very input already, with these options; `kept`: nothing is
-    known of what it was made of, so it was left; `skipped`: a kind of picture that is not read.
+    """`done`: the output was made before, from this very input with these options; `kept`: no
+    record says what the output was made from, so it was left; `skipped`: a kind of picture that
+    cannot be read.
     """
     error: str | None = None
     """One line, if it failed."""

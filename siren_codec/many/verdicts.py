@@ -89,7 +89,7 @@ class Judge:
             if not job.target.exists():
                 return Verdict(State.MAKE)
             if not job.target.is_file():
-                return Verdict(State.REFUSED, "exists already, and is no file")
+                return Verdict(State.REFUSED, "exists already, and is not a file")
             with suppress(OSError):
                 if job.target.samefile(job.source):
                     return Verdict(State.REFUSED, "is the input itself")
@@ -133,8 +133,8 @@ class Judge:
         # other's outputs.
         if other.exists() and not self._may_replace(other, job.source):
             name = os.path.normpath(other)
-            return Verdict(State.REFUSED, f"was made of {name}, which is still there; {FORCE}")
-        return Verdict(State.MAKE, "was made of another file")
+            return Verdict(State.REFUSED, f"was made from {name}, which is still there; {FORCE}")
+        return Verdict(State.MAKE, "was made from another file")
 
     def _may_replace(self, other: Path, source: Path) -> bool:
         if self.of_tree:
@@ -173,12 +173,12 @@ def of_siren(job: Job) -> Verdict:
     with open(job.target, "rb") as file:
         head = file.read(len(MAGIC))
     if head != MAGIC[: len(head)]:
-        return Verdict(State.REFUSED, f"exists already, and is no .siren file; {FORCE}")
+        return Verdict(State.REFUSED, f"exists already, and is not a .siren file; {FORCE}")
     if _is_broken(job.target):
         return Verdict(State.MAKE, "is broken")
     if job.target.stat().st_mtime_ns + _SLACK < job.source.stat().st_mtime_ns:
         return Verdict(State.REFUSED, f"exists already, older than its picture; {FORCE}")
-    return Verdict(State.KEPT, "nothing is known of what it was made of")
+    return Verdict(State.KEPT, "no record says what it was made from")
 
 
 def of_picture(job: Job) -> Verdict:  # noqa: ARG001
@@ -213,6 +213,6 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    if value is None or value is False:
-        return "none"
-    return "on" if value is True else str(value)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "none" if value is None else str(value)
