@@ -10,7 +10,7 @@ PACKAGE = ROOT / "siren_codec"
 def _layout() -> set[Path]:
     """Return the files of the package that the page's drawing names."""
     text = (ROOT / "docs/DESIGN.md").read_text()
-    drawing = text[text.index("    siren_codec/\n") : text.index("    web/\n")]
+    drawing = text[text.index("    siren_codec/\n") : text.index("    web/")]
     found, folders = set[Path](), [ROOT]
     for line in drawing.splitlines():
         words = line.strip()
