@@ -146,7 +146,18 @@ class SirenImageFile(ImageFile.ImageFile):
 
 
 def register_pillow() -> None:
-    """Make Pillow open and save `.siren` files. More than once is no harm.
+    """Make Pillow open and save `.siren` files. Calling it again does no harm.
+
+    `Image.save` takes the options of `encode`, and Pillow's `icc_profile`, `exif` and `xmp`; as in
+    Pillow's own formats, only the colour profile is saved without being asked for.
+
+    Pillow has no 16-bit colour: such files are loaded with 8 bits, and `info["siren_depth"]` is 16.
+    An image that was loaded like that is saved with 8 bits and a warning. Saving an image that was
+    opened from a file and not changed keeps 16 bits and the orientation.
+
+    Pillow empties a file before it asks a plugin for anything, and loads images with 8 bits a
+    sample. So registering also wraps `Image.save`, for `.siren` files only: a save that is refused,
+    fails or is interrupted leaves the old file as it was.
 
     >>> from PIL import Image
     >>> siren_codec.register_pillow()
