@@ -152,8 +152,8 @@ def register_pillow() -> None:
     Pillow's own formats, only the colour profile is saved without being asked for.
 
     Pillow has no 16-bit colour: such files are loaded with 8 bits, and `info["siren_depth"]` is 16.
-    An image that was loaded like that is saved with 8 bits and a warning. Saving an image that was
-    opened from a file and not changed keeps 16 bits and the orientation.
+    Once such an image is loaded, it is saved with 8 bits and a warning. An image that was opened,
+    from a `.siren` or another file, and not changed is saved with its 16 bits and its orientation.
 
     Pillow empties a file before it asks a plugin for anything, and loads images with 8 bits a
     sample. So registering also wraps `Image.save`, for `.siren` files only: a save that is refused,
