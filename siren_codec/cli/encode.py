@@ -101,7 +101,8 @@ _NOTES = (
     ),
     notes=_NOTES,
     hints=hints.ENCODE,
-    exit_codes="0 done, 1 failed, 2 wrong usage, 3 target missed, 130 interrupted, 141 unread.",
+    exit_codes="0 done, 1 failed, 2 wrong usage, 3 target missed, 130 interrupted, "
+    "141 output not read.",
 )
 @option(
     TARGET,

@@ -46,7 +46,7 @@ STREAMS = (
     "that is open there, from its current position on; devices and pipes are written to directly.",
 )
 """A note of the manual."""
-_EXIT_CODES = "0 done, 1 failed, 2 wrong usage, 130 interrupted, 141 unread."
+_EXIT_CODES = "0 done, 1 failed, 2 wrong usage, 130 interrupted, 141 output not read."
 
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
