@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import cameraman, kodak, memory, records, speed
+from benchmarks import cameraman, first_encode, kodak, memory, records, speed
 from benchmarks.records import Task
 from siren_codec.bench.results import Row
 
@@ -21,6 +21,7 @@ __all__ = ["NAMES", "main", "tasks_of"]
 
 _COMPARISONS = {record.name: record for record in kodak.RECORDS}
 _EXPERIMENTS: dict[str, Callable[[], Iterator[Task]]] = {
+    "first-encode": first_encode.tasks,
     "speed": speed.tasks,
     "memory": memory.tasks,
     "cameraman": cameraman.tasks,

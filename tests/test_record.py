@@ -9,9 +9,11 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from benchmarks import gpu, kodak, memory, record, records, same
+from benchmarks import first_encode, gpu, kodak, memory, record, records, same
 from benchmarks.kodak import Comparison
 from benchmarks.records import Task
+from siren_codec.bench import commands
+from siren_codec.bench.commands import Process
 from siren_codec.bench.environment import ROOT
 from siren_codec.bench.published import KODAK
 from siren_codec.bench.results import Results, Row
@@ -156,6 +158,21 @@ def test_memory_of_a_decode(results: Path) -> None:
     assert (found["width"], found["height"]) == (122, 82)
     assert found["beyond_mib"] > 5
     assert f"| 0.01 (122 x 82) | {found['bpp']:.2f} |" in result.output
+
+
+def test_the_first_encode(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = []
+
+    def encode(*arguments: Any) -> tuple[Row, Process]:
+        folders.append(arguments[-1]["NUMBA_CACHE_DIR"])
+        return {}, Process("", 9.0 if len(folders) == 1 else 3.0, None)
+
+    assert first_encode.section() == first_encode.sentence() == ""
+    monkeypatch.setattr(commands, "encode", encode)
+    records.make("first-encode", first_encode.tasks(), lambda _: None)
+    # The second finds what the first one compiled.
+    assert folders[0] == folders[1]
+    assert "`astronaut.png` at `-e 1` takes 9.00 s, the next time 3.00." in first_encode.section()
 
 
 def test_the_gpu_script_runs_on_a_cpu(results: Path, tmp_path: Path) -> None:
