@@ -14,7 +14,7 @@ from siren_codec.fit.latents import Latents
 from siren_codec.fit.lattice import Lattice
 from siren_codec.fit.model import Model
 from siren_codec.fit.samples import averaged
-from siren_codec.stream.weights import cost
+from siren_codec.stream.weights_by_range import cost
 
 GRID = Architecture(3, 2, 12, 3.0, 10.0, (1, 1, 0, 3), neighbours=12, context_features=8)
 PRICE = 1e-6

@@ -11,7 +11,7 @@ from siren_codec.fit.engine import Grids, engine
 from siren_codec.fit.lattice import Lattice
 from siren_codec.fit.quantise import choose_exponents
 from siren_codec.fit.samples import averaged
-from siren_codec.stream.weights import cost
+from siren_codec.stream.weights_by_range import cost
 
 SMALL = Architecture(channels=3, hidden_layers=2, hidden_features=16)
 
