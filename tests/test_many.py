@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from goldens import GOLDEN
 from PIL import Image
 
 import siren_codec
@@ -27,7 +28,6 @@ from siren_codec.options import Options
 
 pytestmark = pytest.mark.usefixtures("fits_once")
 
-GOLDEN = Path(__file__).parent / "golden"
 TINY: dict[str, Any] = {
     "model": "coordinate",
     "hidden_layers": 2,
