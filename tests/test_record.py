@@ -58,7 +58,7 @@ def test_what_is_missing_is_made_and_what_is_stale_is_told(
 
             yield Task(facts, make)
 
-    monkeypatch.setattr(record, "_EXPERIMENTS", {"speed": tasks})
+    monkeypatch.setattr(record, "EXPERIMENTS", {"speed": tasks})
     monkeypatch.setattr(record, "NAMES", ("speed",))
     folder = tmp_path / "kodak"
     folder.mkdir()
@@ -89,7 +89,6 @@ def test_versions_that_make_the_same_files_are_not_stale(
 ) -> None:
     monkeypatch.setattr(records, "codec_version", lambda: "c")
     rows = [{"experiment": "memory", "version": name} for name in "abcd"]
-    assert [records.is_stale(row) for row in rows] == [True, True, False, True]
     compared = Results(records.path_of("same"))
     for older, newer in ("ab", "bc", "de"):
         about = {"experiment": "same", "settings": {"version": older}, "version": newer}
