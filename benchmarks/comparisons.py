@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from benchmarks import kodak, markdown
+from benchmarks import first_encode, kodak, markdown
 from benchmarks.markdown import DASH, number, percent, seconds, table
 from benchmarks.records import is_stale, rows_of
 from siren_codec import metrics
@@ -562,7 +562,8 @@ def times() -> str:
     )
     # That of efforts 1 to 9 stands above.
     origins = (markdown.origin(name, rows_of(name)) for name in ("times", "large") if rows_of(name))
-    return "\n".join([text, *origins, "Efforts 7 and 9 are of the effort record above.\n"])
+    first = filter(None, [first_encode.section()])
+    return "\n".join([text, *origins, "Efforts 7 and 9 are of the effort record above.\n", *first])
 
 
 def brief_times() -> str:
@@ -580,7 +581,7 @@ def brief_times() -> str:
     devices = dict.fromkeys(row["device"] for _, _, rows in _timed() for row in rows)
     return (
         f"{table(headings, lines)}\nWhole commands on {'; '.join(devices)}. Bits at equal PSNR: "
-        f"Kodak {_numbers()} at `-q {_ONE_QUALITY}`.\n"
+        f"Kodak {_numbers()} at `-q {_ONE_QUALITY}`.\n\n{first_encode.sentence()}"
     )
 
 

@@ -13,26 +13,27 @@ from pathlib import Path
 
 import click
 
-from benchmarks import cameraman, kodak, memory, records, speed
+from benchmarks import cameraman, first_encode, kodak, memory, records, speed
 from benchmarks.records import Task
 from siren_codec.bench.results import Row
 
-__all__ = ["NAMES", "main", "tasks_of"]
+__all__ = ["COMPARISONS", "EXPERIMENTS", "NAMES", "main", "state_of", "tasks_of"]
 
-_COMPARISONS = {record.name: record for record in kodak.RECORDS}
-_EXPERIMENTS: dict[str, Callable[[], Iterator[Task]]] = {
+COMPARISONS = {record.name: record for record in kodak.RECORDS}
+EXPERIMENTS: dict[str, Callable[[], Iterator[Task]]] = {
+    "first-encode": first_encode.tasks,
     "speed": speed.tasks,
     "memory": memory.tasks,
     "cameraman": cameraman.tasks,
 }
-NAMES = (*_COMPARISONS, *_EXPERIMENTS)
+NAMES = (*COMPARISONS, *EXPERIMENTS)
 
 
 def tasks_of(name: str, folder: Path | None) -> Iterator[Task]:
     """Yield what a record needs."""
-    if name in _COMPARISONS:
-        return _COMPARISONS[name].tasks(folder)
-    return _EXPERIMENTS[name]()
+    if name in COMPARISONS:
+        return COMPARISONS[name].tasks(folder)
+    return EXPERIMENTS[name]()
 
 
 def state_of(tasks: Sequence[Task], rows: Sequence[Row]) -> tuple[list[Task], list[Task]]:

@@ -8,6 +8,7 @@ command.
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def rows_of(name: str) -> list[Row]:
     return newest(Results(path_of(name)).rows)
 
 
+@cache
 def codec_version() -> str:
     """Return the version of our codec that this checkout has, as rows give it."""
     return by_name("grid").version
@@ -79,14 +81,15 @@ def is_stale(row: Row) -> bool:
     """
     codec, version = row.get("codec"), row["version"]
     is_ours = version is not None if codec is None else by_name(codec).is_ours
-    return is_ours and version not in _versions()
+    return is_ours and version not in _versions(codec_version(), RESULTS)
 
 
-def _versions() -> set[str]:
-    """Return this version, and all that make the same files."""
-    found = {codec_version()}
+@cache
+def _versions(version: str, results: Path) -> set[str]:
+    """Return a version, and all that make the same files."""
+    found = {version}
     # The last comparison first: what it compared may itself be the same as an older one.
-    for row in reversed(Results(path_of("same")).rows):
+    for row in reversed(Results(results / "same.jsonl").rows):
         if row["version"] in found:
             found.add(row["settings"]["version"])
     return found

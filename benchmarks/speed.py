@@ -61,9 +61,12 @@ _REST = 0.5
 
 def tasks(sizes: Sequence[int] = SIZES, count: int | None = None) -> Iterator[Task]:
     """Yield a measurement for each size; `count` steps make the file that they are made of."""
+    side = min(_BASE, max(sizes))
+    # Whatever is not the record's own measurement must not take its place there.
+    other = ({} if side == _BASE else {"side": side}) | ({} if count is None else {"steps": count})
     for size in sizes:
-        facts = {"experiment": "speed", "settings": {"size": size}}
-        yield Task(facts, partial(_rows, facts, size, min(_BASE, max(sizes)), count))
+        facts = {"experiment": "speed", "settings": {"size": size, **other}}
+        yield Task(facts, partial(_rows, facts, size, side, count))
 
 
 def _rows(facts: Row, size: int, side: int, count: int | None) -> list[Row]:
@@ -168,7 +171,7 @@ def _open(format_: str, data: bytes) -> object:
 
 def section() -> str:
     """Return what the record says, as Markdown; nothing where there is none."""
-    rows = sorted(records.rows_of("speed"), key=lambda row: row["settings"]["size"])
+    rows = sorted(records.rows_of("speed"), key=lambda row: list(row["settings"].values()))
     if not rows:
         return ""
     stages = list(dict.fromkeys(name for row in rows for name in row["seconds"]))
@@ -178,7 +181,7 @@ def section() -> str:
         size, seconds = row["settings"]["size"], row["seconds"]
         lines.append(
             [
-                f"{size} x {size}",
+                ", ".join([f"{size} x {size}", *_others(row)]),
                 f"{row['bpp']:.2f}",
                 *(_milliseconds(seconds.get(stage)) for stage in stages),
                 *(f"{seconds['decode'] / seconds[name]:.0f}" for name in peers),
@@ -190,6 +193,10 @@ def section() -> str:
     headings += [*(f"decode / {name}" for name in peers), "decode, megapixels/s", "peak, MiB"]
     about = (__doc__ or "").partition("\n\n")[2]
     return f"{about}\n{markdown.table(headings, lines)}\n{markdown.origin('speed', rows)}"
+
+
+def _others(row: Row) -> list[str]:
+    return [f"{name} {value}" for name, value in row["settings"].items() if name != "size"]
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -1,6 +1,7 @@
 """Draw docs/viewer.webp, the README's first picture: the viewer at three zooms.
 
-python docs/viewer.py astronaut.siren
+bin/siren-encode samples/astronaut.png astronaut.siren
+.venv/bin/python docs/viewer.py astronaut.siren
 
 It needs playwright and Chromium, and takes what `siren-view` shows on a screen of 560 x 560.
 """

@@ -32,13 +32,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnyPicture",
-    "DecodesItself",
     "Encoded",
     "encode",
     "encode_file",
     "encode_picture",
     "picture_of_image",
-    "read_picture",
 ]
 
 AnyPicture: TypeAlias = "npt.ArrayLike | Image | str | os.PathLike[str] | Readable"
@@ -47,7 +45,7 @@ picture file: its path, its bytes, or a file object."""
 
 
 @runtime_checkable
-class DecodesItself(Protocol):
+class _DecodesItself(Protocol):
     """An image of our Pillow plugin: Pillow's modes have not all bits that its file has."""
 
     tile: Any
@@ -138,7 +136,7 @@ def encode(
     (64, 96, 3)
     """
     options = Options.among(locals())
-    source = read_picture(picture, max_pixels=max_pixels, without_metadata=strip)
+    source = _read_picture(picture, max_pixels=max_pixels, without_metadata=strip)
     encoded = encode_picture(source, options, progress=progress)
     _warn(encoded)
     return encoded.data
@@ -189,7 +187,7 @@ def encode_file(
     extras.need("encode", "encoding")
     target = _target(picture, path)
     output.check(target, force=force)
-    source = read_picture(picture, max_pixels=max_pixels, without_metadata=strip)
+    source = _read_picture(picture, max_pixels=max_pixels, without_metadata=strip)
     saved = None if checkpoint is None else Path(checkpoint)
     encoded = encode_picture(source, options, progress=progress, stop=stop, checkpoint=saved)
     output.write(target, encoded.data, force=force)
@@ -217,7 +215,7 @@ def _warn(encoded: Encoded) -> None:
         warnings.warn(notice, SirenWarning, stacklevel=4)
 
 
-def read_picture(
+def _read_picture(
     picture: AnyPicture, *, max_pixels: int, without_metadata: bool = False
 ) -> Picture:
     """Return the Picture of whatever is one. Raises SirenError."""
@@ -249,7 +247,7 @@ def picture_of_image(image: "Image", *, max_pixels: int) -> Picture:
 
     A notice says so where they are gone: Pillow has loaded it, or it is made of one.
     """
-    if isinstance(image, DecodesItself) and image.tile:
+    if isinstance(image, _DecodesItself) and image.tile:
         return image.whole_picture(max_pixels)
     picture = from_pil(image, max_pixels=max_pixels)
     if image.info.get("siren_depth") != 16 or picture.pixels.dtype == np.uint16:

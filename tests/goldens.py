@@ -20,7 +20,10 @@ def golden(name: str) -> bytes:
 
 
 def tensors_digest(field: Field) -> str:
-    """Return the SHA-256 of all tensors, as `golden/make.py` defines and prints it."""
+    """Return the SHA-256 of all tensors: each one's exponent, then its values, as `<i4`.
+
+    The integers of the latent grids follow.
+    """
     digest = hashlib.sha256()
     for tensor in field.tensors():
         digest.update(np.int32(tensor.exponent).astype("<i4").tobytes())

@@ -5,34 +5,28 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 from conftest import Command
 from PIL import Image
+from tiny import TINY, draw
 
 import siren_codec
 from siren_codec import encoding
 from siren_codec import picture as pictures
 from siren_codec.cli import console
 from siren_codec.encoding import Encoded
-from siren_codec.errors import SirenError
-from siren_codec.many import plan, records, workers
-from siren_codec.many.jobs import Failure, Product, Result
-from siren_codec.many.plan import PICTURES, Job, plan_tree, sirens
+from siren_codec.many import plan, records
+from siren_codec.many.plan import PICTURES, plan_tree, sirens
 from siren_codec.many.verdicts import Judge, of_siren
 from siren_codec.options import Options
 from siren_codec.picture import Picture
 
 pytestmark = pytest.mark.usefixtures("fits_once")
-
-TINY = ["--model", "coordinate", "--hidden-layers", "2", "--hidden-features", "8", "--steps", "10"]
-TINY += ["--device", "cpu"]
 
 
 @pytest.fixture
@@ -42,17 +36,13 @@ def tree(tmp_path: Path) -> Path:
     for folder in ("sub/deep", ".hidden", "empty"):
         (source / folder).mkdir(parents=True)
     for name in ("b.PNG", "a.png", "a.jpg", "sub/deep/c.tif", ".hidden/d.png", ".e.png"):
-        _draw(source / name)
+        draw(source / name)
     Image.new("RGB", (6, 4)).save(source / "sub" / "no extension", format="PNG")
     (source / "sub" / "text.txt").write_text("not a picture")
     (source / "old.siren").write_bytes(b"not a picture either")
     (source / "sub" / "loop").symlink_to("..")
     os.mkfifo(source / "pipe.png")
     return source
-
-
-def _draw(path: Path, level: int = 99) -> None:
-    Image.new("RGB", (6, 4), (level, 2 * level % 256, 0)).save(path)
 
 
 def _size(path: Path) -> tuple[int, int]:
@@ -141,7 +131,7 @@ def test_a_failure_is_no_end(run: Command, tree: Path, tmp_path: Path) -> None:
 
 def test_a_decode_never_overwrites_what_may_be_an_original(run: Command, tmp_path: Path) -> None:
     """In place: the .siren file lies beside the picture that it was made of."""
-    _draw(tmp_path / "a.png")
+    draw(tmp_path / "a.png")
     original = (tmp_path / "a.png").read_bytes()
     os.utime(tmp_path / "a.png", (1e9, 1e9))
     assert run("encode", "-r", tmp_path, tmp_path, *TINY).code == 0
@@ -161,10 +151,10 @@ def test_a_decode_never_overwrites_what_may_be_an_original(run: Command, tmp_pat
 
 
 def test_an_output_inside_the_input(run: Command, tmp_path: Path) -> None:
-    _draw(tmp_path / "a.png")
+    draw(tmp_path / "a.png")
     out = tmp_path / "out"
     out.mkdir()
-    _draw(out / "made by another.png")
+    draw(out / "made by another.png")
     assert run("encode", "-r", tmp_path, out, *TINY).code == 0
     assert _files(out) == ["a.siren", "made by another.png"]
 
@@ -191,7 +181,7 @@ def test_an_empty_folder(run: Command, tmp_path: Path) -> None:
 def test_any_name_that_a_file_may_have(run: Command, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
-    _draw(source / "a.png")
+    draw(source / "a.png")
     name = os.fsdecode(b"\xff\n\x1b[2J.png")
     (source / "a.png").rename(source / name)
     result = run("encode", "-r", source, tmp_path / "out", *TINY)
@@ -217,7 +207,7 @@ def test_any_name_that_a_file_may_have(run: Command, tmp_path: Path) -> None:
     ],
 )
 def test_names(names: list[str], becomes: list[str]) -> None:
-    assert plan._names(names, ".siren") == becomes
+    assert plan.output_names(names, ".siren") == becomes
 
 
 def test_what_is_a_picture(tmp_path: Path) -> None:
@@ -381,121 +371,3 @@ def test_decoding_by_processes(run: Command, tree: Path, tmp_path: Path) -> None
     result = run("decode", "-r", "-j", "2", tmp_path / "out", tmp_path / "back", "--scale", "2")
     assert result.code == 0
     assert _size(tmp_path / "back" / "b.png") == (12, 8)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What the processes are given in these tests: a source's name says what becomes of it."""
-
-    folder: Path
-    device: str = "cpu"
-
-    def on(self, device: str) -> "Recipe":
-        return replace(self, device=device)
-
-    def __call__(
-        self, source: Path | bytes, *, progress: Any = None, stop: Callable[[], bool] | None = None
-    ) -> Product | None:
-        assert isinstance(source, Path)
-        assert stop is not None
-        (self.folder / source.name).write_text(str(os.getpid()))
-        if source.name == "die":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if source.name == "fail":
-            raise SirenError(f"{source}: as it should")
-        while source.name.startswith("wait") and not stop():
-            time.sleep(0.01)
-        facts = {"cores": sorted(os.sched_getaffinity(0)), "pid": os.getpid()}
-        return Product(b"", "", facts, interrupted=stop())
-
-
-def _wait_for(folder: Path, *names: str) -> None:
-    until = time.monotonic() + 120
-    while not all((folder / name).exists() for name in names):
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
-def _jobs(*names: str) -> Iterator[Job]:
-    return (Job(Path(name), Path(f"{name}.siren")) for name in names)
-
-
-def _results(
-    folder: Path, *names: str, count: int = 2, stop: Callable[[], bool] = lambda: False
-) -> dict[str, Result]:
-    results = workers.run(_jobs(*names), Recipe(folder), count=count, stop=stop)
-    return {str(job.source): result for job, result in results}
-
-
-def test_a_process_that_dies_costs_one_picture(tmp_path: Path) -> None:
-    found = _results(tmp_path, "a", "die", "fail", "b", "c")
-    assert found.pop("die") == Failure(
-        f"its process was killed by signal {signal.SIGKILL.value}; is there enough memory?"
-    )
-    assert found.pop("fail") == Failure("as it should")
-    assert sorted(found) == ["a", "b", "c"]
-    assert all(isinstance(result, Product) for result in found.values())
-
-
-def test_processes_share_the_cores(tmp_path: Path) -> None:
-    stop = threading.Event()
-
-    def interrupt() -> None:
-        # They wait, so that both are under way at the same time.
-        _wait_for(tmp_path, "wait 1", "wait 2")
-        stop.set()
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    found = _results(tmp_path, "wait 1", "wait 2", "never begun", stop=stop.is_set)
-    thread.join()
-    assert sorted(found) == ["wait 1", "wait 2"]
-    products = [result for result in found.values() if isinstance(result, Product)]
-    assert all(product.interrupted for product in products)
-    assert sorted(product.facts["cores"] for product in products) == workers.shares(2)
-
-
-@pytest.mark.parametrize(
-    ("cores", "count", "shares"),
-    [
-        ({0, 1, 2, 3}, 2, [[0, 1], [2, 3]]),
-        ({0, 1, 2}, 2, [[0], [1, 2]]),
-        ({3, 5}, 1, [[3, 5]]),
-        ({3, 5}, 5, [[3], [5], [3], [5], [3]]),
-    ],
-)
-def test_shares(
-    monkeypatch: pytest.MonkeyPatch, cores: set[int], count: int, shares: list[list[int]]
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: cores)
-    assert workers.shares(count) == shares
-
-
-def test_processes_end_with_their_parent(tmp_path: Path) -> None:
-    """Even if it is killed, in the middle of their work."""
-    code = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from pathlib import Path
-import test_batch
-test_batch._results(Path({str(tmp_path)!r}), "wait 1", "wait 2")
-"""
-    with subprocess.Popen([sys.executable, "-c", code]) as parent:
-        _wait_for(tmp_path, "wait 1", "wait 2")
-        parent.kill()
-    until = time.monotonic() + 30
-    for name in ("wait 1", "wait 2"):
-        process = int((tmp_path / name).read_text())
-        while _is_alive(process):
-            assert time.monotonic() < until
-            time.sleep(0.01)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    # A child that nobody has waited for is none.
-    state = Path(f"/proc/{process}/stat")
-    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import make_field
+from goldens import GOLDEN
 
 import siren_codec
 from siren_codec import stream
@@ -18,8 +19,6 @@ from siren_codec.framing import View
 from siren_codec.limits import Limits
 from siren_codec.many.jobs import Decode
 from siren_codec.stream import format
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture(params=["rgb_8_grid", "rgb_8_range"])

@@ -10,7 +10,8 @@ from siren_codec.field import QuantisedTensor
 from siren_codec.field.evaluate import Float64
 from siren_codec.fit.descent import Descent, Rounding
 from siren_codec.stream.prior import Expected
-from siren_codec.stream.weights import cost, scales
+from siren_codec.stream.weights import scales
+from siren_codec.stream.weights_by_range import cost
 
 UNITS, COLUMNS = 6, 9
 PARTS = slice(0, 7), slice(7, None)

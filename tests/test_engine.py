@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from references import reference_bits
+from small_fits import GRID, SMALL
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -27,8 +28,6 @@ from siren_codec.fit.state import State
 from siren_codec.fit.step import Step
 from siren_codec.fit.step_settings import StepSettings
 
-SMALL = Architecture(channels=3, hidden_layers=2, hidden_features=16)
-GRID = Architecture(3, 2, 16, 3.0, 30.0, (1, 1, 0, 3), neighbours=12, context_features=8)
 DEFAULT = Architecture(3, 2, 32, 3.0, 10.0, (1, 1, 3, 3, 3, 3, 3), 24, 16)
 COIN = Architecture(channels=3, hidden_layers=10, hidden_features=28)
 NOW = StepSettings(1e-3, 2e-3, 3e-2, 0.2, 0.2)

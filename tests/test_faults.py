@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
+from small_fits import GRID, SMALL, Pixels, smooth_pixels
 from torch import Tensor
 
 from siren_codec import stream
@@ -19,10 +19,6 @@ from siren_codec.fit.engine.by_kernels import KernelEngine
 from siren_codec.fit.engine.by_torch import TorchEngine
 from siren_codec.fit.soap import SOAP
 
-Pixels = npt.NDArray[np.uint8]
-
-SMALL = Architecture(channels=3, hidden_layers=2, hidden_features=16)
-GRID = Architecture(3, 2, 16, 3.0, 30.0, (1, 1, 0, 3), neighbours=12, context_features=8)
 SCHEDULE = Schedule((Stage(0, 6),), (Stage(0, 4),))
 GRID_SCHEDULE = replace(SCHEDULE, lambda_=1e-3, learning_rate=1e-2, betas=(0.9, 0.99))
 ARCHITECTURES = pytest.mark.parametrize(
@@ -37,9 +33,7 @@ NO_NUMBERS = (math.nan, math.inf, -math.inf)
 @pytest.fixture
 def pixels() -> Pixels:
     """A smooth 24 x 16 colour picture."""
-    y, x = np.mgrid[:16, :24]
-    waves = [np.sin(x / 5), np.cos(y / 4), np.sin((x + y) / 6)]
-    return np.rint(127.5 + 100 * np.stack(waves, axis=2)).astype(np.uint8)
+    return smooth_pixels()
 
 
 def assert_sound(found: Fit) -> None:

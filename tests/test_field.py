@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import make_field
+from goldens import GOLDEN
 from PIL import Image
 
 import siren_codec
@@ -16,8 +17,6 @@ from siren_codec import stream
 from siren_codec.field import Field
 from siren_codec.picture import load
 from siren_codec.stream import format
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The fit: what it finds, the loop and its accidents."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,11 +9,11 @@ import numpy.typing as npt
 import pytest
 import torch
 from references import reference_bits
-from torch import Tensor
+from small_fits import GRID, SMALL, Pixels, smooth_pixels
 
 from siren_codec import stream
 from siren_codec.encoding import Encoded, encode_picture
-from siren_codec.errors import FitError, UsageError
+from siren_codec.errors import UsageError
 from siren_codec.field import Architecture, Field
 from siren_codec.fit import (
     Control,
@@ -25,7 +24,6 @@ from siren_codec.fit import (
     model,
 )
 from siren_codec.fit.engine import choice
-from siren_codec.fit.engine.by_kernels import KernelEngine
 from siren_codec.fit.soap import SOAP
 from siren_codec.options import Options
 from siren_codec.picture import Picture
@@ -33,10 +31,6 @@ from siren_codec.progress import Progress
 from siren_codec.stream.latents import cost as latents_cost
 from siren_codec.stream.latents import is_exact
 
-Pixels = npt.NDArray[np.uint8]
-
-SMALL = Architecture(channels=3, hidden_layers=2, hidden_features=16)
-GRID = Architecture(3, 2, 16, 3.0, 30.0, (1, 1, 0, 3), neighbours=12, context_features=8)
 QUICK = Schedule((Stage(1, 20), Stage(0, 20)), (Stage(0, 10),))
 QUICK_GRID = replace(QUICK, lambda_=1e-3, learning_rate=1e-2, betas=(0.9, 0.99))
 BOTH = pytest.mark.parametrize(
@@ -47,9 +41,7 @@ BOTH = pytest.mark.parametrize(
 @pytest.fixture
 def pixels() -> Pixels:
     """A smooth 24 x 16 colour picture."""
-    y, x = np.mgrid[:16, :24]
-    waves = [np.sin(x / 5), np.cos(y / 4), np.sin((x + y) / 6)]
-    return np.rint(127.5 + 100 * np.stack(waves, axis=2)).astype(np.uint8)
+    return smooth_pixels()
 
 
 @BOTH
@@ -220,27 +212,6 @@ def test_progress_counts_every_step(
     assert all(((progress.bpp or 0) > 0) == bool(architecture.grids) for progress in seen)
 
 
-def _failing(monkeypatch: pytest.MonkeyPatch, fails: Callable[[int], bool]) -> None:
-    """Make the loss of some calls, counted from 0, not finite."""
-    backward, calls = KernelEngine.backward, iter(range(10**6))
-
-    def broken(self: KernelEngine, *args: object) -> Tensor:
-        found = backward(self, *args)  # type: ignore[arg-type]
-        return found * math.nan if fails(next(calls)) else found
-
-    monkeypatch.setattr(KernelEngine, "backward", broken)
-
-
-@BOTH
-def test_a_loss_that_is_not_finite_is_rolled_back(
-    pixels: Pixels, monkeypatch: pytest.MonkeyPatch, architecture: Architecture, schedule: Schedule
-) -> None:
-    _failing(monkeypatch, lambda call: call in (5, 25, 30))
-    found = fit(pixels, architecture=architecture, schedule=schedule)
-    assert math.isfinite(found.quantised_psnr)
-    assert found.quantised_psnr > 10
-
-
 @BOTH
 @pytest.mark.parametrize("which", [0, -1])
 def test_a_gradient_that_is_not_finite_poisons_nothing(
@@ -263,15 +234,6 @@ def test_a_gradient_that_is_not_finite_poisons_nothing(
     found = fit(pixels, architecture=architecture, schedule=schedule, control=control)
     assert found.quantised_psnr > 10
     assert all((np.abs(grids) < 1000).all() for grids in found.field.latents)
-
-
-@BOTH
-def test_a_loss_that_stays_not_finite_is_an_error(
-    pixels: Pixels, monkeypatch: pytest.MonkeyPatch, architecture: Architecture, schedule: Schedule
-) -> None:
-    _failing(monkeypatch, lambda call: call >= 10)
-    with pytest.raises(FitError, match="not finite after 3 roll-backs"):
-        fit(pixels, architecture=architecture, schedule=schedule)
 
 
 def test_the_best_state_is_kept(pixels: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import pytest
 from conftest import Command, Ran
 from PIL import Image
+from tiny import TINY, draw
 
 import siren_codec
 from siren_codec import encoding, output
@@ -27,16 +28,13 @@ from siren_codec.picture import foreign
 
 pytestmark = pytest.mark.usefixtures("fits_once")
 
-TINY = ["--model", "coordinate", "--hidden-layers", "2", "--hidden-features", "8", "--steps", "10"]
-TINY += ["--device", "cpu"]
-
 
 @pytest.fixture
 def ends(tmp_path: Path) -> tuple[Path, Path]:
     """A folder with the picture a.png, and the name of its mirror."""
     source = tmp_path / "in"
     source.mkdir()
-    _draw(source / "a.png")
+    draw(source / "a.png")
     return source, tmp_path / "out"
 
 
@@ -46,18 +44,9 @@ def encode(run: Command, ends: tuple[Path, Path]) -> Command:
     return lambda *options: run("encode", "-r", *ends, *options, *TINY)
 
 
-def _draw(path: Path, level: int = 99) -> None:
-    Image.new("RGB", (6, 4), (level, 2 * level % 256, 0)).save(path)
-
-
 def _made(result: Ran) -> list[str]:
     """The names that a command says it has made."""
     return [line.split(": ")[0] for line in result.out.splitlines()]
-
-
-def _shown(path: Path) -> tuple[int, ...]:
-    """A pixel of a `.siren` file, which tells the pictures here apart."""
-    return tuple(siren_codec.open(path).render()[0, 0])
 
 
 def _end(result: Ran) -> str:
@@ -73,7 +62,7 @@ def test_another_picture_behind_the_name(encode: Command, ends: tuple[Path, Path
     assert _made(encode()) == ["a.siren"]
     before = (out / "a.siren").read_bytes()
     (source / "a.png").unlink()
-    _draw(source / "a.jpg", 200)
+    draw(source / "a.jpg", 200)
     os.utime(source / "a.jpg", (1e9, 1e9))
     result = encode()
     assert _made(result) == ["a.siren"]
@@ -87,7 +76,7 @@ def test_a_picture_of_the_same_size_and_date(encode: Command, ends: tuple[Path, 
     os.utime(picture, (1e9, 1e9))
     encode()
     size = picture.stat().st_size
-    _draw(picture, 98)
+    draw(picture, 98)
     os.utime(picture, (1e9, 1e9))
     assert picture.stat().st_size == size
     assert _made(encode()) == ["a.siren"]
@@ -158,11 +147,11 @@ def test_a_decode_writes_anew_what_it_wrote(
     assert "the old one was made with scale none (now 2.0)\n" in result.err
     with Image.open(back / "a.png") as picture:
         assert picture.size == (12, 8)
-    _draw(ends[0] / "a.png", 5)
+    draw(ends[0] / "a.png", 5)
     encode()
     assert _made(run("decode", "-r", ends[1], back, "--scale", "2")) == ["a.png"]
     # Whatever a user has changed is the user's.
-    _draw(back / "a.png", 7)
+    draw(back / "a.png", 7)
     before = (back / "a.png").read_bytes()
     for options in ([], ["--scale", "2"]):
         result = run("decode", "-r", ends[1], back, *options)
@@ -251,7 +240,7 @@ def test_two_trees_have_no_one_mirror(
     encode()
     before = (ends[1] / "a.siren").read_bytes()
     (tmp_path / "other").mkdir()
-    _draw(tmp_path / "other" / "a.png", 200)
+    draw(tmp_path / "other" / "a.png", 200)
     (tmp_path / "link").symlink_to("out")
     for out in (ends[1], tmp_path / "link"):
         result = run("encode", "-r", tmp_path / "other", out, *TINY)
@@ -261,7 +250,7 @@ def test_two_trees_have_no_one_mirror(
     # A tree that was moved is the same one.
     ends[0].rename(tmp_path / "moved")
     assert _end(run("encode", "-r", tmp_path / "moved", ends[1], *TINY)) == "0 done, 1 done before"
-    _draw(tmp_path / "moved" / "a.png", 7)
+    draw(tmp_path / "moved" / "a.png", 7)
     assert _made(run("encode", "-r", tmp_path / "moved", ends[1], *TINY)) == ["a.siren"]
 
 
@@ -292,7 +281,7 @@ def test_a_picture_that_was_decoded_is_not_encoded_over_its_source(
     result = run("encode", "-r", back, out, "-v", *TINY)
     assert (result.code, (out / "a.siren").read_bytes()) == (0, before)
     assert f"kept: {out / 'a.siren'}: its picture was decoded from it\n" in result.err
-    _draw(back / "a.png", 8)
+    draw(back / "a.png", 8)
     assert _made(run("encode", "-r", back, out, *TINY)) == ["a.siren"]
 
 
@@ -343,7 +332,7 @@ def test_a_picture_that_goes_meanwhile(
     """What was made of it is written all the same, over what was made of another."""
     encode()
     before = (ends[1] / "a.siren").read_bytes()
-    _draw(ends[0] / "a.png", 200)
+    draw(ends[0] / "a.png", 200)
     during((ends[0] / "a.png").unlink)
     result = encode()
     assert (result.code, _made(result)) == (0, ["a.siren"])
@@ -359,7 +348,7 @@ def test_a_picture_that_changes_while_it_is_read(
 
     def load(source: Any, **options: Any) -> Any:
         picture = real(source, **options)
-        _draw(ends[0] / "a.png", 200)
+        draw(ends[0] / "a.png", 200)
         return picture
 
     monkeypatch.setattr(pictures, "load", load)
@@ -453,7 +442,7 @@ def test_a_record_that_cannot_be_written(
     encode: Command, ends: tuple[Path, Path], tmp_path: Path, what: str
 ) -> None:
     source, out = ends
-    _draw(source / "b.png")
+    draw(source / "b.png")
     out.mkdir()
     (tmp_path / "precious").write_text("as it was")
     if what == "folder":
@@ -611,7 +600,7 @@ def test_a_file_that_cannot_be_read_is_said_to_be_so(
     ],
 )
 def test_names_that_are_alike(names: list[str], inner: list[str], becomes: list[str]) -> None:
-    assert plan._names(names, ".siren", inner) == becomes
+    assert plan.output_names(names, ".siren", inner) == becomes
 
 
 def test_a_folder_that_could_not_be_read_is_in_the_json(
@@ -704,7 +693,7 @@ def test_what_is_overwritten_is_never_wider_either(
 def test_folders_have_the_modes_of_theirs(encode: Command, ends: tuple[Path, Path]) -> None:
     (ends[0] / "sub" / "deep").mkdir(parents=True)
     for folder, mode in (("", 0o750), ("sub", 0o700), ("sub/deep", 0o555)):
-        _draw(ends[0] / "sub" / "deep" / "a.png")
+        draw(ends[0] / "sub" / "deep" / "a.png")
         (ends[0] / folder).chmod(mode)
     assert encode().code == 0
     found = [_mode(ends[1] / folder) for folder in ("", "sub", "sub/deep")]

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 import torch
+from small_fits import smooth
 
 from siren_codec.field import Architecture
 from siren_codec.fit import start
@@ -14,7 +14,7 @@ from siren_codec.fit.latents import Latents
 from siren_codec.fit.lattice import Lattice
 from siren_codec.fit.model import Model
 from siren_codec.fit.samples import averaged
-from siren_codec.stream.weights import cost
+from siren_codec.stream.weights_by_range import cost
 
 GRID = Architecture(3, 2, 12, 3.0, 10.0, (1, 1, 0, 3), neighbours=12, context_features=8)
 PRICE = 1e-6
@@ -29,9 +29,7 @@ def computing() -> Iterator[Engine]:
 def _state() -> tuple[Model, Lattice, Grids]:
     """Return a random model and a smooth picture of 40 x 32 samples."""
     model = start.siren(GRID, seed=0, device="cpu")
-    y, x = np.mgrid[:32, :40]
-    waves = [np.sin(x / 5), np.cos(y / 4), np.sin((x + y) / 6)]
-    lattice = averaged(torch.from_numpy(np.stack(waves).astype(np.float32)), 0, levels=4)
+    lattice = averaged(torch.from_numpy(smooth(40, 32)), 0, levels=4)
     latents = Latents.of_picture(GRID, 40, 32, "cpu")
     latents.flat.normal_(std=2, generator=torch.Generator().manual_seed(1)).round_()
     return model, lattice, Grids(latents, latents.flat, 0, PRICE)

@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from goldens import GOLDEN
 from PIL import Image
+from tiny import draw
 
 import siren_codec
 from siren_codec import DecodedFile, EncodedFile
@@ -27,7 +29,6 @@ from siren_codec.options import Options
 
 pytestmark = pytest.mark.usefixtures("fits_once")
 
-GOLDEN = Path(__file__).parent / "golden"
 TINY: dict[str, Any] = {
     "model": "coordinate",
     "hidden_layers": 2,
@@ -42,8 +43,8 @@ def pictures(tmp_path: Path) -> Path:
     """A folder with a picture, one that is none, a text, and one more in a folder of it."""
     source = tmp_path / "in"
     (source / "sub").mkdir(parents=True)
-    _draw(source / "a.png")
-    _draw(source / "sub" / "c.png", 7)
+    draw(source / "a.png")
+    draw(source / "sub" / "c.png", 7)
     (source / "b.png").write_text("not a picture")
     (source / "text.txt").write_text("no picture's name either")
     return source
@@ -60,10 +61,6 @@ def sirens(tmp_path: Path) -> list[Path]:
         shutil.copy(GOLDEN / path.name, path)
     paths[1].write_bytes(paths[1].read_bytes()[:-1])
     return paths
-
-
-def _draw(path: Path, level: int = 99) -> None:
-    Image.new("RGB", (6, 4), (level, 2 * level % 256, 0)).save(path)
 
 
 def _statuses(results: list[EncodedFile] | list[DecodedFile]) -> dict[str, str]:
@@ -141,7 +138,7 @@ def test_nothing_is_overwritten_without_force(sirens: list[Path], tmp_path: Path
 
 def test_files_of_several_folders(pictures: Path, tmp_path: Path) -> None:
     """Side by side; where two would have one name each keeps its own."""
-    _draw(tmp_path / "c.jpg")
+    draw(tmp_path / "c.jpg")
     given = [pictures / "sub" / "c.png", tmp_path / "c.jpg", pictures, tmp_path / "gone.png"]
     found = list(siren_codec.encode_many(iter(given), tmp_path / "new" / "out", **TINY))
     assert {each.input: each.error for each in found if each.error} == {
@@ -158,8 +155,8 @@ def test_files_of_several_folders(pictures: Path, tmp_path: Path) -> None:
 def test_another_file_s_output_is_its_own(tmp_path: Path) -> None:
     """In a folder names may change hands, for all files are in view; of a few they are not."""
     out = tmp_path / "out"
-    _draw(tmp_path / "a.png")
-    _draw(tmp_path / "a.jpg", 200)
+    draw(tmp_path / "a.png")
+    draw(tmp_path / "a.jpg", 200)
     list(siren_codec.encode_many([tmp_path / "a.png"], out, **TINY))
     before = (out / "a.siren").read_bytes()
     (found,) = siren_codec.encode_many([tmp_path / "a.jpg"], out, **TINY)
@@ -169,7 +166,7 @@ def test_another_file_s_output_is_its_own(tmp_path: Path) -> None:
     )
     assert (out / "a.siren").read_bytes() == before
     # The same picture with another content is made again, as in a folder.
-    _draw(tmp_path / "a.png", 5)
+    draw(tmp_path / "a.png", 5)
     (found,) = siren_codec.encode_many([tmp_path / "a.png"], out, **TINY)
     assert (found.status, found.why) == ("made", "was made from another file")
 

@@ -6,14 +6,12 @@ from pathlib import Path
 import pytest
 from conftest import Command, make_field
 from PIL import Image
+from tiny import TINY
 
 import siren_codec
 from siren_codec import encoding, stream
 
 pytestmark = pytest.mark.usefixtures("fits_once")
-
-TINY = ["--model", "coordinate", "--hidden-layers", "2", "--hidden-features", "8", "--steps", "10"]
-TINY += ["--device", "cpu"]
 
 
 @pytest.fixture

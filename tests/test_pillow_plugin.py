@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from conftest import make_field
+from goldens import GOLDEN
 from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 import siren_codec
@@ -29,7 +30,6 @@ from siren_codec.picture import Picture, save_bytes
 
 Pixels = npt.NDArray[Any]
 
-GOLDEN = Path(__file__).parent / "golden"
 PACKAGING = Path(__file__).parent.parent / "packaging"
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -10,19 +10,18 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import make_field
+from goldens import GOLDEN
 
 import siren_codec
 from siren_codec import stream
 from siren_codec.field import Field
 from siren_codec.field.threads import available_cores
 
-GOLDEN = Path(__file__).parent / "golden"
 FILES = [GOLDEN / f"{name}.siren" for name in ("rgb_8_prior_1", "rgba_8_alpha", "grey_16_grid")]
 
 

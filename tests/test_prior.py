@@ -13,7 +13,7 @@ import siren_codec
 from siren_codec import stream
 from siren_codec.errors import FormatError, LimitError, SirenError, UsageError
 from siren_codec.field import Architecture, Field, Layer, PriorName, QuantisedTensor
-from siren_codec.stream import format, latents, prior, weights
+from siren_codec.stream import format, latents, prior, weights, weights_by_range, weights_by_zstd
 from siren_codec.stream.latents import is_exact
 from siren_codec.stream.prior import Expected, Prior
 from siren_codec.stream.weights import Coder
@@ -202,8 +202,8 @@ def test_round_trip_of_each_coder(
     expected = grids.expect(3, 50)
     tensors = moved(expected, 9)
     smaller = len(weights.pack(tensors, expected))
-    other = "_pack_zstd" if coder is Coder.RANGE else "_pack_range"
-    monkeypatch.setattr(weights, other, lambda *_: bytes(1 << 16))
+    other = weights_by_zstd if coder is Coder.RANGE else weights_by_range
+    monkeypatch.setattr(other, "pack", lambda *_: bytes(1 << 16))
     section = weights.pack(tensors, expected)
     assert weights.coder(section) is coder
     assert len(section) >= smaller
@@ -219,8 +219,8 @@ def test_spreads_make_a_file_smaller() -> None:
     spreads = rng.integers(96, 128, (40, 40)).astype(np.uint8)
     scale = 2.0 ** ((spreads.astype(float) - 128) / 4)
     integers = np.rint(rng.laplace(0, scale * 2**10)).astype(np.int32)
-    informed = weights.cost(integers, weights.scales(-10, spreads))
-    assert informed < 0.9 * weights.cost(integers)
+    informed = weights_by_range.cost(integers, weights.scales(-10, spreads))
+    assert informed < 0.9 * weights_by_range.cost(integers)
     entropy = np.log2(2 * np.e * np.maximum(scale * 2**10, 0.5)).sum()
     assert informed < 1.1 * entropy
 
@@ -237,8 +237,8 @@ def test_cost_is_what_the_range_coder_spends(grids: Prior) -> None:
         if difference
     ]
     values = [difference.values.ravel() for difference in differences if difference]
-    bits = sum(map(weights.cost, values, scales))
-    spent = 8 * (len(weights._pack_range(values, scales)) - len(values))
+    bits = sum(map(weights_by_range.cost, values, scales))
+    spent = 8 * (len(weights_by_range.pack(values, scales)) - len(values))
     assert spent == pytest.approx(bits, abs=64)
 
 
@@ -250,7 +250,7 @@ def test_an_integer_beyond_every_table_is_left_to_zstd() -> None:
     values[0, 1] = 30000
     values[0, 2] = 1
     expected = [Expected(QuantisedTensor(np.zeros((1, 60), np.int32), -12), spreads)]
-    assert weights.cost(values, weights.scales(-12, spreads)) == np.inf
+    assert weights_by_range.cost(values, weights.scales(-12, spreads)) == np.inf
     section = weights.pack([QuantisedTensor(values, -12)], expected)
     assert weights.coder(section) is Coder.ZSTD
     (found,) = weights.unpack(section, [(1, 60)], expected)
@@ -355,7 +355,7 @@ def one(values: npt.ArrayLike, exponent: int) -> tuple[list[QuantisedTensor], li
 
 def by_zstd(values: npt.ArrayLike, exponent: int) -> bytes:
     """Return a section of one tensor of differences, whatever they are."""
-    packed = weights._pack_zstd([np.array(values, np.int32)])
+    packed = weights_by_zstd.pack([np.array(values, np.int32)])
     return bytes([Coder.ZSTD, exponent + 24]) + packed
 
 

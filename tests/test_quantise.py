@@ -2,25 +2,20 @@
 
 import math
 
-import numpy as np
 import torch
+from small_fits import SMALL, smooth
 
-from siren_codec.field import Architecture
 from siren_codec.fit import start
 from siren_codec.fit.engine import Grids, engine
 from siren_codec.fit.lattice import Lattice
 from siren_codec.fit.quantise import choose_exponents
 from siren_codec.fit.samples import averaged
-from siren_codec.stream.weights import cost
-
-SMALL = Architecture(channels=3, hidden_layers=2, hidden_features=16)
+from siren_codec.stream.weights_by_range import cost
 
 
 def _points() -> Lattice:
     """Return a smooth picture of 24 x 16 samples."""
-    y, x = np.mgrid[:16, :24]
-    waves = [np.sin(x / 5), np.cos(y / 4), np.sin((x + y) / 6)]
-    return averaged(torch.from_numpy(np.stack(waves).astype(np.float32)), 0, levels=0)
+    return averaged(torch.from_numpy(smooth(24, 16)), 0, levels=0)
 
 
 def test_steps_trade_rate_for_distortion() -> None:

@@ -31,7 +31,10 @@ def test_sizes_are_added_to_the_record(tmp_path: Path, monkeypatch: pytest.Monke
         assert min(row["seconds"].values()) > 0
         assert row["peak_mib"] is None or row["peak_mib"] > 5
         assert all(row[name] for name in ("command", "date", "commit", "device", "version"))
-    (line,) = (line for line in result.stdout.splitlines() if line.startswith("| 16 x 16 |"))
+    # Not the record's own measurement, whose place it must not take.
+    assert rows[0]["settings"] == {"size": 16, "side": 32, "steps": 2}
+    lines = result.stdout.splitlines()
+    (line,) = (line for line in lines if line.startswith("| 16 x 16, side 32, steps 2 |"))
     seconds = rows[0]["seconds"]
     assert f"| {seconds['decode'] / seconds['JPEG']:.0f} |" in line
 

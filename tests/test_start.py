@@ -3,11 +3,10 @@
 import math
 
 import numpy as np
+from small_fits import GRID
 
 from siren_codec.field import Architecture
 from siren_codec.fit import start
-
-GRID = Architecture(3, 2, 16, 3.0, 30.0, (1, 1, 0, 3), neighbours=12, context_features=8)
 
 
 def test_siren_starts_as_its_paper_says() -> None:

@@ -1,13 +1,10 @@
 """What `info` shows of a file: every byte, grid and tensor of it."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from goldens import GOLDEN
 
 import siren_codec
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 def test_info_accounts_for_every_byte() -> None:

@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from siren_codec.errors import FormatError
-from siren_codec.stream import weights
+from siren_codec.stream import range_coder, weights_by_range
 from siren_codec.stream.frame import decompress
 from siren_codec.stream.tables import Family, frequencies, residual_frequencies
 
@@ -158,7 +158,7 @@ def test_zstandard_takes_any_number_of_empty_blocks(blocks: tuple[bytes, ...]) -
 
 
 def decoded(words: npt.NDArray[np.uint32], count: int) -> npt.NDArray[np.int32]:
-    model = weights._entropy_model(Family.LAPLACE, 12)
+    model = range_coder.model(Family.LAPLACE, 12)
     symbols: npt.NDArray[np.int32] = constriction.stream.queue.RangeDecoder(words).decode(
         model, count
     )
@@ -175,7 +175,7 @@ def test_constriction_decodes_anything_without_an_error() -> None:
         assert symbols.max() < len(frequencies(Family.LAPLACE, 12))
         base = np.full(400, 32, np.int32)
         with pytest.raises(FormatError, match=r"words of the range coder, found others|invalid"):
-            weights._unpack_range(b"\x0c" + words.astype("<u4").tobytes(), [base])
+            weights_by_range.unpack(b"\x0c" + words.astype("<u4").tobytes(), [base])
 
 
 def encode(
@@ -211,7 +211,7 @@ def test_constriction_panics_for_a_scale_that_is_none(
     assert "panicked" in capfd.readouterr().err
     with (
         pytest.raises(FormatError, match=r"range coder: .*must be positive"),
-        weights.constriction_errors(),
+        range_coder.errors(),
     ):
         encode(family(-10, 10), 0.0, scale)
 
@@ -231,7 +231,7 @@ def test_constriction_refuses_probabilities_that_are_none(name: str) -> None:
         MODELS.Categorical(np.array(row), perfect=False)
     with (
         pytest.raises(FormatError, match=r"range coder: .*not normalizable"),
-        weights.constriction_errors(),
+        range_coder.errors(),
     ):
         encode(MODELS.Categorical(perfect=False), row)
 
@@ -257,6 +257,6 @@ def test_a_symbol_that_a_model_lacks_is_a_key_error() -> None:
         encode(MODELS.Categorical(perfect=False), [0.5, 0.5], symbol=2)
     with (
         pytest.raises(FormatError, match=r"range coder: .*zero probability"),
-        weights.constriction_errors(),
+        range_coder.errors(),
     ):
         encode(MODELS.Categorical(perfect=False), [0.5, 0.5], symbol=2)

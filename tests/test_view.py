@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Command, make_field
+from goldens import GOLDEN
 
 import siren_codec
 from siren_codec import stream, viewer
@@ -25,7 +26,6 @@ from siren_codec.errors import FormatError, SirenError, UsageError
 from siren_codec.viewer import Viewer, server
 from siren_codec.viewer.page import decoder
 
-GOLDEN = Path(__file__).parent / "golden"
 LAYERS = GOLDEN / "rgb_8_layers.siren"
 WEB = Path(__file__).parent.parent / "web"
 GREY = GOLDEN / "grey_8.siren"

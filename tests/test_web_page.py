@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from conftest import make_field
+from goldens import GOLDEN
 from PIL import Image, ImageCms
 
 import siren_codec
@@ -25,7 +26,6 @@ from siren_codec.viewer.page import decoder
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-GOLDEN = Path(__file__).parent / "golden"
 LAYERS = (GOLDEN / "rgb_8_layers.siren").read_bytes()
 WIDTH, HEIGHT = 88, 64
 BROKEN = LAYERS[:40] + bytes([LAYERS[40] ^ 1]) + LAYERS[41:]

@@ -17,7 +17,7 @@ from second_decoder import RangeDecoder
 
 from siren_codec.errors import FormatError, SirenError
 from siren_codec.field import QuantisedTensor
-from siren_codec.stream import weights
+from siren_codec.stream import range_coder, weights, weights_by_range, weights_by_zstd
 from siren_codec.stream.frame import decompress
 from siren_codec.stream.tables import Family, frequencies, reach
 from siren_codec.stream.weights import Coder
@@ -33,11 +33,11 @@ def plain(count: int) -> Integers:
 
 
 def pack_range(values: Sequence[Integers]) -> bytes:
-    return weights._pack_range(values, [plain(flat.size) for flat in values])
+    return weights_by_range.pack(values, [plain(flat.size) for flat in values])
 
 
 def unpack_range(data: bytes, counts: Sequence[int]) -> list[Integers]:
-    return weights._unpack_range(data, [plain(count) for count in counts])
+    return weights_by_range.unpack(data, [plain(count) for count in counts])
 
 
 def tensor(values: npt.ArrayLike, exponent: int = -8) -> QuantisedTensor:
@@ -114,13 +114,13 @@ def test_round_trip(values: list[Integers]) -> None:
 
 def test_round_trip_of_each_coder(values: list[Integers]) -> None:
     flat = flattened(values)
-    assert_same(weights._unpack_zstd(weights._pack_zstd(flat), counts(values)), flat)
+    assert_same(weights_by_zstd.unpack(weights_by_zstd.pack(flat), counts(values)), flat)
     assert_same(unpack_range(pack_range(flat), counts(values)), flat)
 
 
 @pytest.mark.parametrize(("value", "planes"), [(127, 1), (-128, 1), (128, 2), (-129, 2)])
 def test_a_second_plane_is_written_where_it_is_needed(value: int, planes: int) -> None:
-    assert weights._pack_zstd([np.array([0, value], np.int32)])[0] == planes
+    assert weights_by_zstd.pack([np.array([0, value], np.int32)])[0] == planes
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -146,7 +146,7 @@ def test_every_exponent_of_the_format_is_kept() -> None:
 
 def test_the_smaller_form_is_written(values: list[Integers]) -> None:
     flat = flattened(values)
-    forms = {Coder.ZSTD: weights._pack_zstd(flat), Coder.RANGE: pack_range(flat)}
+    forms = {Coder.ZSTD: weights_by_zstd.pack(flat), Coder.RANGE: pack_range(flat)}
     data = weights.pack([tensor(part, 0) for part in values])
     body = forms[weights.coder(data)]
     assert data == bytes([weights.coder(data)]) + bytes([24] * len(values)) + body
@@ -185,8 +185,8 @@ def golden(text: str) -> bytes:
 
 @pytest.mark.parametrize(("values", "data"), [(SMALL, SMALL_ZSTD), (WIDE, WIDE_ZSTD)])
 def test_golden_bytes_of_zstd(values: list[Integers], data: str) -> None:
-    assert weights._pack_zstd(values) == golden(data)
-    assert_same(weights._unpack_zstd(golden(data), counts(values)), values)
+    assert weights_by_zstd.pack(values) == golden(data)
+    assert_same(weights_by_zstd.unpack(golden(data), counts(values)), values)
 
 
 @pytest.mark.parametrize(("values", "data"), [(SMALL, SMALL_RANGE), (LONGER, LONGER_RANGE)])
@@ -227,7 +227,7 @@ def test_the_reference_decoder_agrees_on_every_symbol_of_a_table(
     monkeypatch: pytest.MonkeyPatch, family: Family, index: int
 ) -> None:
     # Thousands of symbols, the rarest and the likeliest among them, under a table of our choice.
-    monkeypatch.setattr(weights, "_best_table", lambda *_: (family, index, 0.0))
+    monkeypatch.setattr(weights_by_range, "best_table", lambda *_: (family, index, 0.0))
     most = reach(index)
     rng = np.random.default_rng(index)
     flat = rng.integers(-most, most + 1, 2000).astype(np.int32)
@@ -246,12 +246,12 @@ def test_the_reference_decoder_agrees_on_every_symbol_of_a_table(
 def test_cost_is_what_the_range_coder_spends(draw: Draw, scale: float) -> None:
     values = draw(12, (50, 40), scale)
     bits = 8 * (len(pack_range([values.ravel()])) - 1)
-    assert weights.cost(values) == pytest.approx(bits, abs=64)
+    assert weights_by_range.cost(values) == pytest.approx(bits, abs=64)
 
 
 def test_cost_adds_up_over_tensors(values: list[Integers]) -> None:
     bits = 8 * (len(pack_range(flattened(values))) - len(values))
-    assert sum(map(weights.cost, values)) == pytest.approx(bits, abs=64 + 1e-3 * bits)
+    assert sum(map(weights_by_range.cost, values)) == pytest.approx(bits, abs=64 + 1e-3 * bits)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_cost_adds_up_over_tensors(values: list[Integers]) -> None:
 )
 def test_the_best_table_is_chosen(draw: Draw, family: Family) -> None:
     values = draw(13, (4000,), 40)
-    chosen, index, bits = weights._best_table(values, plain(values.size))
+    chosen, index, bits = weights_by_range.best_table(values, plain(values.size))
     everything = {
         (family, i): float(np.sum(24 - np.log2(frequencies(family, i)[values + reach(i)])))
         for family in Family
@@ -356,10 +356,10 @@ def test_planes_and_length_must_agree() -> None:
 
 
 def test_a_magnitude_of_32768_is_refused() -> None:
-    assert weights._unpack_zstd(b"\x02" + frame(b"\xfd\xff"), [1])[0] == -32767
-    assert weights._unpack_zstd(b"\x02" + frame(b"\xfe\xff"), [1])[0] == 32767
+    assert weights_by_zstd.unpack(b"\x02" + frame(b"\xfd\xff"), [1])[0] == -32767
+    assert weights_by_zstd.unpack(b"\x02" + frame(b"\xfe\xff"), [1])[0] == 32767
     with pytest.raises(FormatError, match="expected magnitudes to 32767, found 32768"):
-        weights._unpack_zstd(b"\x02" + frame(b"\xff\xff"), [1])
+        weights_by_zstd.unpack(b"\x02" + frame(b"\xff\xff"), [1])
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00\x10\x10", b"\x03\x10\x10", b"\xff\x10\x10"])
@@ -451,7 +451,7 @@ def test_a_panic_of_constriction_is_a_format_error(
 ) -> None:
     # A real one: Rust's panics come as a BaseException that is no Exception.
     monkeypatch.setattr(
-        weights, "_entropy_model", lambda family, index: constriction.stream.model.Uniform(1)
+        range_coder, "model", lambda family, index: constriction.stream.model.Uniform(1)
     )
     with pytest.raises(FormatError, match="range coder: ") as caught:
         weights.unpack(section(RANGE_BODY, coder=Coder.RANGE), SHAPES)
@@ -463,7 +463,7 @@ def test_invalid_words_are_a_format_error(monkeypatch: pytest.MonkeyPatch) -> No
     def refuse(family: Family, index: int) -> None:
         raise ValueError("not normalizable")
 
-    monkeypatch.setattr(weights, "_entropy_model", refuse)
+    monkeypatch.setattr(range_coder, "model", refuse)
     with pytest.raises(FormatError, match="range coder: not normalizable"):
         weights.unpack(section(RANGE_BODY, coder=Coder.RANGE), SHAPES)
 
@@ -475,7 +475,7 @@ def test_an_interruption_is_not_swallowed(
     def interrupt(family: Family, index: int) -> None:
         raise interruption
 
-    monkeypatch.setattr(weights, "_entropy_model", interrupt)
+    monkeypatch.setattr(range_coder, "model", interrupt)
     with pytest.raises(interruption):
         weights.unpack(section(RANGE_BODY, coder=Coder.RANGE), SHAPES)
 
@@ -500,4 +500,4 @@ def test_a_second_plane_that_is_empty_is_slack() -> None:
     raw = bytes([1, 2, 3, 0, 0, 0])
     frame = zstandard.ZstdCompressor(level=19).compress(raw)
     with pytest.raises(FormatError, match="expected 1 byte plane"):
-        weights._unpack_zstd(b"\x02" + frame, [3])
+        weights_by_zstd.unpack(b"\x02" + frame, [3])

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 __all__ = ["line", "of_field", "of_file", "of_picture", "say"]
 
 _CORES = 2
-"""Those of the machine on which the following was measured (docs/RESULTS.md)."""
-_START, _PER_PIXEL, _PER_VISIT = 5.0, 12e-6, 0.62e-6
+"""Those of the machine on which the following was measured (docs/RESULTS.md, how long things take).
+
+A machine of another generation can be three times as slow.
+"""
+_START, _PER_PIXEL, _PER_VISIT = 1.3, 4.4e-6, 0.19e-6
 """Seconds of a fit: at its start and end, and for each pixel, and for each time it is seen."""
 _STEERED = 1.5
 """How much longer a fit with a target takes, at most."""
-_READ, _PER_STORED, _PER_SHOWN = 0.3, 0.5e-6, 0.4e-6
+_READ, _PER_STORED, _PER_SHOWN = 0.2, 0.25e-6, 0.19e-6
 """Seconds of decoding: of a process, of a pixel of the picture, and of the output."""
 
 

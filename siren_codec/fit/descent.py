@@ -18,7 +18,8 @@ from siren_codec.errors import FitError
 from siren_codec.field.evaluate import Float64
 from siren_codec.stream.prior import Expected
 from siren_codec.stream.tables import MAX_MAGNITUDE
-from siren_codec.stream.weights import EXPONENTS, information, scales
+from siren_codec.stream.weights import EXPONENTS, scales
+from siren_codec.stream.weights_by_range import information
 
 __all__ = ["Descent", "Rounding"]
 

@@ -12,7 +12,8 @@ from siren_codec.field import QuantisedTensor
 from siren_codec.fit.model import Model, quantise
 from siren_codec.stream.prior import Expected
 from siren_codec.stream.tables import MAX_MAGNITUDE
-from siren_codec.stream.weights import EXPONENTS, cost, scales
+from siren_codec.stream.weights import EXPONENTS, scales
+from siren_codec.stream.weights_by_range import cost
 
 __all__ = ["choose_exponents"]
 

@@ -16,7 +16,17 @@ from siren_codec.many.verdicts import Job, Judge, State, Verdict, of_picture, of
 if TYPE_CHECKING:
     from siren_codec.picture.foreign import Foreign
 
-__all__ = ["PICTURES", "Job", "Kind", "Plan", "Skipped", "plan_files", "plan_tree", "sirens"]
+__all__ = [
+    "PICTURES",
+    "Job",
+    "Kind",
+    "Plan",
+    "Skipped",
+    "output_names",
+    "plan_files",
+    "plan_tree",
+    "sirens",
+]
 
 _NOT_READ = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}
 """What Pillow can name, but not read by itself."""
@@ -91,7 +101,7 @@ def plan_tree(source: Path, target: Path, kind: Kind, judge: Judge) -> Plan:
                 taken.append(name)
             else:
                 found.skipped.append(reason)
-        for name, becomes in zip(taken, _names(taken, kind.suffix, folders), strict=True):
+        for name, becomes in zip(taken, output_names(taken, kind.suffix, folders), strict=True):
             found.judge(Job(folder / name, into / becomes), judge)
     return found
 
@@ -107,7 +117,7 @@ def plan_files(sources: Sequence[Path], target: Path, kind: Kind, judge: Judge) 
         if count > 1:
             raise UsageError(f"{name}: expected one input of this name for {target}, found {count}")
     found = Plan()
-    names = _names([source.name for source in sources], kind.suffix)
+    names = output_names([source.name for source in sources], kind.suffix)
     for source, name in zip(sources, names, strict=True):
         if source.is_dir():
             found.failures[source] = "expected a file, found a folder"
@@ -116,6 +126,30 @@ def plan_files(sources: Sequence[Path], target: Path, kind: Kind, judge: Judge) 
         else:
             found.judge(Job(source, target / name), judge)
     return found
+
+
+def output_names(names: Sequence[str], suffix: str, folders: Sequence[str] = ()) -> list[str]:
+    """Return what files of one folder become: a.png is a.siren.
+
+    Where two would become the same, or what a folder beside them is called, each keeps its whole
+    name: a.png.siren and a.jpg.siren. Upper and lower case count as the same, and so do letters
+    with an accent and letters and accents: on some disks they are.
+    """
+    becomes = {name: Path(name).stem + suffix for name in names}
+    reserved = {_alike(folder) for folder in folders}
+    while True:
+        seen: dict[str, list[str]] = {}
+        for name, new in becomes.items():
+            seen.setdefault(_alike(new), []).append(name)
+        clashes = [
+            name
+            for new, group in seen.items()
+            for name in group
+            if len(group) > 1 or new in reserved
+        ]
+        if all(becomes[name] == name + suffix for name in clashes):
+            return list(becomes.values())
+        becomes |= {name: name + suffix for name in clashes}
 
 
 def _check_target(target: Path) -> None:
@@ -149,30 +183,6 @@ def _walk(source: Path, target: Path, found: Plan) -> Iterator[tuple[Path, list[
             if name.startswith("."):
                 skip(folder, name, "hidden")
         yield Path(folder), kept, [name for name in sorted(names) if not name.startswith(".")]
-
-
-def _names(names: Sequence[str], suffix: str, folders: Sequence[str] = ()) -> list[str]:
-    """Return what files of one folder become: a.png is a.siren.
-
-    Where two would become the same, or what a folder beside them is called, each keeps its whole
-    name: a.png.siren and a.jpg.siren. Upper and lower case count as the same, and so do letters
-    with an accent and letters and accents: on some disks they are.
-    """
-    becomes = {name: Path(name).stem + suffix for name in names}
-    reserved = {_alike(folder) for folder in folders}
-    while True:
-        seen: dict[str, list[str]] = {}
-        for name, new in becomes.items():
-            seen.setdefault(_alike(new), []).append(name)
-        clashes = [
-            name
-            for new, group in seen.items()
-            for name in group
-            if len(group) > 1 or new in reserved
-        ]
-        if all(becomes[name] == name + suffix for name in clashes):
-            return list(becomes.values())
-        becomes |= {name: name + suffix for name in clashes}
 
 
 def _alike(name: str) -> str:

@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from siren_codec.errors import FormatError
 from siren_codec.field.threads import one_blas_thread
+from siren_codec.stream import range_coder
 from siren_codec.stream.context import CLIP, ContextNetwork
 from siren_codec.stream.cursor import Cursor
 from siren_codec.stream.tables import ESCAPE, MAX_MAGNITUDE
 from siren_codec.stream.wavefront import Wavefront
-from siren_codec.stream.weights import constriction_errors
 from siren_codec.stream.words import FAMILY, RESIDUALS, Message, codes, encode, probabilities
 
 __all__ = ["decode", "predictions"]
@@ -102,7 +102,7 @@ class _Reader:
         try:
             symbols: Int32 = self._decoder.decode(FAMILY, probabilities)
         except BaseException:
-            with constriction_errors():
+            with range_coder.errors():
                 raise
         return symbols
 

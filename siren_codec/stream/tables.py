@@ -22,7 +22,6 @@ __all__ = [
     "frequencies",
     "reach",
     "residual_frequencies",
-    "scale_of",
 ]
 
 PRECISION = 24
@@ -52,11 +51,6 @@ class Family(IntEnum):
     """p(v) ~ exp(-|v| / scale)"""
     GAUSSIAN = 1
     """p(v) ~ exp(-v^2 / (2 scale^2))"""
-
-
-def scale_of(index: int) -> float:
-    """Return the scale that an index stands for, in quantisation steps."""
-    return float(2.0 ** ((index - 8) / 4))
 
 
 def reach(index: int) -> int:

@@ -22,7 +22,7 @@ function prior(id) {
   return Promise.resolve(new Uint8Array(priors.get(id)));
 }
 
-// The SHA-256 of all integers, as tests/golden/make.py defines it.
+// The SHA-256 of all integers, as tests/goldens.py defines it.
 function digestOf({ tensors, field }) {
   const digest = createHash('sha256');
   const add = (integers) => digest.update(Buffer.from(Int32Array.from(integers).buffer));

@@ -1,12 +1,12 @@
 """Make the golden files: small `.siren` files and the pixels that they stand for.
 
-    python tests/golden/make.py [NAME ...]
+    python tests/make_goldens.py [NAME ...]
 
-writes what is missing here, of all files or of those named, and leaves alone what exists: a golden
-file that changes is a change of the format, and wants `docs/FORMAT.md` and the CHANGELOG. The
-weights come from SHA-256, so that every machine and every numpy makes the same; the pixels are
-computed here in float64, and not by the package. `digests.json` has each file's coder and the
-digest of its tensors, which `tests/test_format.py` compares.
+writes what is missing in tests/golden, of all files or of those named, and leaves alone what
+exists: a golden file that changes is a change of the format, and wants `docs/FORMAT.md` and the
+CHANGELOG. The weights come from SHA-256, so that every machine and every numpy makes the same; the
+pixels are computed here in float64, and not by the package. `digests.json` has each file's coder
+and the digest of its tensors, which `tests/test_format.py` compares.
 """
 
 import hashlib
@@ -16,17 +16,16 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from goldens import GOLDEN, tensors_digest
 
 from siren_codec import stream
 from siren_codec.field import Architecture, Field, Layer, PriorName, QuantisedTensor
 from siren_codec.stream import format, prior, weights
 
-HERE = Path(__file__).parent
 METADATA = {
     "icc": bytes(range(128)),
     "exif": b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x0f\0\x02\0\0\0\x04abc\0\0\0\0\0",
@@ -95,20 +94,6 @@ def _spline(
         for columns, by_column in axes[1]:
             value += by_row * by_column * grid[rows, columns]
     return value
-
-
-def tensors_digest(field: Field) -> str:
-    """Return the SHA-256 of all tensors: each one's exponent, then its values, as `<i4`.
-
-    The integers of the latent grids follow.
-    """
-    digest = hashlib.sha256()
-    for tensor in field.tensors():
-        digest.update(np.int32(tensor.exponent).astype("<i4").tobytes())
-        digest.update(tensor.values.astype("<i4").tobytes())
-    for grids in field.latents:
-        digest.update(grids.astype("<i4").tobytes())
-    return digest.hexdigest()
 
 
 def _field(
@@ -224,19 +209,19 @@ def _integers(label: str, count: int, bound: int, period: int) -> npt.NDArray[np
 
 def main() -> None:
     """Write the files that are missing."""
-    path = HERE / "digests.json"
+    path = GOLDEN / "digests.json"
     digests = json.loads(path.read_text()) if path.exists() else {}
     for name in sys.argv[1:] or FIELDS:
         field = FIELDS[name]()
         data = stream.write(field)
-        if (HERE / f"{name}.siren").exists():
+        if (GOLDEN / f"{name}.siren").exists():
             print(f"{name}: exists already, left alone")
             continue
         coder = weights.coder(format.parse(data)[1][format.Section.WEIGHTS]).name
         digests[name] = {"coder": coder, "digest": tensors_digest(field)}
         print(f"{name}: {coder}, {len(data)} bytes")
-        (HERE / f"{name}.siren").write_bytes(data)
-        np.save(HERE / f"{name}.npy", expected_pixels(field), allow_pickle=False)
+        (GOLDEN / f"{name}.siren").write_bytes(data)
+        np.save(GOLDEN / f"{name}.npy", expected_pixels(field), allow_pickle=False)
     path.write_text(json.dumps(digests, indent=1, sort_keys=True) + "\n")
 
 
