@@ -18,9 +18,7 @@ __all__ = ["COORDINATE", "GRID", "TWO_JPEGS", "lines", "photo", "plan", "row", "
 
 JPEG = by_name("jpeg")
 assert isinstance(JPEG, PillowCodec)
-
 TWO_JPEGS = replace(JPEG, qualities=(10, 90))
-
 GRID, COORDINATE = by_name("grid"), by_name("coordinate")
 
 

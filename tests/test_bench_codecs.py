@@ -65,7 +65,7 @@ def test_jpeg_is_progressive_and_decoded_by_its_own_decoder_alone() -> None:
 def test_what_siren_encode_is_asked_for() -> None:
     narrow = replace(COORDINATE, qualities=(28,))
     wanted = plan(photo(), codecs=(GRID, narrow), qualities=(36,), steps=5)
-    grid, coordinate = run.jobs(wanted)
+    grid, coordinate = run.measurements(wanted)
     assert isinstance(grid.codec, Siren)
     assert isinstance(coordinate.codec, Siren)
     same = ["-e", "4", "--device", "cpu"]

@@ -59,10 +59,10 @@ def test_a_failure_does_not_end_a_run(stub: Path, monkeypatch: pytest.MonkeyPatc
     ]
     assert [row["image"] for row in lines(stub)] == ["a"]
     assert set(failures) < set(told)
-    (wanted,) = run.jobs(plan(small, qualities=(50,)))
+    (wanted,) = run.measurements(plan(small, qualities=(50,)))
     monkeypatch.setattr(Siren, "version", "2.0")
     with pytest.raises(SirenError, match="changed under the run"):
-        wanted.run(stub)
+        wanted.make(stub)
 
 
 def test_a_library_that_fails_is_one_line(stub: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from siren_codec.field.threads import available_cores
 
-__all__ = ["ROOT", "code_key", "describe", "device_name"]
+__all__ = ["ROOT", "code_key", "describe", "device_name", "origin"]
 
 ROOT = Path(__file__).parents[2]
 """Of the checkout, or where the package is installed."""
@@ -18,11 +18,15 @@ ROOT = Path(__file__).parents[2]
 
 def describe(command: Sequence[str], device: str = "cpu") -> dict[str, str]:
     """Return command, date, commit and device of a measurement."""
+    return {**origin(command), "device": device_name(device)}
+
+
+def origin(command: Sequence[str]) -> dict[str, str]:
+    """Return command, date and commit of a measurement."""
     return {
         "command": shlex.join(command),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _commit(),
-        "device": device_name(device),
     }
 
 

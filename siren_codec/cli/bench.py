@@ -202,7 +202,7 @@ def bench_command(
         qualities={"grid": qualities},
         efforts=effort,
         zooms=zoom,
-        fit_on=_device(device, codecs),
+        device=_device(device, codecs),
         steps=steps,
         command=("siren-bench", *sys.argv[1:]),
     )

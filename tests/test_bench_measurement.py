@@ -10,7 +10,7 @@ import pytest
 from benches import GRID, TWO_JPEGS, lines, photo, plan
 from PIL import Image
 
-from siren_codec.bench import curves, measure, pictures, run, tables
+from siren_codec.bench import curves, measurement, pictures, run, tables
 from siren_codec.bench.curves import Series
 from siren_codec.bench.pictures import Original
 from siren_codec.errors import SirenError
@@ -19,16 +19,16 @@ from siren_codec.errors import SirenError
 def test_fidelity_leaves_out_what_a_picture_is_too_small_for() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (180, 176, 3), np.uint8)
     noisy = np.clip(pixels + np.int16(9), 0, 255).astype(np.uint8)
-    whole = measure.fidelity(pixels, noisy)
+    whole = measurement.fidelity(reference=pixels, decoded=noisy)
     assert 0.9 < whole["ms_ssim"] < 1
-    lossless = measure.fidelity(pixels, pixels)
+    lossless = measurement.fidelity(reference=pixels, decoded=pixels)
     assert [lossless[name] for name in ("psnr", "ssim", "ms_ssim")] == [99, 1, 1]
-    narrow = measure.fidelity(pixels[:, :175], noisy[:, :175])
+    narrow = measurement.fidelity(reference=pixels[:, :175], decoded=noisy[:, :175])
     assert narrow["ms_ssim"] is None
     assert 0.5 < narrow["ssim"] < 1
-    assert measure.fidelity(pixels[:10], noisy[:10])["ssim"] is None
+    assert measurement.fidelity(reference=pixels[:10], decoded=noisy[:10])["ssim"] is None
     with pytest.raises(SirenError, match="expected pixels"):
-        measure.fidelity(pixels, noisy[:10])
+        measurement.fidelity(reference=pixels, decoded=noisy[:10])
 
 
 def test_ssimulacra2_is_measured_where_its_package_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,10 +37,10 @@ def test_ssimulacra2_is_measured_where_its_package_is(monkeypatch: pytest.Monkey
             return 100 - float(np.abs(np.asarray(one, float) - np.asarray(other, float)).max())
 
     monkeypatch.setitem(sys.modules, "ssimulacra2", SimpleNamespace(compute_ssimulacra2=compute))
-    monkeypatch.setattr(measure, "find_spec", lambda name: name)
+    monkeypatch.setattr(measurement, "find_spec", lambda name: name)
     pixels = photo(16, 16).pixels // 2
-    assert measure.fidelity(pixels, pixels + np.uint8(3))["ssimulacra2"] == 97
-    assert "ssimulacra2" not in measure.fidelity(pixels[:10], pixels[:10])
+    assert measurement.fidelity(reference=pixels, decoded=pixels + np.uint8(3))["ssimulacra2"] == 97
+    assert "ssimulacra2" not in measurement.fidelity(reference=pixels[:10], decoded=pixels[:10])
 
 
 def test_a_zoom_compares_what_is_decoded_larger_with_the_picture(stub: Path) -> None:
@@ -52,11 +52,11 @@ def test_a_zoom_compares_what_is_decoded_larger_with_the_picture(stub: Path) -> 
     assert found["settings"] == {"quality": 50, "effort": 4, "zoom": 2}
     assert (found["width"], found["height"]) == (19, 14)
     assert found["file"] == "files/a/grid-e4-q50-x2.siren"
-    grey = np.full((28, 38, 3), 90, np.uint8)
-    expected = measure.fidelity(pictures.whole(original.pixels, 2), grey)
+    grey, whole = np.full((28, 38, 3), 90, np.uint8), pictures.whole(original.pixels, 2)
+    expected = measurement.fidelity(reference=whole, decoded=grey)
     assert found["enlarged"] == dict.fromkeys(("decoded", "bicubic", "lanczos"), expected)
-    small = pictures.shrunk(pictures.whole(original.pixels, 2), 2)
-    assert found["psnr"] == measure.fidelity(small, grey[::2, ::2])["psnr"]
+    small = pictures.shrunk(whole, 2)
+    assert found["psnr"] == measurement.fidelity(reference=small, decoded=grey[::2, ::2])["psnr"]
     # Two qualities of one scale are two lines, and a zoom has no curve.
     other = {**found, "settings": {**found["settings"], "quality": 80}, "bpp": found["bpp"] + 2}
     one, two = tables.zooms([found, {**found, "image": "b", "bpp": found["bpp"] + 1}, other])
