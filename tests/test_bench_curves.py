@@ -67,6 +67,27 @@ def test_efforts_have_curves_of_their_own() -> None:
     assert found.by_image["a"][Series("grid", 4)] == [(4, 30)]
 
 
+def test_fits_of_few_steps_are_not_those_of_the_effort() -> None:
+    rows = [
+        row("a", "grid", 50, bpp, settings={"quality": 50, "effort": 4, **steps})
+        for bpp, steps in enumerate(({"steps": 2}, {}, {"steps": 300}, {"steps": 1}), 1)
+    ]
+    found = curves.collect(rows)
+    assert list(found.rows) == [Series("grid", 4, steps) for steps in (None, 300, 2, 1)]
+    assert [series.label for series in found.rows] == [
+        "siren_codec (effort 4)",
+        "siren_codec (effort 4, 300 steps)",
+        "siren_codec (effort 4, 2 steps)",
+        "siren_codec (effort 4, 1 step)",
+    ]
+    assert [series.key for series in found.rows] == [
+        "grid-4",
+        "grid-4-s300",
+        "grid-4-s2",
+        "grid-4-s1",
+    ]
+
+
 def test_points_that_others_beat_are_left_out() -> None:
     points = [(3.0, 33.0), (1.0, 30.0), (2.0, 30.0), (1.0, 29.0), (4.0, 32.0)]
     assert curves.front(points) == ((1, 30), (3, 33))

@@ -17,6 +17,7 @@ from siren_codec.limits import QUALITIES
 from siren_codec.options import DEVICES, EFFORTS, Options
 
 if TYPE_CHECKING:
+    from siren_codec.bench.curves import Series
     from siren_codec.bench.results import Row
 
 __all__ = ["bench_command"]
@@ -247,9 +248,11 @@ def _table(rows: "Sequence[Row]") -> list[str]:
 
     found = collect(rows)
     heads = "".join(f"{peer.codec:>10}" for peer in found.peers)
+    names = {series: _short(series) for series in found.curves}
+    width = max(map(len, ("against", *names.values()))) + 2
     lines = [
         "bits at equal PSNR (BD-rates of mean curves), and the median time of a file",
-        f"{'against':13}{heads}   encode, s   decode, s",
+        f"{'against':{width}}{heads}   encode, s   decode, s",
     ]
     for series, curve in found.curves.items():
         cells = []
@@ -258,10 +261,15 @@ def _table(rows: "Sequence[Row]") -> list[str]:
             cells.append(f"{'-' if one is None else f'{one.percent:+.1f}%':>10}")
         times = (tables.median(found.rows[series], name) for name in ("encode_s", "decode_s"))
         seconds = "  ".join(f"{value:10.3f}" for value in times)
-        name = series.codec if series.effort is None else f"{series.codec} e{series.effort}"
-        lines.append(f"{name:13}{''.join(cells)} {seconds}")
+        lines.append(f"{names[series]:{width}}{''.join(cells)} {seconds}")
     return lines + [
         f"{one.series.label}, -q {one.quality:g}, {one.scale} times larger: "
         + ", ".join(f"{way} {psnr:.2f} dB" for way, psnr in one.psnr.items())
         for one in tables.zooms(rows)
     ]
+
+
+def _short(series: "Series") -> str:
+    """Return what the table calls a series: grid e4, or grid e4 s200 with steps of its own."""
+    effort = "" if series.effort is None else f" e{series.effort}"
+    return f"{series.codec}{effort}" + ("" if series.steps is None else f" s{series.steps}")
