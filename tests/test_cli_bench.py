@@ -141,6 +141,41 @@ def test_a_peer_that_is_missing_is_said_and_left_out(
     assert not (tmp_path / "report.html").exists()
 
 
+def test_where_nothing_is_measured_it_says_why(
+    stub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Command
+) -> None:
+    source = tmp_path / "photo.png"
+    Image.fromarray(photo(19, 14).pixels).save(source)
+    why = "photo grid quality 13 effort {}: siren-encode: bad luck\n"
+    failed = run(
+        *("bench", source, "--out", stub, "--codecs", "grid", "-q", "13", "-e", "1,4", "--quiet")
+    )
+    last = f"siren-bench: nothing was measured: {why.format(1)}"
+    assert failed == (1, "", why.format(1) + why.format(4) + last)
+    zoomed = run("bench", source, "--out", stub, "--codecs", "jpeg", "--zoom", "2", "--quiet")
+    assert (zoomed.code, zoomed.out) == (1, "")
+    assert "codecs other than ours are measured at --zoom 1 only" in zoomed.err
+    monkeypatch.setattr(codecs, "find_spec", lambda name: None)
+    absent = run("bench", source, "--out", stub, "--codecs", "jxl,jpegli", "--quiet")
+    assert (absent.code, absent.out) == (1, "")
+    assert absent.err.endswith("nothing was measured: jxl, jpegli cannot be used here\n")
+
+
+def test_every_failure_is_told_though_quiet(stub: Path, tmp_path: Path, run: Command) -> None:
+    source = tmp_path / "photo.png"
+    Image.fromarray(photo(19, 14).pixels).save(source)
+    options = "--codecs grid -q 13,50 -e 1,4 --no-report"
+    for quiet in ([], ["--quiet"]):
+        ran = run("bench", source, "--out", stub, *options.split(), *quiet)
+        assert ran.code == 1
+        assert ran.err.count(": siren-encode: bad luck\n") == 3
+        assert ran.err.endswith(
+            "siren-bench: 2 failed; the first: photo grid quality 13 effort 1: "
+            "siren-encode: bad luck\n"
+        )
+        assert len(ran.out.splitlines()) == 4
+
+
 def test_nothing_of_it_imports_the_commands() -> None:
     code = """
 import pkgutil, sys

@@ -19,6 +19,7 @@ from siren_codec.options import DEVICES, EFFORTS, Options
 if TYPE_CHECKING:
     from siren_codec.bench.curves import Series
     from siren_codec.bench.results import Row
+    from siren_codec.bench.run import Plan
 
 __all__ = ["bench_command"]
 
@@ -207,9 +208,7 @@ def bench_command(
         steps=steps,
         command=("siren-bench", *sys.argv[1:]),
     )
-    say = None if quiet else partial(console.say, error=True)
-    failures = run.measure(plan, Path(out), count=jobs or 1, resume=resume, say=say)
-    rows = run.rows_of(originals, Path(out))
+    rows, failures = _measured(plan, Path(out), count=jobs or 1, resume=resume, quiet=quiet)
     console.say(*_table(rows), error=False)
     if not no_report:
         from siren_codec.bench import report
@@ -231,14 +230,36 @@ def _device(device: str, codecs: Sequence[str]) -> str:
 
 
 def _present(names: Sequence[str]) -> list[Codec]:
-    """Return the codecs that can be used here; say which ones cannot."""
+    """Return the codecs that can be used here; say which ones cannot. Raises SirenError."""
     found = []
     for codec in map(by_name, names):
         if codec.missing:
             console.say(f"siren-bench: {codec.name} is left out: {codec.missing}", error=True)
         else:
             found.append(codec)
+    if not found:
+        raise SirenError(f"nothing was measured: {', '.join(names)} cannot be used here")
     return found
+
+
+def _measured(
+    plan: "Plan", out: Path, *, count: int, resume: bool, quiet: bool
+) -> "tuple[list[Row], list[str]]":
+    """Measure; return the rows of the plan's pictures, and what failed, which is also told.
+
+    Raises SirenError where there are no rows.
+    """
+    from siren_codec.bench import run
+
+    say = partial(console.say, error=True)
+    failures = run.measure(plan, out, count=count, resume=resume, say=None if quiet else say)
+    for failure in failures if quiet else ():
+        say(failure)
+    rows = run.rows_of(plan.originals, out)
+    if not rows:
+        why = failures[0] if failures else "codecs other than ours are measured at --zoom 1 only"
+        raise SirenError(f"nothing was measured: {why}")
+    return rows, failures
 
 
 def _table(rows: "Sequence[Row]") -> list[str]:
