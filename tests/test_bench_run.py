@@ -48,6 +48,17 @@ def test_another_version_is_measured_again(stub: Path, monkeypatch: pytest.Monke
     assert (row["version"], row["settings"]["quality"]) == ("2.0", 24)
 
 
+def test_another_picture_s_newer_version_hides_no_row(
+    stub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, other = Original("a", photo(19, 14).pixels), Original("b", photo(19, 14).pixels)
+    run.measure(plan(small), stub)
+    monkeypatch.setattr(Siren, "version", "2.0")
+    run.measure(plan(other), stub)
+    assert [row["image"] for row in run.rows_of([small], stub)] == ["a"]
+    assert [row["image"] for row in run.rows_of([small, other], stub)] == ["b"]
+
+
 def test_a_failure_does_not_end_a_run(stub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small, large = Original("a", photo(19, 14).pixels), Original("b", photo(20, 14).pixels)
     told: list[str] = []
