@@ -16,7 +16,7 @@ from PIL import Image
 
 import siren_codec
 from siren_codec import metrics
-from siren_codec.bench import comparison, plots, published, report, tables
+from siren_codec.bench import comparison, published, report, tables
 from siren_codec.bench.codecs import CODECS, by_name
 from siren_codec.bench.curves import Series, collect
 from siren_codec.bench.pictures import Pixels
@@ -371,11 +371,6 @@ def test_a_mean_curve_has_the_qualities_that_all_pictures_have() -> None:
     rows = [*line_of("jpeg", 1, "a"), *line_of("jpeg", 3, "b")[1:]]
     found = collect(rows)
     assert [(mean.quality, mean.bpp) for mean in found.means[Series("jpeg")]] == [(10, 4), (20, 8)]
-
-
-def test_similarity_in_decibels() -> None:
-    assert plots.decibels(0.99) == pytest.approx(20)
-    assert plots.decibels(1) == 60
 
 
 def test_what_cannot_be_shown_is_said(rows: list[Row], tmp_path: Path) -> None:
