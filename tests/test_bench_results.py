@@ -9,19 +9,36 @@ from siren_codec.bench.results import Results, latest
 from siren_codec.errors import SirenError
 
 
-def test_half_a_line_is_dropped_and_a_strange_one_is_an_error(tmp_path: Path) -> None:
+def qualities(path: Path) -> list[float]:
+    return [found["settings"]["quality"] for found in Results(path).rows]
+
+
+def test_half_a_line_counts_for_nothing(tmp_path: Path) -> None:
     path = tmp_path / "new" / "results.jsonl"
     results = Results(path)
     for quality in (1, 2):
         results.add(row("a", "jpeg", quality))
     whole = path.read_bytes()
-    for cut in (1, 40, len(whole) // 2 - 1):
+    assert qualities(path) == [1, 2]
+    for cut in range(1, len(whole) // 2):
         path.write_bytes(whole[:-cut])
-        assert [found["settings"]["quality"] for found in Results(path).rows] == [1]
-        assert path.read_bytes() == whole[: len(whole) // 2]
-    path.write_bytes(whole + b'{"image": "a"}\n')
-    with pytest.raises(SirenError, match="line 3: expected a result, found"):
-        Results(path)
+        assert qualities(path) == [1]
+        # Another process may be about to write the rest.
+        assert path.read_bytes() == whole[:-cut]
+        Results(path).add(row("a", "jpeg", 3))
+        assert path.read_bytes().startswith(whole[:-cut] + b"\n")
+        # The last cut leaves all of it but its end.
+        assert qualities(path) == ([1, 2, 3] if cut == 1 else [1, 3])
+        Results(path).add(row("a", "jpeg", 4))
+        assert qualities(path)[-2:] == [3, 4]
+
+
+def test_what_is_not_a_result_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    for strange in (b'{"image": "a"}', b"[]", b"1", b'"a"', b"a"):
+        path.write_bytes(b"\n \n" + strange + b"\n")
+        with pytest.raises(SirenError, match="line 3: expected a result, found"):
+            Results(path)
     with pytest.raises(SirenError, match="Is a directory"):
         Results(tmp_path)
 

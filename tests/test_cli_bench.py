@@ -16,7 +16,7 @@ import siren_codec
 from siren_codec.bench import codecs, pictures
 from siren_codec.bench.codecs import Codec, by_name
 from siren_codec.bench.pictures import Pixels
-from siren_codec.bench.results import Row
+from siren_codec.bench.results import Results, Row
 from siren_codec.cli import bench as command
 from siren_codec.cli.bench import Choices, Numbers
 
@@ -77,7 +77,7 @@ def test_after_a_kill_only_what_was_lost_is_measured_again(
     results.write_bytes(first + third + second[:-9])
     assert run("bench", source, "--out", stub, *options.split()).code == 0
     assert results.read_bytes().startswith(first + third)
-    assert [row["settings"]["quality"] for row in lines(stub)] == [10, 30, 90]
+    assert [row["settings"]["quality"] for row in Results(results).rows] == [10, 30, 90]
 
 
 def _offer(monkeypatch: pytest.MonkeyPatch, *offered: Codec) -> None:
