@@ -1,7 +1,9 @@
 """A run: what is measured, what is not measured again, what failures do to it."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from benches import GRID, TWO_JPEGS, lines, photo, plan
 from siren_codec.bench import run
 from siren_codec.bench.codecs import Siren, by_name
 from siren_codec.bench.pictures import Original
+from siren_codec.bench.results import Results
 from siren_codec.errors import SirenError
 
 
@@ -57,6 +60,30 @@ def test_another_picture_s_newer_version_hides_no_row(
     run.measure(plan(other), stub)
     assert [row["image"] for row in run.rows_of([small], stub)] == ["a"]
     assert [row["image"] for row in run.rows_of([small, other], stub)] == ["b"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({name: None} for name in ("image", "codec", "version", "bytes", "psnr", "file", "date")),
+        {"bytes": "many"},
+        {"settings": {"effort": 4}},
+        {"settings": [50]},
+    ],
+    ids=str,
+)
+def test_a_row_that_is_of_no_file_is_an_error(stub: Path, change: dict[str, Any]) -> None:
+    small = Original("a", photo(19, 14).pixels)
+    run.measure(plan(small), stub)
+    (row,) = lines(stub)
+    path = stub / "results.jsonl"
+    path.write_text(f"{json.dumps(row)}\n{json.dumps({**row, **change})}\n", encoding="utf-8")
+    with pytest.raises(SirenError, match="line 2: expected a result, found"):
+        run.rows_of([small], stub)
+    with pytest.raises(SirenError, match="line 2: expected a result, found"):
+        run.measure(plan(small), stub)
+    # A reader of benchmarks/results asks for less.
+    assert len(Results(path).rows) == 2
 
 
 def test_a_failure_does_not_end_a_run(stub: Path, monkeypatch: pytest.MonkeyPatch) -> None:

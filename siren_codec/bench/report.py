@@ -183,7 +183,7 @@ def _time_plot(found: Measured) -> Markup | None:
 
 
 def _rows_with_sections(found: Measured) -> list[Row]:
-    return [row for series in found.ours for row in found.rows[series] if row["sections"]]
+    return [row for series in found.ours for row in found.rows[series] if row.get("sections")]
 
 
 def _parts_present(found: Measured) -> list[str]:
@@ -196,7 +196,7 @@ def _part_plots(found: Measured) -> list[tuple[str, list[tuple[str, Markup]]]]:
     most = max((row["bytes"] for row in _rows_with_sections(found)), default=0)
     made = []
     for series in found.ours:
-        rows = [row for row in found.rows[series] if row["sections"]]
+        rows = [row for row in found.rows[series] if row.get("sections")]
         bars = []
         for index, image in enumerate(found.images):
             files = [(setting(row), tables.parts(row)) for row in rows if row["image"] == image]

@@ -7,7 +7,7 @@ may be adding; where two lines are of the same measurement the later one counts.
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,13 @@ def latest(rows: Iterable[Row]) -> list[Row]:
 class Results:
     """The rows of a file, which may not exist yet."""
 
-    def __init__(self, path: Path) -> None:
-        """Read a file; half a line, as a kill leaves it, is left out. Raises SirenError."""
+    def __init__(self, path: Path, *, accepts: Callable[[Row], bool] = lambda _: True) -> None:
+        """Read a file; half a line, as a kill leaves it, is left out.
+
+        Raises SirenError for what cannot be read, is no row, or is none that the reader `accepts`.
+        """
         self.path = path
+        self._accepts = accepts
         self.rows: list[Row] = []
         try:
             data = path.read_bytes() if path.exists() else b""
@@ -83,6 +87,8 @@ class Results:
         try:
             row = json.loads(line)
             identity(row)
+            if not self._accepts(row):
+                raise TypeError
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, ValueError) and line.startswith(b"{"):
                 return None

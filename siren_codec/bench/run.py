@@ -85,7 +85,7 @@ def measure(
     Without `resume` all is made anew. `count` fits run at a time, each with its share of the cores;
     libraries come first, one by one. `say` is told of each file; without it nothing is shown.
     """
-    results = Results(out / "results.jsonl")
+    results = _results(out)
     known = {identity(row): row for row in results.rows} if resume else {}
     every = list(measurements(plan))
     wanted = [one for one in every if not _is_done(one, known.get(identity(one.key)), out)]
@@ -160,7 +160,28 @@ def _attempt(one: Measurement, out: Path) -> dict[str, Any] | SirenError:
 def rows_of(originals: Sequence[Original], out: Path) -> list[Row]:
     """Return what OUT has of these pictures: of each codec the version measured last."""
     pictures = {(original.name, original.sha256) for original in originals}
-    rows = Results(out / "results.jsonl").rows
+    rows = _results(out).rows
     # Another picture may have been measured by other versions since.
     ours = latest(row for row in rows if (row["image"], row["sha256"]) in pictures)
     return [row for row in ours if _is_kept(row, out)]
+
+
+def _results(out: Path) -> Results:
+    """Return what OUT has. Raises SirenError for a row that is not of a file that was kept."""
+    return Results(out / "results.jsonl", accepts=_is_of_a_file)
+
+
+def _is_of_a_file(row: Row) -> bool:
+    """Tell whether a row has what the report needs of every one."""
+    settings = row["settings"]
+    return (
+        all(isinstance(row.get(name), str) for name in _WORDS)
+        and all(isinstance(row.get(name), int | float) for name in _NUMBERS)
+        and isinstance(settings, dict)
+        and isinstance(settings.get("quality"), int | float)
+    )
+
+
+_ORIGIN = ("command", "date", "commit")
+_WORDS = ("image", "sha256", "codec", "version", "device", "timing", "file", *_ORIGIN)
+_NUMBERS = ("width", "height", "bytes", "bpp", "psnr", "encode_s", "decode_s")

@@ -287,7 +287,7 @@ def zooms(rows: Iterable[Row]) -> list[Zoom]:
 
 
 def _most(rows: Iterable[Row], name: str) -> float | None:
-    return max((float(row[name]) for row in rows if row[name] is not None), default=None)
+    return max((float(row[name]) for row in rows if row.get(name) is not None), default=None)
 
 
 def parts(row: Row) -> dict[str, int]:
