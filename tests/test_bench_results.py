@@ -48,3 +48,11 @@ def test_the_last_row_of_a_measurement_counts() -> None:
     assert [found["bpp"] for found in latest(rows)] == [1, 5]
     newer = [*rows, row("a", "jpeg", 3, 7, version="2"), row("a", "webp", 1)]
     assert [found["bpp"] for found in latest(newer)] == [7, 1]
+
+
+def test_no_curve_is_of_two_devices() -> None:
+    gpu = {"device": "a GPU"}
+    rows = [row("a", "grid", 1), row("a", "grid", 2, 4, **gpu), row("a", "jpeg", 1)]
+    assert [found["bpp"] for found in latest(rows)] == [4, 1]
+    # Made anew on the CPU.
+    assert [found["bpp"] for found in latest([*rows, row("a", "grid", 2, 5)])] == [1, 1, 5]

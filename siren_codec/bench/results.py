@@ -36,13 +36,13 @@ def newest(rows: Iterable[Row]) -> list[Row]:
 
 
 def latest(rows: Iterable[Row]) -> list[Row]:
-    """Return the last row of each measurement, and of each codec only the version measured last.
+    """Return the last row of each measurement, and of each codec only those made as the last one.
 
-    So no curve has points of two versions.
+    So no curve has points of two versions, or of two devices.
     """
     rows = newest(rows)
-    versions = {row["codec"]: row["version"] for row in rows}
-    return [row for row in rows if row["version"] == versions[row["codec"]]]
+    made = {row["codec"]: (row["version"], row["device"]) for row in rows}
+    return [row for row in rows if (row["version"], row["device"]) == made[row["codec"]]]
 
 
 class Results:

@@ -158,10 +158,10 @@ def _attempt(one: Measurement, out: Path) -> dict[str, Any] | SirenError:
 
 
 def rows_of(originals: Sequence[Original], out: Path) -> list[Row]:
-    """Return what OUT has of these pictures: of each codec the version measured last."""
+    """Return what OUT has of these pictures: of each codec the version and device of the last."""
     pictures = {(original.name, original.sha256) for original in originals}
     rows = _results(out).rows
-    # Another picture may have been measured by other versions since.
+    # Another picture may have been measured otherwise since.
     ours = latest(row for row in rows if (row["image"], row["sha256"]) in pictures)
     return [row for row in ours if _is_kept(row, out)]
 

@@ -42,7 +42,7 @@ _NOTES = (
         "stops a run, the same command goes on from there. A result is measured anew if the "
         "picture's pixels, the codec's version or settings, or the device are others, or its file "
         "is gone. The report shows what DIR has of the pictures that are named, of each codec "
-        "the version measured last.",
+        "what was measured with the version and on the device of its last result.",
     ),
     (
         "Pictures",
