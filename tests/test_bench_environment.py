@@ -1,5 +1,6 @@
 """Where a figure comes from."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,33 @@ def test_the_key_is_of_what_makes_files(tmp_path: Path, monkeypatch: pytest.Monk
     assert environment.code_key() == before
     (package / "fit/rate.py").write_text("b", encoding="utf-8")
     assert environment.code_key() != before
+
+
+def test_the_commit_and_whether_it_was_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", *arguments], cwd=tmp_path, capture_output=True, check=True)
+
+    def commit() -> str:
+        return environment.origin(["x"])["commit"]
+
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    assert commit() == "unknown"
+    git("init")
+    # There is no commit yet.
+    assert commit() == "unknown"
+    (tmp_path / "siren_codec").mkdir()
+    (tmp_path / "siren_codec" / "a.py").write_text("a", encoding="utf-8")
+    git("add", ".")
+    git("-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-m", "a")
+    known = commit()
+    assert 4 <= len(known) <= 40
+    (tmp_path / "siren_codec" / "a.py").write_text("b", encoding="utf-8")
+    assert commit() == f"{known} with changes"
+    # git fails where another user owns the folder, too.
+    with monkeypatch.context() as patch:
+        patch.setenv("GIT_DIR", str(tmp_path / "none"))
+        assert commit() == "unknown"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert commit() == "unknown"
