@@ -176,6 +176,20 @@ def test_every_failure_is_told_though_quiet(stub: Path, tmp_path: Path, run: Com
         assert len(ran.out.splitlines()) == 4
 
 
+def test_a_zoom_of_the_coordinate_model_has_a_width(
+    stub: Path, tmp_path: Path, run: Command
+) -> None:
+    source = tmp_path / "photo.png"
+    Image.fromarray(photo(39, 29).pixels).save(source)
+    options = "--codecs grid -q 28 --zoom 2 --device cpu --no-report --quiet"
+    told = run("bench", source, "--out", stub, *options.split()).out.splitlines()
+    assert told[-1].startswith("siren_codec (effort 4), quality 28, 2 times larger: decoded ")
+    (row,) = lines(stub)
+    Results(stub / "results.jsonl").add({**row, "codec": "coordinate"})
+    told = run("bench", source, "--out", stub, *options.split()).out.splitlines()
+    assert told[-1].startswith("siren_codec without grids (effort 4), width 28, 2 times larger: ")
+
+
 def test_nothing_of_it_imports_the_commands() -> None:
     code = """
 import pkgutil, sys

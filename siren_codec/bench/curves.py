@@ -73,6 +73,11 @@ class Series:
         """Whether it is this project's."""
         return self.about is not None and self.about.is_ours
 
+    def setting(self, quality: float) -> str:
+        """Return what a quality is called: quality 50, width 28."""
+        name = "quality" if self.about is None else self.about.quality_name
+        return f"{name} {quality:g}"
+
     @property
     def order(self) -> tuple[float | str, ...]:
         """Where it stands on the page: ours first, the most effort and the most steps before less.
@@ -125,9 +130,9 @@ class Measured:
         return [series for series in self.rows if series.is_ours]
 
     @property
-    def jpeg(self) -> Series | None:
+    def reference(self) -> Series | None:
         """What times are shown against, if it was measured."""
-        return next((series for series in self.peers if series.codec == "jpeg"), None)
+        return next((one for one in self.rows if one.about and one.about.is_reference), None)
 
 
 def collect(rows: Sequence[Row]) -> Measured:
@@ -233,6 +238,4 @@ def series_of(row: Row) -> Series:
 
 def setting(row: Row) -> str:
     """Return what a row's quality is called: of the coordinate model it is the layers' width."""
-    codec = series_of(row).about
-    name = "quality" if codec is None else codec.quality_name
-    return f"{name} {row['settings']['quality']:g}"
+    return series_of(row).setting(row["settings"]["quality"])

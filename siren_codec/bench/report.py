@@ -56,6 +56,8 @@ def write(rows: Sequence[Row], out: Path, originals: Mapping[str, Pixels]) -> Pa
     found = collect(rows)
     others = PUBLISHED if applies(found.images) else ()
     comparisons, missing = _comparisons(found, out, originals)
+    names = {series.codec for series in found.rows}
+    measured = [codec for codec in CODECS if codec.name in names]
     page = (
         _environment()
         .get_template("report.html.j2")
@@ -74,6 +76,10 @@ def write(rows: Sequence[Row], out: Path, originals: Mapping[str, Pixels]) -> Pa
             dashed=BY_IMAGE if any(image in by_image() for image in found.images) else "",
             bd_mean=tables.mean_table(found, others),
             bd_images=[tables.image_table(found, peer) for peer in found.peers],
+            notes=[codec.note for codec in measured if codec.note],
+            meanings=[codec for codec in measured if codec.quality_meaning],
+            reference="" if found.reference is None else found.reference.label,
+            peers=tables.listed([peer.label for peer in comparison.PEERS]),
             times=tables.times(found),
             zooms=tables.zooms(rows),
             time_plot=_time_plot(found),
@@ -170,16 +176,16 @@ def _small_plots(found: Measured) -> list[tuple[str, Markup]]:
 
 
 def _time_plot(found: Measured) -> Markup | None:
-    """Return encode time against bits saved over JPEG; None where nothing can be compared to it."""
-    if found.jpeg is None:
+    """Return encode time against bits saved over the reference; None without anything beside it."""
+    if found.reference is None:
         return None
     places = {
         series: (max(seconds, _LEAST_SECONDS), percent)
-        for series, (seconds, percent) in tables.against_each(found, found.jpeg).items()
+        for series, (seconds, percent) in tables.against_each(found, found.reference).items()
     }
     if len(places) < 2:
         return None
-    return plots.time_against_saving("time", places, found.jpeg.label)
+    return plots.time_against_saving("time", places, found.reference.label)
 
 
 def _rows_with_sections(found: Measured) -> list[Row]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from siren_codec import extras
-from siren_codec.bench.codecs import CODECS, Codec, by_name
+from siren_codec.bench.codecs import CODECS, Codec, Library, by_name
 from siren_codec.cli import console, usage
 from siren_codec.cli.usage import BATCH, FIT, MESSAGES, PICTURE, TARGET, option
 from siren_codec.errors import SirenError
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["bench_command"]
 
+_GRID = by_name("grid")
 _NAMES = tuple(codec.name for codec in CODECS)
 _DEFAULT = tuple(codec.name for codec in CODECS if codec.is_default)
+_PACKAGES = dict.fromkeys(codec.package for codec in CODECS if isinstance(codec, Library))
 _NOTES = (
     (
         "What is measured",
@@ -32,7 +34,7 @@ _NOTES = (
         "RGB, SSIM and MS-SSIM of the integer pixels that it decodes to. Our files are made and "
         "decoded by fresh processes of siren-encode and siren-decode, on the clock from start to "
         "end and without the start and its imports, with the most memory that they held. Libraries "
-        "(Pillow; imagecodecs for JPEG XL; pyjpegli, if it is installed) work within the process. "
+        f"({', '.join(_PACKAGES)}, as far as they are installed) work within the process. "
         "SSIMULACRA2 is measured too where the package ssimulacra2 is installed. With -j the times "
         "are those of fits that share the machine.",
     ),
@@ -116,7 +118,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     TARGET,
     *("-q", "--qualities"),
     type=Numbers(QUALITIES),
-    default="24,36,50,60",
+    default=",".join(f"{quality:g}" for quality in _GRID.qualities),
     show_default=True,
     metavar="LIST",
     help="Of the grid model. The others have qualities of their own, and the coordinate model "
@@ -201,7 +203,7 @@ def bench_command(
     plan = run.Plan(
         originals=originals,
         codecs=_present(codecs),
-        qualities={"grid": qualities},
+        qualities={_GRID.name: qualities},
         efforts=effort,
         zooms=zoom,
         device=_device(device, codecs),
@@ -284,7 +286,7 @@ def _table(rows: "Sequence[Row]") -> list[str]:
         seconds = "  ".join(f"{value:10.3f}" for value in times)
         lines.append(f"{names[series]:{width}}{''.join(cells)} {seconds}")
     return lines + [
-        f"{one.series.label}, -q {one.quality:g}, {one.scale} times larger: "
+        f"{one.series.label}, {one.series.setting(one.quality)}, {one.scale} times larger: "
         + ", ".join(f"{way} {psnr:.2f} dB" for way, psnr in one.psnr.items())
         for one in tables.zooms(rows)
     ]
