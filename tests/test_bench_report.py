@@ -173,6 +173,23 @@ def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
     assert targets <= set(ids)
 
 
+def sections(page: str) -> list[str]:
+    """Return the ids of a page's sections, which its links name all."""
+    found = re.findall(r'<section id="(\w+)">', page)
+    assert re.findall(r'<a href="#(\w+)">', page) == found
+    return found
+
+
+def test_the_page_links_what_it_has(page: str, rows: list[Row], tmp_path: Path) -> None:
+    every = ["summary", "rd", "bd", "time", "bytes", "pictures", "results", "about"]
+    assert sections(page) == every
+    codecs = len({row["codec"] for row in rows})
+    assert f"2 pictures, {codecs} codecs, {len(rows)} files." in page
+    jpeg = [row for row in rows if row["codec"] == "jpeg"]
+    alone = report.write(jpeg, tmp_path, {}).read_text(encoding="utf-8")
+    assert sections(alone) == ["rd", "time", "pictures", "results", "about"]
+
+
 def test_every_result_is_in_the_table_as_it_is_in_its_row(page: str, rows: list[Row]) -> None:
     headings, *lines = Page(page).table("PSNR, dB")
     assert len(lines) == len(rows)
@@ -405,6 +422,9 @@ def test_a_zoom_alone_has_a_report(rows: list[Row], tmp_path: Path) -> None:
     }
     zoomed = {**ours, "settings": {"quality": 80, "effort": 1, "zoom": 2}, "enlarged": ways}
     text = report.write([zoomed, {**zoomed, "image": "b"}], tmp_path, {}).read_text()
+    assert "2 pictures, 1 codec, 2 files." in text
+    assert sections(text) == ["zoom", "about"]
+    assert "siren_codec (effort 1)</dt>" in text
     headings, line = Page(text).table("decoded larger")
     assert [cell[0] for cell in line[1:4]] == ["2", "quality 80", "2"]
     assert [cell[0] for cell in line[-3:]] == ["28.00", "27.00", "26.00"]
