@@ -186,6 +186,7 @@ def test_the_page_links_what_it_has(page: str, rows: list[Row], tmp_path: Path) 
     codecs = len({row["codec"] for row in rows})
     assert f"2 pictures, {codecs} codecs, {len(rows)} files." in page
     jpeg = [row for row in rows if row["codec"] == "jpeg"]
+    assert "decoding is timed by a call within siren-bench" in page
     alone = report.write(jpeg, tmp_path, {}).read_text(encoding="utf-8")
     assert sections(alone) == ["rd", "time", "pictures", "results", "about"]
 

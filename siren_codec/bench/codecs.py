@@ -51,8 +51,9 @@ class Coded:
     """The most memory that encoding held, and decoding."""
     decode_peak_mib: float | None = None
     encode_in_process_s: float | None = None
-    """The same without the start of a process and its imports, where that is not `timing`."""
+    """As the process itself reports it, without its start and imports, if it is a fresh one."""
     decode_in_process_s: float | None = None
+    """Of a call within this process, if the file was decoded by a fresh one."""
     sections: Mapping[str, Any] | None = None
     """The bytes of a file of ours by section, and of each of its grids."""
     enlarged: "Pixels | None" = None

@@ -33,7 +33,9 @@ _NOTES = (
         "Every figure is of a real file, which is kept in DIR/files: its length, and PSNR over "
         "RGB, SSIM and MS-SSIM of the integer pixels that it decodes to. Our files are made and "
         "decoded by fresh processes of siren-encode and siren-decode, on the clock from start to "
-        "end and without the start and its imports, with the most memory that they held. Libraries "
+        "end, with the most memory that they held. Without the start and its imports, encoding "
+        "takes what siren-encode reports, and decoding is timed by a call within siren-bench. "
+        "Libraries "
         f"({', '.join(_PACKAGES)}, as far as they are installed) work within the process. "
         "SSIMULACRA2 is measured too where the package ssimulacra2 is installed. With -j the times "
         "are those of fits that share the machine.",
