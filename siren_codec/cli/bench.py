@@ -123,8 +123,8 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     default=",".join(f"{quality:g}" for quality in _GRID.qualities),
     show_default=True,
     metavar="LIST",
-    help="Of the grid model. The others have qualities of their own, and the coordinate model "
-    "four widths of its 10 layers.",
+    help="Qualities of the grid model's files. Other codecs have their own; the coordinate model "
+    "takes four layer widths.",
 )
 @option(
     TARGET,
@@ -133,7 +133,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     default=str(Options.effort),
     show_default=True,
     metavar="LIST",
-    help="Of our fits, one or several: 1,4.",
+    help="Effort of our fits; several may be given: 1,4.",
 )
 @option(
     TARGET,
@@ -142,9 +142,9 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     default="1",
     show_default=True,
     metavar="LIST",
-    help="Encode each picture so many times smaller, decode it so many times larger, and compare "
-    "with the picture itself, beside bicubic and Lanczos enlargement. 1 is the plain comparison, "
-    "and the only one of other codecs.",
+    help="Encode each picture N times smaller, decode it N times larger, and compare with the "
+    "original; bicubic and Lanczos enlargement stand beside it. Other codecs are measured at 1 "
+    "only.",
 )
 @option(
     PICTURE,
@@ -154,7 +154,13 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     help="Take the middle of each picture, at most N x N pixels.",
 )
 @usage.device(FIT, DEVICES, "Where to fit; auto is a GPU if there is one.")
-@option(FIT, "--steps", type=click.IntRange(min=1), metavar="N", help="Steps, instead of -e's.")
+@option(
+    FIT,
+    "--steps",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Number of steps, instead of the effort's.",
+)
 @option(
     BATCH,
     *("-o", "--out"),
@@ -169,11 +175,11 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     "--resume/--no-resume",
     default=True,
     show_default=True,
-    help="Leave what DIR has, or measure all anew.",
+    help="Keep the results that DIR has, or measure everything again.",
 )
 @usage.jobs("Fit N pictures at a time: the cores are shared, and times with them.")
 @option(MESSAGES, "--no-report", is_flag=True, help="Measure only.")
-@option(MESSAGES, "--quiet", is_flag=True, help="Say nothing but errors, and the table.")
+@option(MESSAGES, "--quiet", is_flag=True, help="Print nothing but errors and the table.")
 @usage.the_version
 def bench_command(
     images: tuple[str, ...],
@@ -218,7 +224,8 @@ def bench_command(
         from siren_codec.bench import report
 
         path = report.write(rows, Path(out), {one.name: one.pixels for one in originals})
-        console.say(f"report: {path}", error=False)
+        if not quiet:
+            console.say(f"report: {path}", error=False)
     if failures:
         raise SirenError(f"{len(failures)} failed; the first: {failures[0]}")
     return 0
