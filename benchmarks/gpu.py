@@ -22,10 +22,10 @@ import numpy as np
 from benchmarks import kodak, markdown, records
 from benchmarks.timing import finished, in_turn
 from siren_codec import stream
-from siren_codec.bench import environment, pictures, tables
+from siren_codec.bench import pictures, tables
 from siren_codec.bench.codecs import by_name
 from siren_codec.bench.curves import series_of
-from siren_codec.bench.measure import Job
+from siren_codec.bench.measurement import measured
 from siren_codec.bench.pictures import Original
 from siren_codec.bench.results import Results, Row, newest
 from siren_codec.errors import SirenError
@@ -91,15 +91,9 @@ def picture_rows(
         for original in group:
             if time.monotonic() > until:
                 return
-            job = Job(
-                original=original,
-                codec=codec,
-                version=codec.version,
-                settings={"quality": quality, "effort": effort, **fixed},
-                machine=environment.device_name(device),
-                device=device,
-            )
-            yield {**job.run(kept), **records.about(device), "file": None}
+            settings = {"quality": quality, "effort": effort, **fixed}
+            row = measured(original, codec, settings, kept, device=device)
+            yield {**row, **records.about(device), "file": None}
 
 
 def section() -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.records import Task
 from siren_codec.bench import environment, pictures
 from siren_codec.bench.codecs import CODECS, by_name
-from siren_codec.bench.measure import Job
+from siren_codec.bench.measurement import measured
 from siren_codec.bench.pictures import Original
 from siren_codec.bench.published import KODAK
 from siren_codec.bench.results import Row
@@ -54,17 +54,10 @@ def _measure(
     """Return the row of a picture; its file is not kept."""
     if folder is None:
         raise UsageError(f"expected the folder of the Kodak pictures, for {image}")
-    codec = by_name(name)
-    job = Job(
-        original=original(folder, image),
-        codec=codec,
-        version=codec.version,
-        settings=settings,
-        machine=environment.device_name("cpu"),
-    )
-    about = environment.describe(["bin/bench", "record", "KODAK", "--only", record])
+    origin = environment.origin(["bin/bench", "record", "KODAK", "--only", record])
     with tempfile.TemporaryDirectory() as kept:
-        return [{**job.run(Path(kept)), **about, "file": None}]
+        row = measured(original(folder, image), by_name(name), settings, Path(kept))
+    return [{**row, **origin, "file": None}]
 
 
 @cache

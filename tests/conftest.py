@@ -146,7 +146,7 @@ Command = Callable[..., Ran]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """Run a command, `encode`, `decode`, `info` or `view`, here; how long it takes is not said."""
+    """Run a command, `encode`, `decode` and so on, here; how long it takes is not said."""
     monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", math.inf)
 
     def call(name: str, *arguments: object) -> Ran:
@@ -155,6 +155,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
             "decode": cli.decode_main,
             "info": cli.info_main,
             "view": cli.view_main,
+            "bench": cli.bench_main,
         }
         monkeypatch.setattr(sys, "argv", [f"siren-{name}", *map(str, arguments)])
         capfd.readouterr()
@@ -164,3 +165,36 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
         return Ran(code if isinstance(code, int) else 0, *capfd.readouterr())
 
     return call
+
+
+_GOLDEN = Path(__file__).parent / "golden" / "rgb_8_prior_1.siren"
+_STUB = """
+import json, shutil, sys
+what, golden, source, target, *options = sys.argv[1:]
+if what == "encode":
+    if options[options.index("-q") + 1] == "13":
+        sys.exit("siren-encode: bad luck")
+    shutil.copy(golden, target)
+    print("something else")
+    print(json.dumps({"bytes": 1}))
+else:
+    from PIL import Image
+    scale = int(options[options.index("--scale") + 1]) if "--scale" in options else 1
+    Image.new("RGB", (19 * scale, 14 * scale), (90, 90, 90)).save(target, "PNG")
+"""
+
+
+@pytest.fixture
+def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for siren-bench, whose commands make a golden file of any picture, and grey of it.
+
+    The file is of 19 x 14 pixels; quality 13 fails.
+    """
+    from siren_codec.bench import commands
+
+    script = tmp_path / "stub.py"
+    script.write_text(_STUB, encoding="utf-8")
+    for name in ("ENCODE", "DECODE"):
+        command = (sys.executable, str(script), name.lower(), str(_GOLDEN.resolve()))
+        monkeypatch.setattr(commands, name, command)
+    return tmp_path / "out"

@@ -16,8 +16,8 @@ from PIL import Image
 
 import siren_codec
 from siren_codec import metrics
-from siren_codec.bench import comparison, plots, published, report, tables
-from siren_codec.bench.codecs import CODECS, by_name
+from siren_codec.bench import comparison, published, report, tables
+from siren_codec.bench.codecs import CODECS, Library, by_name
 from siren_codec.bench.curves import Series, collect
 from siren_codec.bench.pictures import Pixels
 from siren_codec.bench.results import Row
@@ -102,7 +102,7 @@ def rows(out: Path) -> list[Row]:
     found: list[Row] = []
     for image, pixels in PICTURES.items():
         for peer in CODECS:
-            if peer.name in ("jpeg", "avif") and not peer.missing:
+            if isinstance(peer, Library) and peer.at_equal_size and not peer.missing:
                 for quality in QUALITIES:
                     data = peer.encode(pixels, quality)
                     row = make_row(image, peer.name, quality, data, peer.decode(data))
@@ -171,6 +171,24 @@ def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
     assert len(ids) == len(set(ids))
     targets = {url[1:] for url in urls if url.startswith("#")}
     assert targets <= set(ids)
+
+
+def sections(page: str) -> list[str]:
+    """Return the ids of a page's sections, which its links name all."""
+    found = re.findall(r'<section id="(\w+)">', page)
+    assert re.findall(r'<a href="#(\w+)">', page) == found
+    return found
+
+
+def test_the_page_links_what_it_has(page: str, rows: list[Row], tmp_path: Path) -> None:
+    every = ["summary", "rd", "bd", "time", "bytes", "pictures", "results", "about"]
+    assert sections(page) == every
+    codecs = len({row["codec"] for row in rows})
+    assert f"2 pictures, {codecs} codecs, {len(rows)} files." in page
+    jpeg = [row for row in rows if row["codec"] == "jpeg"]
+    assert "decoding is timed by a call within siren-bench" in page
+    alone = report.write(jpeg, tmp_path, {}).read_text(encoding="utf-8")
+    assert sections(alone) == ["rd", "time", "pictures", "results", "about"]
 
 
 def test_every_result_is_in_the_table_as_it_is_in_its_row(page: str, rows: list[Row]) -> None:
@@ -274,6 +292,7 @@ def test_what_is_shown_is_what_the_files_decode_to(rows: list[Row], out: Path) -
     assert np.array_equal(pixels_of(versions["grid"].uri), decoded[window])
     assert (versions["grid"].bytes, versions["grid"].psnr) == (row["bytes"], row["psnr"])
     jpeg = by_name("jpeg")
+    assert isinstance(jpeg, Library)
     quality = int(versions["jpeg"].detail.removeprefix("quality "))
     sizes = {q: len(jpeg.encode(PICTURES[image], q)) for q in range(1, 96)}
     assert versions["jpeg"].bytes == sizes[quality]
@@ -373,11 +392,6 @@ def test_a_mean_curve_has_the_qualities_that_all_pictures_have() -> None:
     assert [(mean.quality, mean.bpp) for mean in found.means[Series("jpeg")]] == [(10, 4), (20, 8)]
 
 
-def test_similarity_in_decibels() -> None:
-    assert plots.decibels(0.99) == pytest.approx(20)
-    assert plots.decibels(1) == 60
-
-
 def test_what_cannot_be_shown_is_said(rows: list[Row], tmp_path: Path) -> None:
     text = report.write(rows, tmp_path, {"astronaut": PICTURES["astronaut"]}).read_text()
     assert "cup &amp; saucer: the original is not at hand." in text
@@ -409,8 +423,11 @@ def test_a_zoom_alone_has_a_report(rows: list[Row], tmp_path: Path) -> None:
     }
     zoomed = {**ours, "settings": {"quality": 80, "effort": 1, "zoom": 2}, "enlarged": ways}
     text = report.write([zoomed, {**zoomed, "image": "b"}], tmp_path, {}).read_text()
+    assert "2 pictures, 1 codec, 2 files." in text
+    assert sections(text) == ["zoom", "about"]
+    assert "siren_codec (effort 1)</dt>" in text
     headings, line = Page(text).table("decoded larger")
-    assert [cell[0] for cell in line[1:4]] == ["2", "80", "2"]
+    assert [cell[0] for cell in line[1:4]] == ["2", "quality 80", "2"]
     assert [cell[0] for cell in line[-3:]] == ["28.00", "27.00", "26.00"]
     assert [cell[0].strip() for cell in headings[-3:]] == ["decoded larger", "bicubic", "Lanczos"]
 

@@ -4,6 +4,7 @@ import platform
 import subprocess
 import sys
 from importlib import metadata
+from importlib.util import find_spec
 
 import pytest
 
@@ -18,6 +19,11 @@ def test_the_versions_that_matter(name: str) -> None:
     assert lines[:2] == [f"{name} {__version__}", f"Python {platform.python_version()}"]
     for package in ("numpy", "pillow", "constriction"):
         assert f"{package} {metadata.version(package)}" in lines
+    if name == "siren-bench":
+        for package in ("imagecodecs", "pyjpegli", "ssimulacra2"):
+            if find_spec(package):
+                assert f"{package} {metadata.version(package)}" in lines
+    assert len(lines) == len(set(lines))
     fits = name in ("siren-encode", "siren-bench")
     assert (f"numba {metadata.version('numba')}" in lines) == fits
 

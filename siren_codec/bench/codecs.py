@@ -1,18 +1,20 @@
 """The codecs that are compared: each is an object that holds all the rest needs to know of it.
 
-To add one, write its class or give one of these other settings, and put it into CODECS. Libraries
-work within this process; our own codec is run as a user runs it, by fresh processes of its
-commands. Nothing heavy is imported before a codec is used, for a command's help names them all.
+To add one, write its class or give one of these other settings, and put it into CODECS: the
+command, its help, the report and `--version` take all they say of it from there. Libraries work
+within this process; our own codec is run as a user runs it, by fresh processes of its commands.
+Nothing heavy is imported before a codec is used, for a command's help names them all.
 """
 
 import io
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from siren_codec.errors import SirenError
 
@@ -26,6 +28,7 @@ __all__ = [
     "Jpeg2000",
     "JpegXl",
     "Jpegli",
+    "Library",
     "PillowCodec",
     "Siren",
     "by_name",
@@ -34,7 +37,7 @@ __all__ = [
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Coded:
     """What came of a picture."""
 
@@ -48,8 +51,9 @@ class Coded:
     """The most memory that encoding held, and decoding."""
     decode_peak_mib: float | None = None
     encode_in_process_s: float | None = None
-    """The same without the start of a process and its imports, where that is not `timing`."""
+    """As the process itself reports it, without its start and imports, if it is a fresh one."""
     decode_in_process_s: float | None = None
+    """Of a call within this process, if the file was decoded by a fresh one."""
     sections: Mapping[str, Any] | None = None
     """The bytes of a file of ours by section, and of each of its grids."""
     enlarged: "Pixels | None" = None
@@ -57,8 +61,11 @@ class Coded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Codec:
+class Codec(ABC):
     """A codec with one set of settings, whose quality alone changes from file to file."""
+
+    is_ours: ClassVar[bool] = False
+    """Whether it is this project's: fitted, by commands, at efforts."""
 
     name: str
     """What rows and `--codecs` call it."""
@@ -74,27 +81,49 @@ class Codec:
     qualities: tuple[float, ...]
     """Those that make its curve, by rising rate."""
     quality_name: str = "quality"
+    """What a number of `qualities` is called before it: quality 50, width 28."""
+    quality_meaning: str = ""
+    """What the number is, where it is no quality of 1 to 100."""
+    note: str = ""
+    """A sentence for those who read its BD-rates."""
     is_default: bool = True
     """Whether it is compared unless `--codecs` says otherwise."""
-    is_ours: bool = False
+    is_reference: bool = False
+    """Whether the table of times gives all rates against it; one codec is."""
 
     @property
+    @abstractmethod
     def version(self) -> str:
         """The libraries' versions, and the settings."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def missing(self) -> str | None:
         """Why it cannot be used here, if so."""
-        raise NotImplementedError
 
+    @abstractmethod
+    def code(
+        self, pixels: "Pixels", settings: Mapping[str, Any], *, device: str = "cpu", scale: int = 1
+    ) -> Coded:
+        """Encode and decode (height, width, 3) pixels by a row's settings. Raises SirenError."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library(Codec):
+    """A codec of others', called within this process."""
+
+    package: str
+    """What must be installed for it, as pip calls it."""
+    at_equal_size: bool = False
+    """Whether its pictures stand beside ours of equal size; its qualities are then 1 to 95."""
+
+    @abstractmethod
     def encode(self, pixels: "Pixels", quality: float) -> bytes:
         """Return a file of (height, width, 3) pixels."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, data: bytes) -> "Pixels":
         """Return the (height, width, 3) pixels of a file."""
-        raise NotImplementedError
 
     def code(
         self, pixels: "Pixels", settings: Mapping[str, Any], *, device: str = "cpu", scale: int = 1
@@ -106,7 +135,9 @@ class Codec:
             decoded, decode_s = _timed(lambda: self.decode(data))
         except Exception as error:
             raise SirenError(f"{type(error).__name__}: {error}") from error
-        return Coded(data, decoded, encode_s, decode_s, "in process")
+        return Coded(
+            data=data, decoded=decoded, encode_s=encode_s, decode_s=decode_s, timing="in process"
+        )
 
 
 def _timed(action: Callable[[], T]) -> tuple[T, float]:
@@ -116,9 +147,10 @@ def _timed(action: Callable[[], T]) -> tuple[T, float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PillowCodec(Codec):
+class PillowCodec(Library):
     """A format that Pillow writes."""
 
+    package: str = "pillow"
     format: str
     """Pillow's name for it."""
     library: str
@@ -171,9 +203,10 @@ class Jpeg2000(PillowCodec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class JpegXl(Codec):
+class JpegXl(Library):
     """JPEG XL by imagecodecs; quality is libjxl's, of which 90 is a distance of 1."""
 
+    package: str = "imagecodecs"
     effort: int
 
     @property
@@ -208,8 +241,10 @@ class JpegXl(Codec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Jpegli(Codec):
+class Jpegli(Library):
     """JPEG by jpegli, Google's encoder, which the package pyjpegli wraps."""
+
+    package: str = "pyjpegli"
 
     @property
     def version(self) -> str:
@@ -243,8 +278,8 @@ class Jpegli(Codec):
 class Siren(Codec):
     """A model of this project's: whole fresh processes of the commands, and real files."""
 
+    is_ours: ClassVar[bool] = True
     extension: str = "siren"
-    is_ours: bool = True
     options: tuple[str, ...]
     """Of siren-encode, the same at all qualities."""
     quality_option: str
@@ -292,17 +327,17 @@ class Siren(Codec):
         found = summary.info(data)
         grids = [{"level": grid["level"], "bytes": grid["bytes"]} for grid in found["latents"]]
         return Coded(
-            data,
-            decoded,
-            encoding.seconds,
-            decoding.seconds,
-            "fresh process",
-            encoding.peak_mib,
-            decoding.peak_mib,
-            facts.get("seconds"),
-            _timed(lambda: decode(data))[1],
-            {**found["sections"], "grids": grids},
-            enlarged,
+            data=data,
+            decoded=decoded,
+            encode_s=encoding.seconds,
+            decode_s=decoding.seconds,
+            timing="fresh process",
+            peak_mib=encoding.peak_mib,
+            decode_peak_mib=decoding.peak_mib,
+            encode_in_process_s=facts.get("seconds"),
+            decode_in_process_s=_timed(lambda: decode(data))[1],
+            sections={**found["sections"], "grids": grids},
+            enlarged=enlarged,
         )
 
 
@@ -328,6 +363,7 @@ CODECS: tuple[Codec, ...] = (
         # Its rate is set by the width of its layers, of which it has ten.
         qualities=(14, 20, 28, 40),
         quality_name="width",
+        quality_meaning="the width of its layers",
         is_default=False,
         options=("--hidden-layers", "10"),
         quality_option="--hidden-features",
@@ -340,6 +376,8 @@ CODECS: tuple[Codec, ...] = (
         colours=("#73767d", "#a9adb6"),
         extension="jpg",
         qualities=(5, *_TENS, 95),
+        is_reference=True,
+        at_equal_size=True,
         format="JPEG",
         library="jpg",
         options={"optimize": True, "progressive": True},
@@ -364,6 +402,7 @@ CODECS: tuple[Codec, ...] = (
         colours=("#16489f", "#6a9bff"),
         extension="avif",
         qualities=_TENS,
+        at_equal_size=True,
         format="AVIF",
         library="avif",
         options={"subsampling": "4:4:4", "speed": 4},
@@ -377,6 +416,10 @@ CODECS: tuple[Codec, ...] = (
         colours=("#a17500", "#dcae42"),
         extension="jp2",
         qualities=tuple(range(22, 45, 2)),
+        quality_name="PSNR",
+        quality_meaning="the PSNR in dB that its encoder aims at",
+        note="JPEG 2000 is asked for the same PSNR on every picture, which makes its mean curve "
+        "look worse than it is: the mean of its single pictures, below, is fairer to it.",
         format="JPEG2000",
         library="jpg_2000",
         options={"irreversible": True, "mct": 1, "quality_mode": "dB"},
@@ -426,7 +469,7 @@ CODECS: tuple[Codec, ...] = (
         effort=10,
     ),
 )
-"""In the order of tables and plots: ours first; JPEG, which all are held against, before others."""
+"""In the order of tables and plots: ours first, then the reference."""
 
 
 def by_name(name: str, codecs: Sequence[Codec] | None = None) -> Codec:

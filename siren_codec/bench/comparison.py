@@ -1,8 +1,8 @@
 """What the report shows of a picture: codecs at equal size, and what lies between the pixels.
 
-The first are JPEG and AVIF at the quality whose real file is nearest to ours in bytes. The second
-is a tile of our file decoded at four times the size, beside Pillow's bicubic enlargement of what
-the same file decodes to.
+The first are codecs such as JPEG at the quality whose real file is nearest to ours in bytes. The
+second is a tile of our file decoded at four times the size, beside Pillow's bicubic enlargement of
+what the same file decodes to.
 """
 
 import base64
@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, features
 
 from siren_codec import metrics
-from siren_codec.bench.codecs import CODECS
+from siren_codec.bench.codecs import CODECS, Library
 from siren_codec.bench.curves import series_of, setting
 from siren_codec.bench.pictures import Pixels
 from siren_codec.bench.results import Row
@@ -25,6 +25,7 @@ from siren_codec.decoding import open_field
 from siren_codec.field import Field
 
 __all__ = [
+    "PEERS",
     "SCALE",
     "TILE",
     "Comparison",
@@ -47,7 +48,8 @@ _LEAST_SIDE = 128
 _PIXELS = 2_400_000
 """Pixels of all pictures that a page holds; with four versions of each it comes to some 15 MB."""
 
-_PEERS = ("jpeg", "avif")
+PEERS = tuple(codec for codec in CODECS if isinstance(codec, Library) and codec.at_equal_size)
+"""What stands beside ours at equal size."""
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,10 @@ def compare(
 def _peers(
     original: Pixels, crop: tuple[int, int, int, int], length: int, measured: Sequence[Row]
 ) -> list[Shown]:
-    """Return JPEG and AVIF at the size nearest to `length` bytes; without one that lacks here."""
+    """Return PEERS at the size nearest to `length` bytes; without one that lacks here."""
     found = []
-    for peer in CODECS:
-        if peer.name not in _PEERS or peer.missing:
+    for peer in PEERS:
+        if peer.missing:
             continue
         sizes = {
             round(row["settings"]["quality"]): int(row["bytes"])

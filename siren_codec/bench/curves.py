@@ -1,4 +1,4 @@
-"""Rows -> the series of a codec at one effort, its curves, and what it takes against others.
+"""Rows -> the series of a codec as it was run, its curves, and what it takes against others.
 
 A codec's mean curve is the mean of bits per pixel and of PSNR over the pictures, quality by
 quality, of the qualities that all pictures have. Points that another point of the same curve beats
@@ -6,6 +6,7 @@ in rate without being worse in PSNR are left out of a BD-rate, for a curve must 
 interpolation is `metrics.bd_rate`'s: PCHIP on the logarithm of the rate.
 """
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -42,10 +43,11 @@ _PLACES = {name: place for place, name in enumerate(_CODECS)}
 
 @dataclass(frozen=True)
 class Series:
-    """A codec, and for ours the effort that it was run with."""
+    """A codec, and for ours the effort that it was run with, and steps that stood in for it."""
 
     codec: str
     effort: int | None = None
+    steps: int | None = None
 
     @property
     def about(self) -> Codec | None:
@@ -55,23 +57,35 @@ class Series:
     @property
     def key(self) -> str:
         """A name for CSS classes and ids."""
-        return self.codec if self.effort is None else f"{self.codec}-{self.effort}"
+        parts = (("", self.effort), ("s", self.steps))
+        return "-".join([self.codec, *(f"{kind}{value}" for kind, value in parts if value)])
 
     @property
     def label(self) -> str:
         """What the page calls it."""
         name = self.codec if self.about is None else self.about.label
-        return name if self.effort is None else f"{name} (effort {self.effort})"
+        how = [f"effort {self.effort}"] if self.effort else []
+        how += [f"{self.steps} step{'s' if self.steps > 1 else ''}"] if self.steps else []
+        return f"{name} ({', '.join(how)})" if how else name
 
     @property
     def is_ours(self) -> bool:
         """Whether it is this project's."""
         return self.about is not None and self.about.is_ours
 
+    def setting(self, quality: float) -> str:
+        """Return what a quality is called: quality 50, width 28."""
+        name = "quality" if self.about is None else self.about.quality_name
+        return f"{name} {quality:g}"
+
     @property
-    def order(self) -> tuple[int, str, int]:
-        """Where it stands on the page: ours first, the most effort before less."""
-        return _PLACES.get(self.codec, len(_PLACES)), self.codec, -(self.effort or 0)
+    def order(self) -> tuple[float | str, ...]:
+        """Where it stands on the page: ours first, the most effort and the most steps before less.
+
+        A fit that was left its effort's steps comes before one that was not.
+        """
+        place = _PLACES.get(self.codec, len(_PLACES))
+        return place, self.codec, -(self.effort or 0), -(self.steps or math.inf)
 
 
 class Difference(NamedTuple):
@@ -116,9 +130,9 @@ class Measured:
         return [series for series in self.rows if series.is_ours]
 
     @property
-    def jpeg(self) -> Series | None:
+    def reference(self) -> Series | None:
         """What times are shown against, if it was measured."""
-        return next((series for series in self.peers if series.codec == "jpeg"), None)
+        return next((one for one in self.rows if one.about and one.about.is_reference), None)
 
 
 def collect(rows: Sequence[Row]) -> Measured:
@@ -218,11 +232,10 @@ def bd_rate(*, reference: Curve, test: Curve) -> Difference | None:
 
 def series_of(row: Row) -> Series:
     """Return the series that a row belongs to."""
-    return Series(row["codec"], row["settings"].get("effort"))
+    settings = row["settings"]
+    return Series(row["codec"], settings.get("effort"), settings.get("steps"))
 
 
 def setting(row: Row) -> str:
     """Return what a row's quality is called: of the coordinate model it is the layers' width."""
-    codec = series_of(row).about
-    name = "quality" if codec is None else codec.quality_name
-    return f"{name} {row['settings']['quality']:g}"
+    return series_of(row).setting(row["settings"]["quality"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from siren_codec.field.threads import available_cores
 
-__all__ = ["ROOT", "code_key", "describe", "device_name"]
+__all__ = ["ROOT", "code_key", "describe", "device_name", "origin"]
 
 ROOT = Path(__file__).parents[2]
 """Of the checkout, or where the package is installed."""
@@ -18,11 +18,15 @@ ROOT = Path(__file__).parents[2]
 
 def describe(command: Sequence[str], device: str = "cpu") -> dict[str, str]:
     """Return command, date, commit and device of a measurement."""
+    return {**origin(command), "device": device_name(device)}
+
+
+def origin(command: Sequence[str]) -> dict[str, str]:
+    """Return command, date and commit of a measurement."""
     return {
         "command": shlex.join(command),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _commit(),
-        "device": device_name(device),
     }
 
 
@@ -56,21 +60,25 @@ _DECIDING = ("effort.py", "encoding.py", "field", "fit", "options.py", "stream")
 
 
 def _commit() -> str:
-    """Return the checkout's commit; `unknown` where the package is installed elsewhere."""
+    """Return the checkout's commit; `unknown` if installed elsewhere, or git does not tell."""
     if not (ROOT / ".git").exists():
         return "unknown"
+    commit = _git("rev-parse", "--short", "HEAD")
     changed = _git("status", "--porcelain", "siren_codec", "benchmarks/*.py")
-    return _git("rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
+    if commit is None or changed is None:
+        return "unknown"
+    return f"{commit} with changes" if changed else commit
 
 
-def _git(*arguments: str) -> str:
+def _git(*arguments: str) -> str | None:
+    """Return what git says; None where it is not installed, or fails."""
     try:
         found = subprocess.run(
             ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
         )
     except OSError:
-        return "unknown"
-    return found.stdout.strip() or ("" if found.returncode == 0 else "unknown")
+        return None
+    return found.stdout.strip() if found.returncode == 0 else None
 
 
 def _cpu_name() -> str:

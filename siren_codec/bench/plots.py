@@ -325,10 +325,10 @@ def time_against_saving(
     dots = {series: (seconds, -percent) for series, (seconds, percent) in places.items()}
     axis.axhline(0, color=_colour("--quiet"), linewidth=1, zorder=1)
     links = []
-    for name in dict.fromkeys(series.codec for series in dots):
-        same = [dot for series, dot in dots.items() if series.codec == name]
+    for codec in dict.fromkeys(series.codec for series in dots):
+        same = [dot for series, dot in dots.items() if series.codec == codec]
         if len(same) > 1:
-            axis.plot(*zip(*same, strict=True), color=_colour_of(Series(name)), linewidth=1)
+            axis.plot(*zip(*same, strict=True), color=_colour_of(Series(codec)), linewidth=1)
             links.append(same)
     for series, (seconds, saved) in dots.items():
         (dot,) = axis.plot(

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from siren_codec import output
 from siren_codec.bench import comparison, plots, tables
-from siren_codec.bench.codecs import CODECS
+from siren_codec.bench.codecs import CODECS, Codec
 from siren_codec.bench.comparison import Comparison
 from siren_codec.bench.curves import Measured, collect, series_of, setting
 from siren_codec.bench.pictures import Pixels
@@ -55,42 +55,43 @@ def write(rows: Sequence[Row], out: Path, originals: Mapping[str, Pixels]) -> Pa
         raise UsageError("expected results to report, found none")
     found = collect(rows)
     others = PUBLISHED if applies(found.images) else ()
-    comparisons, missing = _comparisons(found, out, originals)
-    page = (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            head=_head(rows, found),
-            codecs=CODECS,
-            legend=[(series, plots.swatch(series, list(found.rows))) for series in found.rows],
-            images=found.images,
-            findings=[
-                (series, tables.findings(found, series), tables.standings(found, series))
-                for series in found.ours
-            ],
-            rate_plots=_rate_plots(found, others),
-            small_plots=_small_plots(found),
-            published=others,
-            dashed=BY_IMAGE if any(image in by_image() for image in found.images) else "",
-            bd_mean=tables.mean_table(found, others),
-            bd_images=[tables.image_table(found, peer) for peer in found.peers],
-            times=tables.times(found),
-            zooms=tables.zooms(rows),
-            time_plot=_time_plot(found),
-            parts=[(part, plots.PART_VARIABLES[part]) for part in _parts_present(found)],
-            part_plots=_part_plots(found),
-            part_rows=[(row, tables.parts(row)) for row in _rows_with_sections(found)],
-            comparisons=comparisons,
-            missing=missing,
-            shown_bpp=_SHOWN_BPP,
-            scale=comparison.SCALE,
-            results=[row for of_series in found.rows.values() for row in of_series],
-            columns=[column for column in _COLUMNS if any(column[0] in row for row in rows)],
-        )
-    )
+    parts = {
+        **_head(rows, found),
+        **_curves(found, others),
+        **_bd_rates(found, others),
+        **_times(found),
+        **_bytes(found),
+        **_pictures(found, out, originals),
+        **_results(rows, found),
+        "zooms": tables.zooms(rows),
+    }
+    page = _environment().get_template("report.html.j2").render(parts, sections=_sections(parts))
     path = out / "report.html"
     output.write(path, page.encode(), force=True)
     return path
+
+
+_HEADINGS = {
+    "summary": ("Summary", "findings"),
+    "rd": ("Rate and distortion", "small_plots"),
+    "bd": ("BD-rates", "bd_images"),
+    "time": ("Time", "times"),
+    "zoom": ("Zoom", "zooms"),
+    "bytes": ("Bytes", "part_plots"),
+    "pictures": ("Pictures", "comparisons", "missing"),
+    "results": ("All results", "results"),
+    "about": ("Versions", "versions"),
+}
+"""The page's sections by their ids: what its links call them, and of what one of them has any."""
+
+
+def _sections(parts: Mapping[str, Any]) -> dict[str, str]:
+    """Return the sections that there is something for: names by id."""
+    return {
+        section: name
+        for section, (name, *needs) in _HEADINGS.items()
+        if any(parts[need] for need in needs)
+    }
 
 
 def _environment() -> jinja2.Environment:
@@ -114,17 +115,89 @@ def _head(rows: Sequence[Row], found: Measured) -> dict[str, Any]:
         return list(dict.fromkeys(str(row[name]) for row in rows))
 
     dates = sorted(each("date"))
+    versions: dict[str, dict[str, None]] = {}
+    for row in sorted(rows, key=lambda row: series_of(row).order):
+        versions.setdefault(series_of(row).label, {})[str(row["version"])] = None
     return {
         "dates": dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}",
         "commits": each("commit"),
         "devices": each("device"),
         "commands": each("command"),
+        "images": each("image"),
         "sizes": list(dict.fromkeys(f"{row['width']} x {row['height']}" for row in rows)),
-        "versions": {
-            series.label: list(dict.fromkeys(str(row["version"]) for row in of_series))
-            for series, of_series in found.rows.items()
-        },
-        "files": sum(map(len, found.rows.values())),
+        "counts": {"picture": len(each("image")), "codec": len(each("codec")), "file": len(rows)},
+        "versions": {label: list(those) for label, those in versions.items()},
+        "codecs": CODECS,
+        "legend": [(series, plots.swatch(series, list(found.rows))) for series in found.rows],
+    }
+
+
+def _about(found: Measured) -> list[Codec]:
+    """Return the codecs that have curves."""
+    names = {series.codec for series in found.rows}
+    return [codec for codec in CODECS if codec.name in names]
+
+
+def _curves(found: Measured, others: Sequence[Published]) -> dict[str, Any]:
+    """Return the curves, of the means and of each picture."""
+    return {
+        "rate_plots": _rate_plots(found, others),
+        "small_plots": _small_plots(found),
+        "published": others,
+        "dashed": BY_IMAGE if any(image in by_image() for image in found.images) else "",
+    }
+
+
+def _bd_rates(found: Measured, others: Sequence[Published]) -> dict[str, Any]:
+    """Return the tables of BD-rates, and what they amount to for ours."""
+    comparable = len(found.rows) > 1 or others
+    return {
+        "findings": [
+            (series, tables.findings(found, series), tables.standings(found, series))
+            for series in found.ours
+        ],
+        "notes": [codec.note for codec in _about(found) if codec.note],
+        "bd_mean": tables.mean_table(found, others),
+        "bd_images": [tables.image_table(found, peer) for peer in found.peers if comparable],
+    }
+
+
+def _times(found: Measured) -> dict[str, Any]:
+    """Return the table of times and memory, and the plot."""
+    return {
+        "times": tables.times(found),
+        "reference": "" if found.reference is None else found.reference.label,
+        "time_plot": _time_plot(found),
+    }
+
+
+def _bytes(found: Measured) -> dict[str, Any]:
+    """Return what the bytes of our files are for."""
+    return {
+        "parts": [(part, plots.PART_VARIABLES[part]) for part in _parts_present(found)],
+        "part_plots": _part_plots(found),
+        "part_rows": [(row, tables.parts(row)) for row in _rows_with_sections(found)],
+    }
+
+
+def _pictures(found: Measured, out: Path, originals: Mapping[str, Pixels]) -> dict[str, Any]:
+    """Return the pictures at equal size."""
+    comparisons, missing = _comparisons(found, out, originals)
+    return {
+        "comparisons": comparisons,
+        "missing": missing,
+        "peers": tables.listed([peer.label for peer in comparison.PEERS]),
+        "shown_bpp": _SHOWN_BPP,
+        "scale": comparison.SCALE,
+    }
+
+
+def _results(rows: Sequence[Row], found: Measured) -> dict[str, Any]:
+    """Return the table of every result."""
+    return {
+        "results": [row for of_series in found.rows.values() for row in of_series],
+        "columns": [column for column in _COLUMNS if any(column[0] in row for row in rows)],
+        "meanings": [codec for codec in _about(found) if codec.quality_meaning],
     }
 
 
@@ -170,20 +243,20 @@ def _small_plots(found: Measured) -> list[tuple[str, Markup]]:
 
 
 def _time_plot(found: Measured) -> Markup | None:
-    """Return encode time against bits saved over JPEG; None where nothing can be compared to it."""
-    if found.jpeg is None:
+    """Return encode time against bits saved over the reference; None without anything beside it."""
+    if found.reference is None:
         return None
     places = {
         series: (max(seconds, _LEAST_SECONDS), percent)
-        for series, (seconds, percent) in tables.against_each(found, found.jpeg).items()
+        for series, (seconds, percent) in tables.against_each(found, found.reference).items()
     }
     if len(places) < 2:
         return None
-    return plots.time_against_saving("time", places, found.jpeg.label)
+    return plots.time_against_saving("time", places, found.reference.label)
 
 
 def _rows_with_sections(found: Measured) -> list[Row]:
-    return [row for series in found.ours for row in found.rows[series] if row["sections"]]
+    return [row for series in found.ours for row in found.rows[series] if row.get("sections")]
 
 
 def _parts_present(found: Measured) -> list[str]:
@@ -196,7 +269,7 @@ def _part_plots(found: Measured) -> list[tuple[str, list[tuple[str, Markup]]]]:
     most = max((row["bytes"] for row in _rows_with_sections(found)), default=0)
     made = []
     for series in found.ours:
-        rows = [row for row in found.rows[series] if row["sections"]]
+        rows = [row for row in found.rows[series] if row.get("sections")]
         bars = []
         for index, image in enumerate(found.images):
             files = [(setting(row), tables.parts(row)) for row in rows if row["image"] == image]

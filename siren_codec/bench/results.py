@@ -1,13 +1,13 @@
 """Rows of measurements as a file: a line of JSON for each, added as it comes.
 
 A run that was ended at any moment can be taken up again: what the file has is not measured a second
-time, and half a line at its end is dropped. Nothing is ever rewritten; where two lines are of the
-same measurement the later one counts.
+time, and half a line counts for nothing. Nothing is ever rewritten, for another process
+may be adding; where two lines are of the same measurement the later one counts.
 """
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,45 +36,62 @@ def newest(rows: Iterable[Row]) -> list[Row]:
 
 
 def latest(rows: Iterable[Row]) -> list[Row]:
-    """Return the last row of each measurement, and of each codec only the version measured last.
+    """Return the last row of each measurement, and of each codec only those made as the last one.
 
-    So no curve has points of two versions.
+    So no curve has points of two versions, or of two devices.
     """
     rows = newest(rows)
-    versions = {row["codec"]: row["version"] for row in rows}
-    return [row for row in rows if row["version"] == versions[row["codec"]]]
+    made = {row["codec"]: (row["version"], row["device"]) for row in rows}
+    return [row for row in rows if (row["version"], row["device"]) == made[row["codec"]]]
 
 
 class Results:
     """The rows of a file, which may not exist yet."""
 
-    def __init__(self, path: Path) -> None:
-        """Read a file; half a line at its end is taken off it. Raises SirenError."""
+    def __init__(self, path: Path, *, accepts: Callable[[Row], bool] = lambda _: True) -> None:
+        """Read a file; half a line, as a kill leaves it, is left out.
+
+        Raises SirenError for what cannot be read, is no row, or is none that the reader `accepts`.
+        """
         self.path = path
+        self._accepts = accepts
         self.rows: list[Row] = []
         try:
             data = path.read_bytes() if path.exists() else b""
-            whole = data.rfind(b"\n") + 1
-            if whole < len(data):
-                os.truncate(path, whole)
         except OSError as error:
             raise SirenError(f"{path}: {error.strerror}") from None
-        for number, line in enumerate(data[:whole].splitlines(), 1):
-            self.rows.append(self._parse(number, line))
+        *lines, _ = data.split(b"\n")
+        for number, line in enumerate(lines, 1):
+            row = self._parse(number, line)
+            if row is not None:
+                self.rows.append(row)
 
     def add(self, row: Row) -> None:
-        """Add a row to the file: one write of a whole line."""
+        """Add a row to the file: one write of a whole line.
+
+        After half a line it begins with a line's end, so that only the half is lost.
+        """
         line = json.dumps(row, allow_nan=False) + "\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "ab", buffering=0) as file:
+        with open(self.path, "a+b", buffering=0) as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else f"\n{line}"
             file.write(line.encode())
         self.rows.append(row)
 
-    def _parse(self, number: int, line: bytes) -> Row:
+    def _parse(self, number: int, line: bytes) -> Row | None:
+        """Return a line's row; None for a blank line and for half a line."""
+        if not line.strip():
+            return None
         try:
             row = json.loads(line)
             identity(row)
-        except (ValueError, KeyError, TypeError, AttributeError):
+            if not self._accepts(row):
+                raise TypeError
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, ValueError) and line.startswith(b"{"):
+                return None
             raise SirenError(
                 f"{self.path}, line {number}: expected a result, found {line[:60]!r}"
             ) from None

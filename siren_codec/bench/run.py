@@ -11,16 +11,16 @@ from tqdm import tqdm
 
 from siren_codec.bench import environment
 from siren_codec.bench.codecs import Codec
-from siren_codec.bench.measure import Job
+from siren_codec.bench.measurement import Measurement
 from siren_codec.bench.pictures import Original
 from siren_codec.bench.results import Results, Row, identity, latest
 from siren_codec.errors import SirenError
 from siren_codec.many.workers import pin, shares
 from siren_codec.options import Options
 
-__all__ = ["Plan", "jobs", "measure", "rows_of"]
+__all__ = ["Plan", "measure", "measurements", "rows_of"]
 
-Outcome = tuple[Job, dict[str, Any] | SirenError]
+Outcome = tuple[Measurement, dict[str, Any] | SirenError]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,28 +34,28 @@ class Plan:
     efforts: Sequence[int] = (Options.effort,)
     zooms: Sequence[int] = (1,)
     """How many times smaller a picture is encoded; 1 is the picture itself. For our codecs."""
-    fit_on: str = "cpu"
-    """cpu or cuda."""
+    device: str = "cpu"
+    """Where our codecs fit: cpu or cuda."""
     steps: int | None = None
     """Of a fit, instead of the effort's."""
     command: Sequence[str] = ("siren-bench",)
     """What asks for it, for the record."""
 
 
-def jobs(plan: Plan) -> Iterator[Job]:
+def measurements(plan: Plan) -> Iterator[Measurement]:
     """Yield the measurements: the libraries' first, which take seconds."""
     for codec in sorted(plan.codecs, key=lambda codec: codec.is_ours):
-        device = plan.fit_on if codec.is_ours else "cpu"
-        version, machine = codec.version, environment.device_name(device)
+        device = plan.device if codec.is_ours else "cpu"
+        version, device_name = codec.version, environment.device_name(device)
         for settings in _settings(plan, codec):
             for original in plan.originals:
-                yield Job(
+                yield Measurement(
                     original=original,
                     codec=codec,
                     version=version,
                     settings=settings,
-                    machine=machine,
                     device=device,
+                    device_name=device_name,
                 )
 
 
@@ -85,31 +85,31 @@ def measure(
     Without `resume` all is made anew. `count` fits run at a time, each with its share of the cores;
     libraries come first, one by one. `say` is told of each file; without it nothing is shown.
     """
-    results = Results(out / "results.jsonl")
+    results = _results(out)
     known = {identity(row): row for row in results.rows} if resume else {}
-    every = list(jobs(plan))
-    wanted = [job for job in every if not _is_done(job, known.get(identity(job.key)), out)]
+    every = list(measurements(plan))
+    wanted = [one for one in every if not _is_done(one, known.get(identity(one.key)), out)]
     tell = say or (lambda _: None)
     if len(wanted) < len(every):
         tell(f"{len(every) - len(wanted)} of {len(every)} results are there")
-    about = environment.describe(plan.command)
+    origin = environment.origin(plan.command)
     failures: list[str] = []
     with tqdm(total=len(wanted), unit="file", leave=False, disable=None if say else True) as bar:
-        for job, found in _outcomes(wanted, out, count):
+        for one, found in _outcomes(wanted, out, count):
             if isinstance(found, SirenError):
-                failures.append(f"{_name(job)}: {found}")
+                failures.append(f"{_name(one)}: {found}")
                 tell(failures[-1])
             else:
-                results.add({**found, **{key: about[key] for key in ("commit", "date", "command")}})
-                if job.codec.is_ours:
-                    tell(f"{_name(job)}: {_line(found)}")
+                results.add({**found, **origin})
+                if one.codec.is_ours:
+                    tell(f"{_name(one)}: {_line(found)}")
             bar.update()
     return failures
 
 
-def _is_done(job: Job, row: Row | None, out: Path) -> bool:
+def _is_done(wanted: Measurement, row: Row | None, out: Path) -> bool:
     """Tell whether a row is of this measurement and its file is there."""
-    if row is None or any(row.get(name) != value for name, value in job.key.items()):
+    if row is None or any(row.get(name) != value for name, value in wanted.key.items()):
         return False
     return _is_kept(row, out)
 
@@ -120,9 +120,9 @@ def _is_kept(row: Row, out: Path) -> bool:
     return bool(file.is_file() and file.stat().st_size == int(row["bytes"]))
 
 
-def _name(job: Job) -> str:
-    settings = (f"{name} {value:g}" for name, value in job.settings.items())
-    return " ".join([job.original.name, job.codec.name, *settings])
+def _name(measurement: Measurement) -> str:
+    settings = (f"{name} {value:g}" for name, value in measurement.settings.items())
+    return " ".join([measurement.original.name, measurement.codec.name, *settings])
 
 
 def _line(row: Row) -> str:
@@ -131,18 +131,18 @@ def _line(row: Row) -> str:
     )
 
 
-def _outcomes(wanted: Sequence[Job], out: Path, count: int) -> Iterator[Outcome]:
-    """Yield jobs as they are done, with their row or with what went wrong."""
-    for job in wanted:
-        if not job.codec.is_ours:
-            yield job, _attempt(job, out)
+def _outcomes(wanted: Sequence[Measurement], out: Path, count: int) -> Iterator[Outcome]:
+    """Yield measurements as they are made, with their row or with what went wrong."""
+    for one in wanted:
+        if not one.codec.is_ours:
+            yield one, _attempt(one, out)
     cores: SimpleQueue[list[int]] = SimpleQueue()
     for share in shares(count):
         cores.put(share)
     # A process has the cores of the thread that starts it.
     crew = ThreadPoolExecutor(count, initializer=lambda: pin(cores.get()))
     try:
-        futures = {crew.submit(_attempt, job, out): job for job in wanted if job.codec.is_ours}
+        futures = {crew.submit(_attempt, one, out): one for one in wanted if one.codec.is_ours}
         for future in as_completed(futures):
             yield futures[future], future.result()
     finally:
@@ -150,15 +150,38 @@ def _outcomes(wanted: Sequence[Job], out: Path, count: int) -> Iterator[Outcome]
         crew.shutdown(cancel_futures=True)
 
 
-def _attempt(job: Job, out: Path) -> dict[str, Any] | SirenError:
+def _attempt(one: Measurement, out: Path) -> dict[str, Any] | SirenError:
     try:
-        return job.run(out)
+        return one.make(out)
     except SirenError as error:
         return error
 
 
 def rows_of(originals: Sequence[Original], out: Path) -> list[Row]:
-    """Return what OUT has of these pictures: of each codec the version measured last."""
+    """Return what OUT has of these pictures: of each codec the version and device of the last."""
     pictures = {(original.name, original.sha256) for original in originals}
-    rows = latest(Results(out / "results.jsonl").rows)
-    return [row for row in rows if (row["image"], row["sha256"]) in pictures and _is_kept(row, out)]
+    rows = _results(out).rows
+    # Another picture may have been measured otherwise since.
+    ours = latest(row for row in rows if (row["image"], row["sha256"]) in pictures)
+    return [row for row in ours if _is_kept(row, out)]
+
+
+def _results(out: Path) -> Results:
+    """Return what OUT has. Raises SirenError for a row that is not of a file that was kept."""
+    return Results(out / "results.jsonl", accepts=_is_of_a_file)
+
+
+def _is_of_a_file(row: Row) -> bool:
+    """Tell whether a row has what the report needs of every one."""
+    settings = row["settings"]
+    return (
+        all(isinstance(row.get(name), str) for name in _WORDS)
+        and all(isinstance(row.get(name), int | float) for name in _NUMBERS)
+        and isinstance(settings, dict)
+        and isinstance(settings.get("quality"), int | float)
+    )
+
+
+_ORIGIN = ("command", "date", "commit")
+_WORDS = ("image", "sha256", "codec", "version", "device", "timing", "file", *_ORIGIN)
+_NUMBERS = ("width", "height", "bytes", "bpp", "psnr", "encode_s", "decode_s")

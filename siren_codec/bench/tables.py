@@ -20,6 +20,7 @@ __all__ = [
     "findings",
     "image_table",
     "in_process",
+    "listed",
     "mean_table",
     "median",
     "parts",
@@ -122,7 +123,7 @@ def findings(found: Measured, ours: Series) -> str:
     """Return what the figures say of a series, wins and losses in one manner."""
     stand = standings(found, ours)
     said = [
-        f"{words} {_listed([f'{x.peer.label} ({percent(x.mean.percent)})' for x in those])}"
+        f"{words} {listed([f'{x.peer.label} ({percent(x.mean.percent)})' for x in those])}"
         for words, those in (
             ("fewer bits than", [x for x in stand if x.mean.percent < 0]),
             ("more bits than", [x for x in stand if x.mean.percent >= 0]),
@@ -146,7 +147,7 @@ def _timed(rows: Sequence[Row]) -> str:
     return f"{_seconds(median(rows, 'encode_s'))} ({rows[0]['timing']})"
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """Return names as an English list."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
@@ -231,12 +232,13 @@ def against_each(found: Measured, reference: Series) -> dict[Series, tuple[float
 
 
 def times(found: Measured) -> list[dict[str, Any]]:
-    """Return medians of time, the most memory, and the rate against JPEG, of every series."""
+    """Return medians of time, the most memory, and the rate against the reference, by series."""
     lines = []
+    reference = found.reference
     for series, rows in found.rows.items():
         difference = None
-        if found.jpeg:
-            difference = bd_rate(reference=found.curves[found.jpeg], test=found.curves[series])
+        if reference:
+            difference = bd_rate(reference=found.curves[reference], test=found.curves[series])
         lines.append(
             {
                 "series": series,
@@ -246,8 +248,8 @@ def times(found: Measured) -> list[dict[str, Any]]:
                 "decode_in_process_s": in_process(rows, "decode"),
                 "peak_mib": _most(rows, "peak_mib"),
                 "decode_peak_mib": _most(rows, "decode_peak_mib"),
-                "timing": _listed(list(dict.fromkeys(row["timing"] for row in rows))),
-                "against": Cell("") if series == found.jpeg else _cell(difference),
+                "timing": listed(list(dict.fromkeys(row["timing"] for row in rows))),
+                "against": Cell("") if series == reference else _cell(difference),
             }
         )
     return lines
@@ -287,7 +289,7 @@ def zooms(rows: Iterable[Row]) -> list[Zoom]:
 
 
 def _most(rows: Iterable[Row], name: str) -> float | None:
-    return max((float(row[name]) for row in rows if row[name] is not None), default=None)
+    return max((float(row[name]) for row in rows if row.get(name) is not None), default=None)
 
 
 def parts(row: Row) -> dict[str, int]:

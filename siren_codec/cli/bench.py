@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from siren_codec import extras
-from siren_codec.bench.codecs import CODECS, Codec, by_name
+from siren_codec.bench.codecs import CODECS, Codec, Library, by_name
 from siren_codec.cli import console, usage
 from siren_codec.cli.usage import BATCH, FIT, MESSAGES, PICTURE, TARGET, option
 from siren_codec.errors import SirenError
@@ -17,20 +17,26 @@ from siren_codec.limits import QUALITIES
 from siren_codec.options import DEVICES, EFFORTS, Options
 
 if TYPE_CHECKING:
+    from siren_codec.bench.curves import Series
     from siren_codec.bench.results import Row
+    from siren_codec.bench.run import Plan
 
 __all__ = ["bench_command"]
 
+_GRID = by_name("grid")
 _NAMES = tuple(codec.name for codec in CODECS)
 _DEFAULT = tuple(codec.name for codec in CODECS if codec.is_default)
+_PACKAGES = dict.fromkeys(codec.package for codec in CODECS if isinstance(codec, Library))
 _NOTES = (
     (
         "What is measured",
         "Every figure is of a real file, which is kept in DIR/files: its length, and PSNR over "
         "RGB, SSIM and MS-SSIM of the integer pixels that it decodes to. Our files are made and "
         "decoded by fresh processes of siren-encode and siren-decode, on the clock from start to "
-        "end and without the start and its imports, with the most memory that they held. Libraries "
-        "(Pillow; imagecodecs for JPEG XL; pyjpegli, if it is installed) work within the process. "
+        "end, with the most memory that they held. Without the start and its imports, encoding "
+        "takes what siren-encode reports, and decoding is timed by a call within siren-bench. "
+        "Libraries "
+        f"({', '.join(_PACKAGES)}, as far as they are installed) work within the process. "
         "SSIMULACRA2 is measured too where the package ssimulacra2 is installed. With -j the times "
         "are those of fits that share the machine.",
     ),
@@ -40,7 +46,7 @@ _NOTES = (
         "stops a run, the same command goes on from there. A result is measured anew if the "
         "picture's pixels, the codec's version or settings, or the device are others, or its file "
         "is gone. The report shows what DIR has of the pictures that are named, of each codec "
-        "the version measured last.",
+        "what was measured with the version and on the device of its last result.",
     ),
     (
         "Pictures",
@@ -114,11 +120,11 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     TARGET,
     *("-q", "--qualities"),
     type=Numbers(QUALITIES),
-    default="24,36,50,60",
+    default=",".join(f"{quality:g}" for quality in _GRID.qualities),
     show_default=True,
     metavar="LIST",
-    help="Of the grid model. The others have qualities of their own, and the coordinate model "
-    "four widths of its 10 layers.",
+    help="Qualities of the grid model's files. Other codecs have their own; the coordinate model "
+    "takes four layer widths.",
 )
 @option(
     TARGET,
@@ -127,7 +133,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     default=str(Options.effort),
     show_default=True,
     metavar="LIST",
-    help="Of our fits, one or several: 1,4.",
+    help="Effort of our fits; several may be given: 1,4.",
 )
 @option(
     TARGET,
@@ -136,9 +142,9 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     default="1",
     show_default=True,
     metavar="LIST",
-    help="Encode each picture so many times smaller, decode it so many times larger, and compare "
-    "with the picture itself, beside bicubic and Lanczos enlargement. 1 is the plain comparison, "
-    "and the only one of other codecs.",
+    help="Encode each picture N times smaller, decode it N times larger, and compare with the "
+    "original; bicubic and Lanczos enlargement stand beside it. Other codecs are measured at 1 "
+    "only.",
 )
 @option(
     PICTURE,
@@ -148,7 +154,13 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     help="Take the middle of each picture, at most N x N pixels.",
 )
 @usage.device(FIT, DEVICES, "Where to fit; auto is a GPU if there is one.")
-@option(FIT, "--steps", type=click.IntRange(min=1), metavar="N", help="Steps, instead of -e's.")
+@option(
+    FIT,
+    "--steps",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Number of steps, instead of the effort's.",
+)
 @option(
     BATCH,
     *("-o", "--out"),
@@ -163,11 +175,11 @@ class Numbers(click.ParamType[tuple[int, ...]]):
     "--resume/--no-resume",
     default=True,
     show_default=True,
-    help="Leave what DIR has, or measure all anew.",
+    help="Keep the results that DIR has, or measure everything again.",
 )
 @usage.jobs("Fit N pictures at a time: the cores are shared, and times with them.")
 @option(MESSAGES, "--no-report", is_flag=True, help="Measure only.")
-@option(MESSAGES, "--quiet", is_flag=True, help="Say nothing but errors, and the table.")
+@option(MESSAGES, "--quiet", is_flag=True, help="Print nothing but errors and the table.")
 @usage.the_version
 def bench_command(
     images: tuple[str, ...],
@@ -199,22 +211,21 @@ def bench_command(
     plan = run.Plan(
         originals=originals,
         codecs=_present(codecs),
-        qualities={"grid": qualities},
+        qualities={_GRID.name: qualities},
         efforts=effort,
         zooms=zoom,
-        fit_on=_device(device, codecs),
+        device=_device(device, codecs),
         steps=steps,
         command=("siren-bench", *sys.argv[1:]),
     )
-    say = None if quiet else partial(console.say, error=True)
-    failures = run.measure(plan, Path(out), count=jobs or 1, resume=resume, say=say)
-    rows = run.rows_of(originals, Path(out))
+    rows, failures = _measured(plan, Path(out), count=jobs or 1, resume=resume, quiet=quiet)
     console.say(*_table(rows), error=False)
     if not no_report:
         from siren_codec.bench import report
 
         path = report.write(rows, Path(out), {one.name: one.pixels for one in originals})
-        console.say(f"report: {path}", error=False)
+        if not quiet:
+            console.say(f"report: {path}", error=False)
     if failures:
         raise SirenError(f"{len(failures)} failed; the first: {failures[0]}")
     return 0
@@ -230,14 +241,36 @@ def _device(device: str, codecs: Sequence[str]) -> str:
 
 
 def _present(names: Sequence[str]) -> list[Codec]:
-    """Return the codecs that can be used here; say which ones cannot."""
+    """Return the codecs that can be used here; say which ones cannot. Raises SirenError."""
     found = []
     for codec in map(by_name, names):
         if codec.missing:
             console.say(f"siren-bench: {codec.name} is left out: {codec.missing}", error=True)
         else:
             found.append(codec)
+    if not found:
+        raise SirenError(f"nothing was measured: {', '.join(names)} cannot be used here")
     return found
+
+
+def _measured(
+    plan: "Plan", out: Path, *, count: int, resume: bool, quiet: bool
+) -> "tuple[list[Row], list[str]]":
+    """Measure; return the rows of the plan's pictures, and what failed, which is also told.
+
+    Raises SirenError where there are no rows.
+    """
+    from siren_codec.bench import run
+
+    say = partial(console.say, error=True)
+    failures = run.measure(plan, out, count=count, resume=resume, say=None if quiet else say)
+    for failure in failures if quiet else ():
+        say(failure)
+    rows = run.rows_of(plan.originals, out)
+    if not rows:
+        why = failures[0] if failures else "codecs other than ours are measured at --zoom 1 only"
+        raise SirenError(f"nothing was measured: {why}")
+    return rows, failures
 
 
 def _table(rows: "Sequence[Row]") -> list[str]:
@@ -247,9 +280,11 @@ def _table(rows: "Sequence[Row]") -> list[str]:
 
     found = collect(rows)
     heads = "".join(f"{peer.codec:>10}" for peer in found.peers)
+    names = {series: _short(series) for series in found.curves}
+    width = max(map(len, ("against", *names.values()))) + 2
     lines = [
         "bits at equal PSNR (BD-rates of mean curves), and the median time of a file",
-        f"{'against':13}{heads}   encode, s   decode, s",
+        f"{'against':{width}}{heads}   encode, s   decode, s",
     ]
     for series, curve in found.curves.items():
         cells = []
@@ -258,10 +293,15 @@ def _table(rows: "Sequence[Row]") -> list[str]:
             cells.append(f"{'-' if one is None else f'{one.percent:+.1f}%':>10}")
         times = (tables.median(found.rows[series], name) for name in ("encode_s", "decode_s"))
         seconds = "  ".join(f"{value:10.3f}" for value in times)
-        name = series.codec if series.effort is None else f"{series.codec} e{series.effort}"
-        lines.append(f"{name:13}{''.join(cells)} {seconds}")
+        lines.append(f"{names[series]:{width}}{''.join(cells)} {seconds}")
     return lines + [
-        f"{one.series.label}, -q {one.quality:g}, {one.scale} times larger: "
+        f"{one.series.label}, {one.series.setting(one.quality)}, {one.scale} times larger: "
         + ", ".join(f"{way} {psnr:.2f} dB" for way, psnr in one.psnr.items())
         for one in tables.zooms(rows)
     ]
+
+
+def _short(series: "Series") -> str:
+    """Return what the table calls a series: grid e4, or grid e4 s200 with steps of its own."""
+    effort = "" if series.effort is None else f" e{series.effort}"
+    return f"{series.codec}{effort}" + ("" if series.steps is None else f" s{series.steps}")

@@ -12,9 +12,9 @@ _IF_THERE = {
     "siren-encode": ("torch", "numba", "imagecodecs", "pillow-heif", "pillow-jxl-plugin"),
     "siren-decode": ("torch", "imagecodecs", "pillow-jxl-plugin"),
     "siren-info": (),
-    "siren-bench": ("torch", "numba", "imagecodecs", "scikit-image"),
+    "siren-bench": ("torch", "numba", "scikit-image", "ssimulacra2"),
 }
-"""What a command can do without, or does not always need."""
+"""What a command can do without, or does not always need; siren-bench has codecs' packages too."""
 
 
 def of_command(name: str) -> Sequence[str]:
@@ -22,7 +22,12 @@ def of_command(name: str) -> Sequence[str]:
     from siren_codec.stream import by_c
 
     compiled, numpy_only = "compiled (C)", "numpy (no C extension was built)"
-    versions = {package: _version(package) for package in (*_ALWAYS, *_IF_THERE.get(name, ()))}
+    packages = (
+        *_ALWAYS,
+        *_IF_THERE.get(name, ()),
+        *(_of_codecs() if name == "siren-bench" else ()),
+    )
+    versions = {package: _version(package) for package in packages}
     libraries = [
         f"{package} {version or 'not installed'}"
         for package, version in versions.items()
@@ -34,6 +39,13 @@ def of_command(name: str) -> Sequence[str]:
         *libraries,
         f"range decoder: {compiled if by_c.available() else numpy_only}",
     )
+
+
+def _of_codecs() -> Sequence[str]:
+    """Return the packages of the codecs that siren-bench compares."""
+    from siren_codec.bench.codecs import CODECS, Library
+
+    return [codec.package for codec in CODECS if isinstance(codec, Library)]
 
 
 def _version(package: str) -> str | None:

@@ -59,7 +59,8 @@
     const title = (figure) => figure.querySelector("b").textContent;
     const details = (figure) => figure.querySelector("span").textContent;
     const sides = [
-      { place: "left", chosen: Math.max(versions.findIndex((v) => v.dataset.key === "jpeg"), 0) },
+      // The original comes first, ours last; between them are others.
+      { place: "left", chosen: versions.length > 2 ? 1 : 0 },
       { place: "right", chosen: versions.length - 1 },
     ];
 

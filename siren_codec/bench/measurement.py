@@ -16,11 +16,12 @@ import numpy as np
 from PIL import Image
 
 from siren_codec import metrics, output
+from siren_codec.bench import environment
 from siren_codec.bench.codecs import Codec, Coded
 from siren_codec.bench.pictures import Original, Pixels, shrunk, whole
 from siren_codec.errors import SirenError
 
-__all__ = ["FILTERS", "MOST_PSNR", "Job", "fidelity"]
+__all__ = ["FILTERS", "MOST_PSNR", "Measurement", "fidelity", "measured"]
 
 MOST_PSNR = 99.0
 """dB that a lossless picture counts for: a mean needs a number, and JSON has no infinity."""
@@ -31,7 +32,7 @@ FILTERS = {"bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANC
 _SSIM_SIDE = 11
 
 
-def fidelity(reference: Pixels, decoded: Pixels) -> dict[str, Any]:
+def fidelity(*, reference: Pixels, decoded: Pixels) -> dict[str, Any]:
     """Return PSNR, SSIM and MS-SSIM of integer pixels; None for what a picture is too small for.
 
     SSIMULACRA2 is there too if the package `ssimulacra2` is.
@@ -46,11 +47,11 @@ def fidelity(reference: Pixels, decoded: Pixels) -> dict[str, Any]:
     if side >= metrics.MS_SSIM_SIDE:
         found["ms_ssim"] = round(metrics.ms_ssim(reference=reference, decoded=decoded), 5)
     if side >= _SSIM_SIDE and find_spec("ssimulacra2"):
-        found["ssimulacra2"] = round(_ssimulacra2(reference, decoded), 3)
+        found["ssimulacra2"] = round(_ssimulacra2(reference=reference, decoded=decoded), 3)
     return found
 
 
-def _ssimulacra2(reference: Pixels, decoded: Pixels) -> float:
+def _ssimulacra2(*, reference: Pixels, decoded: Pixels) -> float:
     """Return the measure, of at most 100, by a package that reads picture files."""
     from ssimulacra2 import compute_ssimulacra2
 
@@ -61,7 +62,7 @@ def _ssimulacra2(reference: Pixels, decoded: Pixels) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Measurement:
     """One measurement that is to be made."""
 
     original: Original
@@ -69,10 +70,10 @@ class Job:
     version: str
     """The codec's, when the run began."""
     settings: dict[str, Any]
-    machine: str
-    """What the row says of the device."""
     device: str = "cpu"
     """cpu or cuda."""
+    device_name: str
+    """What the row says of it."""
 
     @property
     def key(self) -> dict[str, Any]:
@@ -83,7 +84,7 @@ class Job:
             "codec": self.codec.name,
             "version": self.version,
             "settings": self.settings,
-            "device": self.machine,
+            "device": self.device_name,
         }
 
     @property
@@ -97,7 +98,7 @@ class Job:
         )
         return f"files/{self.original.name}/{self.codec.name}{text}.{self.codec.extension}"
 
-    def run(self, out: Path) -> dict[str, Any]:
+    def make(self, out: Path) -> dict[str, Any]:
         """Measure, keep the file below `out`, and return the row. Raises SirenError."""
         if self.codec.is_ours and self.version != self.codec.version:
             raise SirenError("siren_codec changed under the run")
@@ -116,7 +117,7 @@ class Job:
             "height": height,
             "bytes": length,
             "bpp": round(metrics.bpp(file_bytes=length, width=width, height=height), 5),
-            **fidelity(pixels, coded.decoded),
+            **fidelity(reference=pixels, decoded=coded.decoded),
             **_enlarged(original, coded),
             "encode_s": round(coded.encode_s, 4),
             "decode_s": round(coded.decode_s, 4),
@@ -128,6 +129,28 @@ class Job:
             "sections": coded.sections,
             "file": self.file,
         }
+
+
+def measured(
+    original: Original,
+    codec: Codec,
+    settings: dict[str, Any],
+    out: Path,
+    *,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Make one measurement now, on `cpu` or `cuda`; return its row. Raises SirenError.
+
+    The row does not say where it comes from (`environment.origin`); its file is kept below `out`.
+    """
+    return Measurement(
+        original=original,
+        codec=codec,
+        version=codec.version,
+        settings=settings,
+        device=device,
+        device_name=environment.device_name(device),
+    ).make(out)
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
@@ -142,4 +165,8 @@ def _enlarged(original: Pixels, coded: Coded) -> dict[str, Any]:
     small = Image.fromarray(coded.decoded)
     found = {name: np.asarray(small.resize((width, height), way)) for name, way in FILTERS.items()}
     by_name = {"decoded": coded.enlarged, **found}
-    return {"enlarged": {name: fidelity(original, pixels) for name, pixels in by_name.items()}}
+    return {
+        "enlarged": {
+            name: fidelity(reference=original, decoded=pixels) for name, pixels in by_name.items()
+        }
+    }
