@@ -1,6 +1,5 @@
 """What the records of pictures say, as Markdown: each section with where its figures come from."""
 
-import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +9,7 @@ from benchmarks import first_encode, kodak, markdown
 from benchmarks.markdown import DASH, number, percent, seconds, table
 from benchmarks.records import is_stale, rows_of
 from siren_codec import metrics
-from siren_codec.bench import tables
+from siren_codec.bench import plots, tables
 from siren_codec.bench.codecs import CODECS, by_name
 from siren_codec.bench.curves import (
     Curve,
@@ -23,7 +22,7 @@ from siren_codec.bench.curves import (
     front,
     series_of,
 )
-from siren_codec.bench.published import BY_IMAGE, KODAK, PUBLISHED, by_image
+from siren_codec.bench.published import BY_IMAGE, KODAK, PUBLISHED, applies, by_image
 from siren_codec.bench.results import Row
 from siren_codec.errors import UsageError
 from siren_codec.field import Architecture
@@ -180,7 +179,7 @@ def _against(curve: Curve, bpp: float, psnr: float) -> float | None:
 
 def _peers(found: Measured, whole: Whole) -> str:
     rows = [_peer(found, series) for series in (OURS, *PEERS) if series in found.rows]
-    if len(whole.images) == len(KODAK):
+    if applies(whole.images):
         for other in PUBLISHED:
             rows.append([f"{other.name}, published", *_two(found, other.points), *[DASH] * 5])
     headings = ["codec", "against JPEG", "ours against it", "over, dB", "mean of single pictures"]
@@ -215,25 +214,14 @@ def _peer(found: Measured, series: Series) -> list[str]:
         commands = (seconds(tables.median(rows, f"{which}_s")) for which in _ENDS)
         both = (f"{one} ({other})" for one, other in zip(times, commands, strict=True))
         return [name, *cells, *[""] * 3, *both]
-    by_image = _by_image(found, series)
-    if not by_image:
+    stand = next((one for one in tables.standings(found, OURS) if one.peer == series), None)
+    if stand is None:
         return [name, *cells, *[DASH] * 3, *times]
-    mean = statistics.fmean(value for value, _ in by_image)
-    ends = (f"{percent(value)} ({image})" for value, image in (by_image[0], by_image[-1]))
-    return [name, *cells, percent(mean), *ends, *times]
+    ends = (f"{percent(value)} ({image})" for value, image in (stand.best, stand.worst))
+    return [name, *cells, percent(stand.single), *ends, *times]
 
 
 _ENDS = ("encode", "decode")
-
-
-def _by_image(found: Measured, series: Series) -> list[tuple[float, str]]:
-    """Return our BD-rates against a codec's, picture by picture, the least first."""
-    differences = (
-        (bd_rate(reference=curves[series], test=curves[OURS]), image)
-        for image, curves in found.by_image.items()
-        if series in curves and OURS in curves
-    )
-    return sorted((one.percent, image) for one, image in differences if one is not None)
 
 
 def _versions(found: Measured) -> str:
@@ -256,7 +244,7 @@ def brief() -> str:
     names = {each: _detailed(each.label, each) for each in PEERS}
     names = {OURS: f"**siren_codec** (`-e {OURS.effort}`)", **names}
     curves = [(name, found.curves[each]) for each, name in names.items() if each in found.rows]
-    if len(whole.images) == len(KODAK):
+    if applies(whole.images):
         curves += [(f"{one.name}, published", one.points) for one in PUBLISHED]
     rows = [[name, *_two(found, curve)[:2]] for name, curve in curves]
     headings = ["codec", "bits against JPEG", "siren_codec's bits against this codec"]
@@ -326,13 +314,9 @@ def _by(measure: Callable[[Mean], float | None], found: Measured, peer: Series) 
     return _percent_of(bd_rate(reference=curves[0], test=curves[1]))
 
 
-def _ms_ssim(mean: Mean) -> float | None:
-    return None if mean.ms_ssim is None else -10 * math.log10(1 - mean.ms_ssim)
-
-
 _MEASURES: dict[str, Callable[[Mean], float | None]] = {
     "PSNR": lambda mean: mean.psnr,
-    "MS-SSIM": _ms_ssim,
+    "MS-SSIM": lambda mean: mean.ms_ssim and plots.decibels(mean.ms_ssim),
     "SSIMULACRA2": lambda mean: mean.ssimulacra2,
 }
 
@@ -398,14 +382,8 @@ def _mean_at_one(
 ) -> list[str]:
     bpp, psnr = (statistics.fmean(row[name] for row in rows) for name in ("bpp", "psnr"))
     each = zip(*(_rates(row, peers) for row in rows), strict=True)
-    rates = [percent(_mean_if_all(column)) for column in each]
+    rates = [percent(tables.mean_if_all(column)) for column in each]
     return [f"**mean of {len(rows)}**", f"{effort}", f"{bpp:.3f}", f"{psnr:.2f}", *rates]
-
-
-def _mean_if_all(values: Sequence[float | None]) -> float | None:
-    """Return the mean; None if a value is missing."""
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if len(known) == len(values) > 0 else None
 
 
 def _effort(
@@ -467,7 +445,7 @@ def best() -> str:
 
 def _mean_of(found: Sequence[Difference | None]) -> str:
     """Return the mean of all pictures; a dash if one has none."""
-    return percent(_mean_if_all([each and each.percent for each in found]))
+    return percent(tables.mean_if_all([each and each.percent for each in found]))
 
 
 def _numbers() -> str:
@@ -573,7 +551,7 @@ def brief_times() -> str:
     for size, effort, rows in _timed():
         cells = [seconds(tables.median(rows, f"{which}_s")) for which in _ENDS]
         of_four = [row for row in _at(_ONE_QUALITY, ours) if row["settings"]["effort"] == effort]
-        saved = _mean_if_all([_rates(row, peers)[0] for row in of_four])
+        saved = tables.mean_if_all([_rates(row, peers)[0] for row in of_four])
         is_of_kodak = rows[0]["image"] in kodak.FOUR
         about = [size, _or_default(f"{effort}", effort == OURS.effort)]
         lines.append([*about, *cells, percent(saved) if is_of_kodak else ""])

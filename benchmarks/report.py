@@ -13,9 +13,9 @@ import click
 
 from benchmarks import cameraman, comparisons, gpu, kodak, memory, speed
 from siren_codec import output
-from siren_codec.bench import plots, tables
-from siren_codec.bench.curves import Series
-from siren_codec.bench.published import KODAK, PUBLISHED, by_image
+from siren_codec.bench import plots
+from siren_codec.bench.published import PUBLISHED, applies, by_image
+from siren_codec.bench.report import time_plot
 
 __all__ = ["README", "RESULTS_PAGE", "TABLES", "main", "page", "rewritten"]
 
@@ -87,15 +87,11 @@ def rewritten(text: str) -> str:
 def drawings() -> dict[str, str]:
     """Return the curves: SVG by file name."""
     found, whole = comparisons.of_complete()
-    published = (
-        {one.name: one.points for one in PUBLISHED} if len(whole.images) == len(KODAK) else {}
-    )
+    published = {one.name: one.points for one in PUBLISHED} if applies(whole.images) else {}
     curves = plots.rate_distortion("kodak", "PSNR, dB", found.curves, published, legend=True)
-    places = {
-        series: (max(seconds, 1e-4), percent)
-        for series, (seconds, percent) in tables.against_each(found, Series("jpeg")).items()
-    }
-    drawn = {"kodak.svg": curves, "times.svg": plots.time_against_saving("times", places, "JPEG")}
+    drawn = {"kodak.svg": curves}
+    if times := time_plot(found, "times"):
+        drawn["times.svg"] = times
     for image in kodak.FOUR:
         of_image = {one: curve for one, curve in found.by_image[image].items() if curve}
         drawn[f"{image}.svg"] = plots.small_rate_distortion(
@@ -107,9 +103,10 @@ def drawings() -> dict[str, str]:
 @click.command()
 @click.option("--check", is_flag=True, help="Change nothing; fail where a page would change.")
 def main(check: bool) -> None:
-    """Make docs/RESULTS.md, its curves and the README's table anew from the records."""
-    pages = {RESULTS_PAGE: page(), README: rewritten(README.read_text(encoding="utf-8"))}
-    for path, text in pages.items():
+    """Make docs/RESULTS.md, its curves and the README's tables anew from the records."""
+    made = {RESULTS_PAGE: page(), README: rewritten(README.read_text(encoding="utf-8"))}
+    made |= {CURVES / name: text for name, text in drawings().items()}
+    for path, text in made.items():
         before = path.read_text(encoding="utf-8") if path.exists() else ""
         if check and before != text:
             raise click.ClickException(
@@ -117,10 +114,6 @@ def main(check: bool) -> None:
             )
         if before != text:
             output.write(path, text.encode(), force=True)
-    if not check:
-        CURVES.mkdir(exist_ok=True)
-        for name, text in drawings().items():
-            output.write(CURVES / name, text.encode(), force=True)
 
 
 if __name__ == "__main__":

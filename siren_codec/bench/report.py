@@ -21,7 +21,7 @@ from siren_codec.bench.published import BY_IMAGE, PUBLISHED, Published, applies,
 from siren_codec.bench.results import Row
 from siren_codec.errors import SirenError, UsageError
 
-__all__ = ["write"]
+__all__ = ["time_plot", "write"]
 
 _SHOWN_BPP = 0.4
 """Of our files the one nearest to this rate is shown beside the others: differences can be seen."""
@@ -167,7 +167,7 @@ def _times(found: Measured) -> dict[str, Any]:
     return {
         "times": tables.times(found),
         "reference": "" if found.reference is None else found.reference.label,
-        "time_plot": _time_plot(found),
+        "time_plot": time_plot(found),
     }
 
 
@@ -242,7 +242,7 @@ def _small_plots(found: Measured) -> list[tuple[str, Markup]]:
     return made
 
 
-def _time_plot(found: Measured) -> Markup | None:
+def time_plot(found: Measured, name: str = "time") -> Markup | None:
     """Return encode time against bits saved over the reference; None without anything beside it."""
     if found.reference is None:
         return None
@@ -252,7 +252,7 @@ def _time_plot(found: Measured) -> Markup | None:
     }
     if len(places) < 2:
         return None
-    return plots.time_against_saving("time", places, found.reference.label)
+    return plots.time_against_saving(name, places, found.reference.label)
 
 
 def _rows_with_sections(found: Measured) -> list[Row]:

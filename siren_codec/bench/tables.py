@@ -21,6 +21,7 @@ __all__ = [
     "image_table",
     "in_process",
     "listed",
+    "mean_if_all",
     "mean_table",
     "median",
     "parts",
@@ -72,6 +73,9 @@ class Standing:
 
     peer: Series
     mean: Difference
+    """Of the mean curves."""
+    single: float
+    """Percent: the mean of single pictures' BD-rates."""
     fewer: int
     """Pictures on which ours takes fewer bits."""
     pictures: int
@@ -115,7 +119,8 @@ def standings(found: Measured, ours: Series) -> list[Standing]:
         )
         if mean and each:
             fewer = sum(value < 0 for value, _ in each)
-            stand.append(Standing(peer, mean, fewer, len(each), each[0], each[-1]))
+            single = statistics.fmean(value for value, _ in each)
+            stand.append(Standing(peer, mean, single, fewer, len(each), each[0], each[-1]))
     return sorted(stand, key=lambda standing: standing.mean.percent)
 
 
@@ -213,12 +218,16 @@ def image_table(found: Measured, reference: Series) -> BdTable:
     return BdTable(reference.label, series, lines)
 
 
+def mean_if_all(values: Sequence[float | None]) -> float | None:
+    """Return the mean; None where there is no value, or one is None."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if len(known) == len(values) > 0 else None
+
+
 def _mean_cell(found: Sequence[Difference | None]) -> Cell:
     """Return the mean over all pictures; a dash if one has none."""
-    known = [each.percent for each in found if each is not None]
-    if not known or len(known) < len(found):
-        return _cell(None)
-    return _tinted(statistics.fmean(known), f"{len(known)} pictures")
+    mean = mean_if_all([each and each.percent for each in found])
+    return _cell(None) if mean is None else _tinted(mean, f"{len(found)} pictures")
 
 
 def against_each(found: Measured, reference: Series) -> dict[Series, tuple[float, float]]:
