@@ -45,8 +45,8 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks import markdown, records
-from benchmarks.records import Task
+from benchmarks import markdown, store
+from benchmarks.store import Task
 from siren_codec.bench.results import Row
 from siren_codec.field import Architecture
 from siren_codec.field.spline import unit_coordinates, unit_per_pixel
@@ -382,7 +382,7 @@ def rows_of(rows: Sequence[Score], trials: Sequence[Trial], settings: Settings) 
             }
         )
     # No file of the codec's is made, so no change of it makes a row stale.
-    return [{**row, **records.about(), "version": None} for row in found]
+    return [{**row, **store.about(), "version": None} for row in found]
 
 
 def _facts(settings: dict[str, Any]) -> dict[str, Any]:
@@ -484,7 +484,7 @@ SCORES = {
 
 def section() -> str:
     """Return what the record says, as Markdown; nothing where there is none."""
-    rows = records.rows_of("cameraman")
+    rows = store.rows_of("cameraman")
     if not rows:
         return ""
     lines = []
@@ -519,7 +519,7 @@ def section() -> str:
 @click.command()
 def main() -> None:
     """Make the record and its picture anew, and print what it has."""
-    records.make("cameraman", tasks(), click.echo)
+    store.make("cameraman", tasks(), click.echo)
     click.echo(section())
 
 

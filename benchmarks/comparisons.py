@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from benchmarks import first_encode, kodak, markdown
 from benchmarks.markdown import DASH, number, percent, seconds, table
-from benchmarks.records import is_stale, rows_of
+from benchmarks.store import is_stale, rows_of
 from siren_codec import metrics
 from siren_codec.bench import plots, tables
 from siren_codec.bench.codecs import CODECS, by_name

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks import markdown, records
-from benchmarks.records import Task
+from benchmarks import markdown, store
+from benchmarks.store import Task
 from siren_codec.bench import commands
 from siren_codec.bench.environment import ROOT
 from siren_codec.bench.results import Row
@@ -30,7 +30,7 @@ def _rows(facts: Row) -> list[Row]:
             commands.encode(source, target, ("-e", "1"), {"NUMBA_CACHE_DIR": folder})[1].seconds
             for _ in range(2)
         ]
-    about = records.about()
+    about = store.about()
     return [{**facts, **about, "first_s": round(seconds[0], 2), "next_s": round(seconds[1], 2)}]
 
 
@@ -40,11 +40,11 @@ def sentence() -> str:
         f"The first encode on a machine compiles its kernels: `{row['image']}.png` at "
         f"`-e {row['settings']['effort']}` takes {markdown.seconds(row['first_s'])} s, the next "
         f"time {markdown.seconds(row['next_s'])}.\n"
-        for row in records.rows_of(_NAME)
+        for row in store.rows_of(_NAME)
     )
 
 
 def section() -> str:
     """Return the sentence, and where it comes from."""
-    rows = records.rows_of(_NAME)
+    rows = store.rows_of(_NAME)
     return f"{sentence()}\n{markdown.origin(_NAME, rows)}" if rows else ""

@@ -19,7 +19,7 @@ from typing import Any
 import click
 import numpy as np
 
-from benchmarks import kodak, markdown, records
+from benchmarks import kodak, markdown, store
 from benchmarks.timing import finished, in_turn
 from siren_codec import stream
 from siren_codec.bench import pictures, tables
@@ -76,7 +76,7 @@ def _row(settings: dict[str, Any], device: str, seconds: float) -> Row:
         "experiment": "gpu",
         "settings": settings,
         "seconds": seconds,
-        **records.about(device),
+        **store.about(device),
     }
 
 
@@ -93,12 +93,12 @@ def picture_rows(
                 return
             settings = {"quality": quality, "effort": effort, **fixed}
             row = measured(original, codec, settings, kept, device=device)
-            yield {**row, **records.about(device), "file": None}
+            yield {**row, **store.about(device), "file": None}
 
 
 def section() -> str:
     """Return what the record says, as Markdown, or how to make one."""
-    rows = newest(Results(records.path_of("gpu")).rows)
+    rows = newest(Results(store.path_of("gpu")).rows)
     if not rows:
         return "Not measured yet: `bin/bench gpu KODAK` makes it, on a GPU.\n"
     timed = [
@@ -145,7 +145,7 @@ def main(
     originals = pictures.load(sorted(folder.glob("*.png")))
     if not originals:
         raise click.ClickException(f"{folder}: expected pictures, found none")
-    results = Results(records.path_of("gpu"))
+    results = Results(store.path_of("gpu"))
     with TemporaryDirectory() as kept:
         for row in step_rows(size, device, runs):
             results.add(row)

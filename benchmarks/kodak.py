@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.records import Task
+from benchmarks.store import Task
 from siren_codec.bench import environment, pictures
 from siren_codec.bench.codecs import CODECS, by_name
 from siren_codec.bench.measurement import measured

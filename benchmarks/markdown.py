@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from benchmarks.records import NOTES
+from benchmarks.store import NOTES
 from siren_codec.bench.results import Row
 
 __all__ = ["DASH", "number", "origin", "percent", "seconds", "table"]

@@ -16,8 +16,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from benchmarks import markdown, records
-from benchmarks.records import Task
+from benchmarks import markdown, store
+from benchmarks.store import Task
 from siren_codec import stream
 from siren_codec.bench.results import Row
 from siren_codec.errors import SirenError
@@ -111,12 +111,12 @@ def _rows(facts: Row, size: float) -> list[Row]:
         "beyond_mib": round(held.beyond / 2**20, 1),
         "pixels_mib": round(held.pixels / 2**20, 1),
     }
-    return [{**facts, **figures, **records.about()}]
+    return [{**facts, **figures, **store.about()}]
 
 
 def section() -> str:
     """Return what the record says, as Markdown; nothing where there is none."""
-    rows = sorted(records.rows_of("memory"), key=lambda row: row["settings"]["megapixels"])
+    rows = sorted(store.rows_of("memory"), key=lambda row: row["settings"]["megapixels"])
     if not rows:
         return ""
     lines = [
@@ -137,7 +137,7 @@ def section() -> str:
 @click.argument("megapixels", nargs=-1, type=float)
 def main(megapixels: tuple[float, ...]) -> None:
     """Measure pictures of so many MEGAPIXELS, add them to the record, and print what it has."""
-    records.make("memory", tasks(megapixels or MEGAPIXELS), click.echo)
+    store.make("memory", tasks(megapixels or MEGAPIXELS), click.echo)
     click.echo(section())
 
 

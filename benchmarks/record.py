@@ -13,8 +13,8 @@ from pathlib import Path
 
 import click
 
-from benchmarks import cameraman, first_encode, kodak, memory, records, speed
-from benchmarks.records import Task
+from benchmarks import cameraman, first_encode, kodak, memory, speed, store
+from benchmarks.store import Task
 from siren_codec.bench.results import Row
 
 __all__ = ["COMPARISONS", "EXPERIMENTS", "NAMES", "main", "state_of", "tasks_of"]
@@ -43,7 +43,7 @@ def state_of(tasks: Sequence[Task], rows: Sequence[Row]) -> tuple[list[Task], li
         row = next(filter(task.is_of, rows), None)
         if row is None:
             missing.append(task)
-        elif records.is_stale(row):
+        elif store.is_stale(row):
             stale.append(task)
     return missing, stale
 
@@ -57,7 +57,7 @@ def main(folder: Path | None, only: tuple[str, ...], stale: bool) -> None:
     if folder is not None and not (folder / "kodim24.png").is_file():
         raise click.ClickException(f"{folder}: expected kodim01.png to kodim24.png")
     for name in only or NAMES:
-        tasks, rows = list(tasks_of(name, folder)), records.rows_of(name)
+        tasks, rows = list(tasks_of(name, folder)), store.rows_of(name)
         missing, old = state_of(tasks, rows)
         commits = ", ".join(sorted({row["commit"] for row in rows})) or "none"
         click.echo(
@@ -65,7 +65,7 @@ def main(folder: Path | None, only: tuple[str, ...], stale: bool) -> None:
             f"{len(old)} made by other code; commits: {commits}"
         )
         if folder is not None:
-            records.make(name, [*missing, *(old if stale else ())], click.echo)
+            store.make(name, [*missing, *(old if stale else ())], click.echo)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from benchmarks import records
+from benchmarks import store
 from siren_codec.bench.environment import ROOT
 from siren_codec.bench.pictures import bundled
 from siren_codec.bench.results import Results
@@ -134,8 +134,8 @@ def main(commit: str) -> None:
     except SirenError as error:
         raise click.ClickException(str(error)) from None
     row = {"experiment": "same", "settings": {"version": other}, "files": len(WAYS)}
-    Results(records.path_of("same")).add({**row, **records.about()})
-    click.echo(f"{other} makes the same files as {records.codec_version()}")
+    Results(store.path_of("same")).add({**row, **store.about()})
+    click.echo(f"{other} makes the same files as {store.codec_version()}")
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, features
 
-from benchmarks import markdown, memory, records, steps
-from benchmarks.records import Task
+from benchmarks import markdown, memory, steps, store
+from benchmarks.store import Task
 from benchmarks.timing import Actions, in_turn
 from siren_codec import stream
 from siren_codec.bench.environment import ROOT
@@ -70,7 +70,7 @@ def tasks(sizes: Sequence[int] = SIZES, count: int | None = None) -> Iterator[Ta
 
 
 def _rows(facts: Row, size: int, side: int, count: int | None) -> list[Row]:
-    return [{**facts, **measure(_sample(side, count), size), **records.about()}]
+    return [{**facts, **measure(_sample(side, count), size), **store.about()}]
 
 
 @cache
@@ -171,7 +171,7 @@ def _open(format_: str, data: bytes) -> object:
 
 def section() -> str:
     """Return what the record says, as Markdown; nothing where there is none."""
-    rows = sorted(records.rows_of("speed"), key=lambda row: list(row["settings"].values()))
+    rows = sorted(store.rows_of("speed"), key=lambda row: list(row["settings"].values()))
     if not rows:
         return ""
     stages = list(dict.fromkeys(name for row in rows for name in row["seconds"]))
@@ -213,7 +213,7 @@ def _milliseconds(seconds: float | None) -> str:
 @click.option("--steps", "count", type=click.IntRange(1), help="Of the sample's fit.")
 def main(sizes: tuple[int, ...], count: int | None) -> None:
     """Measure these sizes, add them to the record, and print what it then has."""
-    records.make("speed", tasks(sorted(set(sizes)), count), click.echo)
+    store.make("speed", tasks(sorted(set(sizes)), count), click.echo)
     click.echo(section())
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from siren_codec.errors import SirenError
 from siren_codec.many import workers
-from siren_codec.many.jobs import Product, Result
 from siren_codec.many.plan import Job
+from siren_codec.many.recipes import Product, Result
 
 __all__ = ["ByName", "results", "wait_for"]
 

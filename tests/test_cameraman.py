@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import cameraman, records
+from benchmarks import cameraman, store
 from benchmarks.cameraman import ACTIVATIONS, Network, Settings
 from siren_codec.field import Architecture
 from siren_codec.fit import model, start
@@ -40,9 +40,9 @@ def test_a_tiny_run_makes_rows_a_table_and_a_picture(
         assert picture.width == 1400
     # The best of each has all scores, and is what the table shows.
     assert [len(row["psnr"]) for row in trials].count(5) == len(ACTIVATIONS)
-    monkeypatch.setattr(records, "RESULTS", tmp_path)
+    monkeypatch.setattr(store, "RESULTS", tmp_path)
     facts = {"experiment": "cameraman", "settings": constant["settings"]}
-    records.make("cameraman", [records.Task(facts, lambda: rows)], lambda _: None)
+    store.make("cameraman", [store.Task(facts, lambda: rows)], lambda _: None)
     page = cameraman.section()
     best = max(row["psnr"]["image"] for row in trials if row["settings"]["activation"] == "sine")
     (line,) = (

@@ -17,7 +17,7 @@ from siren_codec.errors import LimitError
 from siren_codec.field import Field
 from siren_codec.framing import View
 from siren_codec.limits import Limits
-from siren_codec.many.jobs import Decode
+from siren_codec.many.recipes import Decode
 from siren_codec.stream import format
 
 

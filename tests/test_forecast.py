@@ -12,7 +12,7 @@ from PIL import Image
 
 from siren_codec import stream
 from siren_codec.cli import forecast
-from siren_codec.many.jobs import Encode
+from siren_codec.many.recipes import Encode
 from siren_codec.options import Options
 from siren_codec.picture import Picture
 

@@ -22,8 +22,8 @@ import siren_codec
 from siren_codec import cli
 from siren_codec.cli.cluster import Cluster
 from siren_codec.errors import SirenError
-from siren_codec.many.jobs import Encode, Failure, Product, Result
 from siren_codec.many.plan import Job
+from siren_codec.many.recipes import Encode, Failure, Product, Result
 from siren_codec.options import Options
 
 with warnings.catch_warnings():

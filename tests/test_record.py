@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from benchmarks import first_encode, gpu, kodak, memory, record, records, same
+from benchmarks import first_encode, gpu, kodak, memory, record, same, store
 from benchmarks.kodak import Comparison
-from benchmarks.records import Task
+from benchmarks.store import Task
 from siren_codec.bench import commands
 from siren_codec.bench.commands import Process
 from siren_codec.bench.environment import ROOT
@@ -22,7 +22,7 @@ from siren_codec.errors import SirenError
 
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(store, "RESULTS", tmp_path / "results")
     return tmp_path / "results"
 
 
@@ -54,7 +54,7 @@ def test_what_is_missing_is_made_and_what_is_stale_is_told(
 
             def make(size: int = size, facts: Row = facts) -> list[Row]:
                 made.append(size)
-                return [{**facts, **records.about()}]
+                return [{**facts, **store.about()}]
 
             yield Task(facts, make)
 
@@ -75,25 +75,25 @@ def test_what_is_missing_is_made_and_what_is_stale_is_told(
     run(str(folder))
     run(str(folder))
     assert made == [1, 2]
-    monkeypatch.setattr(records, "codec_version", lambda: "another")
+    monkeypatch.setattr(store, "codec_version", lambda: "another")
     assert "speed: 2 of 2 are there, 2 made by other code" in run(str(folder))
     assert made == [1, 2]
     run(str(folder), "--stale")
     assert made == [1, 2, 1, 2]
     assert "0 made by other code" in run()
-    assert len(records.rows_of("speed")) == 2
+    assert len(store.rows_of("speed")) == 2
 
 
 def test_versions_that_make_the_same_files_are_not_stale(
     results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "codec_version", lambda: "c")
+    monkeypatch.setattr(store, "codec_version", lambda: "c")
     rows = [{"experiment": "memory", "version": name} for name in "abcd"]
-    compared = Results(records.path_of("same"))
+    compared = Results(store.path_of("same"))
     for older, newer in ("ab", "bc", "de"):
         about = {"experiment": "same", "settings": {"version": older}, "version": newer}
         compared.add(about)
-    assert [records.is_stale(row) for row in rows] == [False, False, False, True]
+    assert [store.is_stale(row) for row in rows] == [False, False, False, True]
 
 
 @pytest.mark.usefixtures("results")
@@ -123,7 +123,7 @@ def test_a_row_tells_the_command_without_the_places_of_the_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("sys.argv", ["x/benchmarks/gpu.py", str(tmp_path / "kodak"), "--runs", "2"])
-    assert records.about()["command"] == "bin/bench gpu kodak --runs 2"
+    assert store.about()["command"] == "bin/bench gpu kodak --runs 2"
 
 
 def test_a_picture_is_measured_as_siren_bench_does(results: Path, tmp_path: Path) -> None:
@@ -131,14 +131,14 @@ def test_a_picture_is_measured_as_siren_bench_does(results: Path, tmp_path: Path
     Image.fromarray(pixels).save(tmp_path / "a.png")
     few = Comparison("few", ("a",), (("jpeg", (50, 90), {}),))
     first, second = few.tasks(tmp_path)
-    records.make("few", [first, second], lambda _: None)
-    found = records.rows_of("few")
+    store.make("few", [first, second], lambda _: None)
+    found = store.rows_of("few")
     assert [one["settings"] for one in found] == [{"quality": 50}, {"quality": 90}]
     assert first.is_of(found[0])
     assert not first.is_of(found[1])
     assert found[0]["psnr"] < found[1]["psnr"]
     assert found[0]["file"] is None
-    assert not records.is_stale(found[0])
+    assert not store.is_stale(found[0])
 
 
 def test_the_montage_has_twelve_megapixels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_the_montage_has_twelve_megapixels(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_memory_of_a_decode(results: Path) -> None:
     result = CliRunner().invoke(memory.main, ["0.01"])
     assert result.exit_code == 0, result.output
-    (found,) = records.rows_of("memory")
+    (found,) = store.rows_of("memory")
     assert (found["width"], found["height"]) == (122, 82)
     assert found["beyond_mib"] > 5
     assert f"| 0.01 (122 x 82) | {found['bpp']:.2f} |" in result.output
@@ -168,7 +168,7 @@ def test_the_first_encode(results: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert first_encode.section() == first_encode.sentence() == ""
     monkeypatch.setattr(commands, "encode", encode)
-    records.make("first-encode", first_encode.tasks(), lambda _: None)
+    store.make("first-encode", first_encode.tasks(), lambda _: None)
     # The second finds what the first one compiled.
     assert folders[0] == folders[1]
     assert "`astronaut.png` at `-e 1` takes 9.00 s, the next time 3.00." in first_encode.section()
@@ -180,7 +180,7 @@ def test_the_gpu_script_runs_on_a_cpu(results: Path, tmp_path: Path) -> None:
     arguments = [str(tmp_path), "--device", "cpu", "--steps", "1", "--runs", "1"]
     result = CliRunner().invoke(gpu.main, [*arguments, "--size", "24", "16"])
     assert result.exit_code == 0, result.output
-    rows = records.rows_of("gpu")
+    rows = store.rows_of("gpu")
     timed = [one["settings"]["what"] for one in rows if "experiment" in one]
     assert timed == ["step", "decode, network on the cpu"]
     coded = [one for one in rows if "codec" in one]

@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import comparisons, kodak, markdown, records, report
+from benchmarks import comparisons, kodak, markdown, report, store
 from siren_codec.bench.codecs import by_name
 from siren_codec.bench.published import KODAK, PUBLISHED, by_image
 from siren_codec.bench.results import Row
@@ -37,8 +37,8 @@ def test_drawings_stand_alone() -> None:
 
 
 def test_no_record_names_a_place_of_its_machine() -> None:
-    for path in records.RESULTS.glob("*.jsonl"):
-        for row in records.rows_of(path.stem):
+    for path in store.RESULTS.glob("*.jsonl"):
+        for row in store.rows_of(path.stem):
             assert not [word for word in row["command"].split() if word.startswith("/")]
 
 
@@ -105,7 +105,7 @@ def jpeg(image: str, factor: float = 1) -> list[Row]:
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A folder for records, and what fills one."""
-    monkeypatch.setattr(records, "RESULTS", tmp_path)
+    monkeypatch.setattr(store, "RESULTS", tmp_path)
 
     def write(name: str, rows: Iterable[Row]) -> None:
         text = "".join(json.dumps(one) + "\n" for one in rows)

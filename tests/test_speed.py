@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import memory, records, speed
+from benchmarks import memory, speed, store
 from benchmarks.timing import in_turn
 from siren_codec import encode, stream
 from siren_codec.errors import UsageError
 
 
 def test_sizes_are_added_to_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "RESULTS", tmp_path)
+    monkeypatch.setattr(store, "RESULTS", tmp_path)
     monkeypatch.setattr(speed, "_RUNS", 1)
     monkeypatch.setattr(speed, "_LEAST_RUNS", 1)
     monkeypatch.setattr(speed, "_REST", 0)
     monkeypatch.setattr(speed, "LARGEST_FIT", {"kernels": 16, "torch": 16})
     result = CliRunner().invoke(speed.main, ["--size", "32", "--size", "16", "--steps", "2"])
     assert result.exit_code == 0, result.output
-    rows = records.rows_of("speed")
+    rows = store.rows_of("speed")
     assert [row["settings"]["size"] for row in rows] == [16, 32]
     for row in rows:
         size = row["settings"]["size"]

@@ -21,14 +21,14 @@ STUB = """
 import os, sys
 from types import SimpleNamespace
 from siren_codec import cli
-from siren_codec.many import jobs
+from siren_codec.many import recipes
 
 def encode(self, picture, *, progress=None, stop=None, checkpoint=None):
     for step in range(4) if progress else ():
         progress(SimpleNamespace(step=step, steps=3, psnr=30.0, bpp=1.0, seconds_left=1.0))
-    return jobs.Product(b"data", "a line", {"bytes": 4}, (), "details", None)
+    return recipes.Product(b"data", "a line", {"bytes": 4}, (), "details", None)
 
-jobs.Encode.encode = encode
+recipes.Encode.encode = encode
 if os.environ.get("NOISE"):  # Of libraries, while a file is written.
     fsync = os.fsync
     os.fsync = lambda number: (os.write(1, b"noise"), os.write(2, b"noise"), fsync(number))

@@ -12,7 +12,7 @@ import pytest
 from named_recipes import results, wait_for
 
 from siren_codec.many import workers
-from siren_codec.many.jobs import Failure, Product
+from siren_codec.many.recipes import Failure, Product
 
 
 def test_a_process_that_dies_costs_one_picture(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from siren_codec.cli.common import CommonOptions
 from siren_codec.cli.interrupt import Interruption
 from siren_codec.cli.operands import Operands
 from siren_codec.errors import SirenError
-from siren_codec.many.jobs import Decode, Encode, Product, Results, one_by_one
 from siren_codec.many.mirror import Mirror, Outcome
 from siren_codec.many.plan import Job, Kind, Plan
+from siren_codec.many.recipes import Decode, Encode, Product, Results, one_by_one
 from siren_codec.progress import ProgressCallback
 
 __all__ = ["Batch"]

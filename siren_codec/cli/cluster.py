@@ -18,7 +18,7 @@ from typing import Any
 
 from siren_codec import __version__, extras
 from siren_codec.errors import SirenError
-from siren_codec.many.jobs import Failure, Recipe, Result, Results, attempt
+from siren_codec.many.recipes import Failure, Recipe, Result, Results, attempt
 from siren_codec.many.verdicts import Job
 from siren_codec.many.workers import pin
 

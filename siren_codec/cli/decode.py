@@ -12,7 +12,7 @@ from siren_codec.cli.usage import PICTURE, option
 from siren_codec.errors import UsageError
 from siren_codec.framing import SHOWS, Show, View
 from siren_codec.limits import Limits
-from siren_codec.many.jobs import Decode
+from siren_codec.many.recipes import Decode
 from siren_codec.options import DECODERS
 
 __all__ = ["decode_command"]

@@ -15,8 +15,8 @@ from siren_codec.cli.operands import default_output, parse_operands
 from siren_codec.cli.usage import BATCH, FIT, PICTURE, TARGET, option
 from siren_codec.errors import UsageError
 from siren_codec.limits import QUALITIES
-from siren_codec.many.jobs import Encode, Product
 from siren_codec.many.plan import PICTURES
+from siren_codec.many.recipes import Encode, Product
 from siren_codec.options import (
     ALPHAS,
     DEVICES,

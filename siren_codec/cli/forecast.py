@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from siren_codec import effort
 from siren_codec.cli import console
-from siren_codec.many.jobs import Decode, Encode, Recipe
+from siren_codec.many.recipes import Decode, Encode, Recipe
 
 if TYPE_CHECKING:
     from siren_codec.field import Field

@@ -14,9 +14,9 @@ from siren_codec.framing import SHOWS, Crop, Show, Size, View
 from siren_codec.keywords import named
 from siren_codec.limits import DEFAULT_LIMITS, Limits
 from siren_codec.many import workers as processes
-from siren_codec.many.jobs import Decode, Encode, Results, one_by_one
 from siren_codec.many.mirror import Mirror, Outcome
 from siren_codec.many.plan import PICTURES, Job, Plan, sirens
+from siren_codec.many.recipes import Decode, Encode, Results, one_by_one
 from siren_codec.many.results import (
     DecodedFile,
     EncodedFile,

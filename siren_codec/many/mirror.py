@@ -9,8 +9,8 @@ from typing import Literal
 
 from siren_codec import output
 from siren_codec.errors import SirenError
-from siren_codec.many.jobs import Decode, Encode, Failure, Product, Results
 from siren_codec.many.plan import Job, Kind, Plan, plan_files, plan_tree
+from siren_codec.many.recipes import Decode, Encode, Failure, Product, Results
 from siren_codec.many.records import Entry, digest
 from siren_codec.many.verdicts import Judge, State, source_of, stamps
 

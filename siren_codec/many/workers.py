@@ -14,7 +14,7 @@ from itertools import pairwise
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from siren_codec.many.jobs import Failure, Recipe, Result, Results, attempt
+from siren_codec.many.recipes import Failure, Recipe, Result, Results, attempt
 from siren_codec.many.verdicts import Job
 
 __all__ = ["GUARD", "pin", "run", "shares"]
