@@ -20,7 +20,7 @@ import click
 import numpy as np
 
 from benchmarks import kodak, markdown, store
-from benchmarks.timing import finished, in_turn
+from benchmarks.timing import median_seconds, synchronised
 from siren_codec import stream
 from siren_codec.bench import pictures, tables
 from siren_codec.bench.codecs import by_name
@@ -40,15 +40,15 @@ _EFFORTS = (9, Options.effort)
 
 def step_rows(size: tuple[int, int], device: str, runs: int) -> Iterator[Row]:
     """Yield the seconds of a step, as it is called and, on a GPU, captured as a graph."""
-    from benchmarks.steps import begun
+    from benchmarks.steps import timed_step
     from siren_codec.fit import architecture_for
     from siren_codec.picture import Picture
 
     width, height = size
     architecture = architecture_for(Picture(np.zeros((height, width, 3), np.uint8)), Options())
     for captured in (False, True) if device == "cuda" else (False,):
-        with begun(architecture, width, height, device, captured=captured) as step:
-            seconds = in_turn({"step": step}, runs)["step"]
+        with timed_step(architecture, width, height, device, captured=captured) as step:
+            seconds = median_seconds({"step": step}, runs)["step"]
         what = "step, captured" if captured else "step"
         yield _row({"what": what, "width": width, "height": height}, device, seconds)
 
@@ -64,11 +64,11 @@ def decode_rows(data: bytes, device: str, runs: int) -> Iterator[Row]:
     field = stream.read(data)
     for where, action in (
         ("cpu", lambda: stream.read(data).render()),
-        (device, finished(by_device, device)),
+        (device, synchronised(by_device, device)),
     ):
         settings = {"what": f"decode, network on the {where}", "bytes": len(data)}
         settings |= {"width": field.width, "height": field.height}
-        yield _row(settings, device, in_turn({"decode": action}, runs)["decode"])
+        yield _row(settings, device, median_seconds({"decode": action}, runs)["decode"])
 
 
 def _row(settings: dict[str, Any], device: str, seconds: float) -> Row:

@@ -22,10 +22,11 @@ from siren_codec import stream
 from siren_codec.bench.results import Row
 from siren_codec.errors import SirenError
 from siren_codec.field import Field, Layer, PriorName
+from siren_codec.options import DEFAULT_QUALITY
 from siren_codec.stream import prior
 from siren_codec.stream.latents import shapes
 
-__all__ = ["MEGAPIXELS", "Held", "main", "make", "measure", "section", "tasks"]
+__all__ = ["MEGAPIXELS", "Held", "main", "measure", "section", "synthetic_file", "tasks"]
 
 MEGAPIXELS = (1, 4, 24, 60)
 
@@ -64,10 +65,10 @@ def measure(data: bytes) -> Held | None:
     return Held(*map(int, out.split()))
 
 
-def make(width: int, height: int) -> bytes:
+def synthetic_file(width: int, height: int) -> bytes:
     """Return a `.siren` file of the default model with sparse grids."""
-    name = PriorName(1, 50)
-    architecture = prior.load(1).architecture_for(3)
+    name = PriorName(prior.DEFAULT_PRIORS["grid"], DEFAULT_QUALITY)
+    architecture = prior.load(name.id).architecture_for(3)
     expected = prior.expected(name, 3)
     assert architecture is not None
     assert expected is not None
@@ -100,7 +101,7 @@ def _rows(facts: Row, size: float) -> list[Row]:
     """Return the row of a size. Raises SirenError."""
     height = round((size * 1e6 * 2 / 3) ** 0.5)
     width = round(size * 1e6 / height)
-    data = make(width, height)
+    data = synthetic_file(width, height)
     held = measure(data)
     if held is None:
         raise SirenError("expected Linux, which tells a process's peak memory")

@@ -38,7 +38,7 @@ _SHRINKAGE = 3.0
 
 
 @dataclass(frozen=True)
-class Task:
+class ShortFit:
     """One short fit: what to fit, and from where."""
 
     pixels: npt.NDArray[np.uint8]
@@ -64,7 +64,7 @@ class Moved:
     """The same, in the order of the file."""
 
 
-def fit_one(task: Task) -> Moved | None:
+def fit_one(task: ShortFit) -> Moved | None:
     """Fit a crop for a short while; None if the fit failed."""
     architecture, quality = task.architecture, task.prior.quality
     grid = bool(architecture.grids)
@@ -123,7 +123,7 @@ def reptile(
             quality = generator.randint(5, 80) if architecture.grids else 50
             size = _CROP if architecture.grids else (768, 512)
             tasks.append(
-                Task(
+                ShortFit(
                     draw(paths, generator, size),
                     architecture,
                     networks(quality),

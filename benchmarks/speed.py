@@ -26,7 +26,7 @@ from PIL import Image, features
 
 from benchmarks import markdown, memory, steps, store
 from benchmarks.store import Task
-from benchmarks.timing import Actions, in_turn
+from benchmarks.timing import Actions, median_seconds
 from siren_codec import stream
 from siren_codec.bench.environment import ROOT
 from siren_codec.bench.results import Row
@@ -116,16 +116,16 @@ def measure(field: Field, size: int) -> dict[str, Any]:
     others: Actions = {name: partial(_open, name, file) for name, file in peers.items()}
     # After a fit, torch's threads keep the cores busy for a while, waiting for more to do.
     time.sleep(_REST)
-    seconds = in_turn({**_decoding(data, read, rendered), **others}, runs)
+    seconds = median_seconds({**_decoding(data, read, rendered), **others}, runs)
     with ExitStack() as stack:
         actions = {
             f"fit step, {by}": stack.enter_context(
-                steps.begun(field.architecture, size, size, "cpu", compiled=by == "kernels")
+                steps.timed_step(field.architecture, size, size, "cpu", compiled=by == "kernels")
             )
             for by, largest in LARGEST_FIT.items()
             if size <= largest
         }
-        seconds |= in_turn(actions, runs)
+        seconds |= median_seconds(actions, runs)
     held = memory.measure(data)
     return {
         "bytes": len(data),

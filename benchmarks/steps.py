@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from benchmarks.timing import finished
+from benchmarks.timing import synchronised
 from siren_codec.field import Architecture
 from siren_codec.fit import rate, start
 from siren_codec.fit.engine import engine
@@ -16,16 +16,16 @@ from siren_codec.fit.step import Step
 from siren_codec.fit.step_settings import StepSettings
 from siren_codec.options import DEFAULT_QUALITY
 
-__all__ = ["begun"]
+__all__ = ["timed_step"]
 
-_NOW = StepSettings(
+_STILL = StepSettings(
     weight_rate=1e-6, context_rate=1e-6, latent_rate=1e-6, temperature=0.2, noise=1.5
 )
 """Rates so low that whatever is timed stays as it is."""
 
 
 @contextmanager
-def begun(
+def timed_step(
     architecture: Architecture,
     width: int,
     height: int,
@@ -45,15 +45,15 @@ def begun(
     with engine(device, compiled=compiled) as computing:
         step = Step(state, computing)
         for _ in range(3):
-            step(lattice, _NOW)
+            step(lattice, _STILL)
         if not captured:
-            yield finished(lambda: step(lattice, _NOW), device)
+            yield synchronised(lambda: step(lattice, _STILL), device)
             return
-        settings, graph = step.prepare(_NOW), torch.cuda.CUDAGraph()
+        settings, graph = step.prepare(_STILL), torch.cuda.CUDAGraph()
         torch.cuda.synchronize()
         with torch.cuda.graph(graph):
             step.take(lattice, settings)
-        yield finished(graph.replay, device)
+        yield synchronised(graph.replay, device)
 
 
 def _state(architecture: Architecture, width: int, height: int, device: str) -> State:

@@ -4,12 +4,12 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-__all__ = ["Actions", "finished", "in_turn"]
+__all__ = ["Actions", "median_seconds", "synchronised"]
 
 Actions = dict[str, Callable[[], object]]
 
 
-def finished(action: Callable[[], object], device: str) -> Callable[[], object]:
+def synchronised(action: Callable[[], object], device: str) -> Callable[[], object]:
     """Return an action that ends when the device has done what it queued."""
     if device != "cuda":
         return action
@@ -23,7 +23,7 @@ def finished(action: Callable[[], object], device: str) -> Callable[[], object]:
     return run
 
 
-def in_turn(actions: Mapping[str, Callable[[], object]], runs: int) -> dict[str, float]:
+def median_seconds(actions: Mapping[str, Callable[[], object]], runs: int) -> dict[str, float]:
     """Return the medians of the seconds of actions, after one run more of each.
 
     Every run takes each action once: what else the machine does meanwhile meets them all alike.

@@ -183,7 +183,7 @@ def crops(paths: list[Path], generator: random.Random) -> Iterator[Tensor]:
         yield samples_of(pixels)
 
 
-class Task:
+class Objective:
     """Computes the objective of a picture and the gradients of everything learned."""
 
     def __init__(self, learned: Learned, computing: Engine, seed: int) -> None:
@@ -280,12 +280,12 @@ def learn(
     recent: list[float] = []
     next_report = before
     with engine("cpu") as computing:
-        task = Task(learned, computing, seed + rank + optimisers.count)
+        objective = Objective(learned, computing, seed + rank + optimisers.count)
         while done < 1:
             quality = generator.randint(2, 85)
             for tensor in learned.tensors():
                 tensor.grad = None
-            j = task(next(stream), quality, _softness(done), _weight(quality, average))
+            j = objective(next(stream), quality, _softness(done), _weight(quality, average))
             share, usual = before + (time.monotonic() - began) / seconds, j / _usual(quality)
             gradients, done, mean = shared(learned, share, usual, average, ranks)
             average += 0.01 * (mean - average)

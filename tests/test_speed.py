@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import memory, speed, store
-from benchmarks.timing import in_turn
+from benchmarks.timing import median_seconds
 from siren_codec import encode, stream
 from siren_codec.errors import UsageError
 
@@ -40,7 +40,7 @@ def test_sizes_are_added_to_the_record(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_file_of_another_size_has_the_grids_repeated_or_cut() -> None:
-    field = stream.read(memory.make(20, 12))
+    field = stream.read(memory.synthetic_file(20, 12))
     larger, smaller = (stream.read(speed.of_size(field, *size)) for size in ((45, 13), (7, 9)))
     finest = field.latents[0]
     np.testing.assert_array_equal(larger.latents[0][:, :12, 20:40], finest)
@@ -62,6 +62,6 @@ def test_only_what_jpeg_can_hold_is_compared_with_it() -> None:
 def test_every_run_takes_each_action_once() -> None:
     taken: list[str] = []
     actions = {name: (lambda name=name: taken.append(name)) for name in "ab"}
-    medians = in_turn(actions, 2)
+    medians = median_seconds(actions, 2)
     assert taken == list("ababab")
     assert set(medians) == {"a", "b"}
