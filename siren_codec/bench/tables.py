@@ -227,7 +227,11 @@ def mean_if_all(values: Sequence[float | None]) -> float | None:
 def _mean_cell(found: Sequence[Difference | None]) -> Cell:
     """Return the mean over all pictures; a dash if one has none."""
     mean = mean_if_all([each and each.percent for each in found])
-    return _cell(None) if mean is None else _tinted(mean, f"{len(found)} pictures")
+    return (
+        _cell(None)
+        if mean is None
+        else _tinted(mean, f"{len(found)} picture{'s' * (len(found) > 1)}")
+    )
 
 
 def against_each(found: Measured, reference: Series) -> dict[Series, tuple[float, float]]:
