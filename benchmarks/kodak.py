@@ -91,10 +91,8 @@ RECORDS = (
         "efforts",
         FOUR,
         (
-            _grid(QUALITIES, effort=1),
-            _grid(QUALITIES, effort=2),
-            _grid((36,), effort=7),
-            _grid((36,), effort=9),
+            *(_grid(QUALITIES, effort=effort) for effort in (1, 2)),
+            *(_grid((36,), effort=effort) for effort in (3, 5, 6, 7, 9)),
         ),
     ),
     Comparison("times", FOUR[:2], tuple(_grid((DEFAULT_QUALITY,), effort=e) for e in (1, 2, 4))),
