@@ -541,7 +541,7 @@ def times() -> str:
     # That of efforts 1 to 9 stands above.
     origins = (markdown.origin(name, rows_of(name)) for name in ("times", "large") if rows_of(name))
     first = filter(None, [first_encode.section()])
-    return "\n".join([text, *origins, "Efforts 7 and 9 are of the effort record above.\n", *first])
+    return "\n".join([text, *origins, "The other efforts are of the effort record above.\n", *first])
 
 
 def brief_times() -> str:
