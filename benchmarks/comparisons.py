@@ -540,8 +540,8 @@ def times() -> str:
     )
     # That of efforts 1 to 9 stands above.
     origins = (markdown.origin(name, rows_of(name)) for name in ("times", "large") if rows_of(name))
-    first = filter(None, [first_encode.section()])
-    return "\n".join([text, *origins, "The other efforts are of the effort record above.\n", *first])
+    others = "The other efforts are of the effort record above.\n"
+    return "\n".join(filter(None, [text, *origins, others, first_encode.section()]))
 
 
 def brief_times() -> str:
