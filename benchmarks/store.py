@@ -32,7 +32,6 @@ RESULTS = Path(__file__).parent / "results"
 
 NOTES = {
     "efforts": "The machine did other work beside efforts 1, 2, 7 and 9: their times are too long.",
-    "cameraman": "On the machine of that day, which was slower.",
 }
 """What records cannot say of themselves."""
 
