@@ -33,7 +33,7 @@ MEGAPIXELS = (1, 4, 24, 60)
 _DECODE = """
 import sys
 import siren_codec
-from siren_codec.bench.fresh import peak_kib
+from siren_codec.bench.peak_memory import peak_kib
 data = open(sys.argv[1], "rb").read()
 pixels = siren_codec.decode(data, limits=siren_codec.Limits(pixels=1 << 32))
 print(peak_kib() * 1024, pixels.nbytes)

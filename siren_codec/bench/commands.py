@@ -16,14 +16,14 @@ import numpy as np
 from PIL import Image
 
 from siren_codec.bench.environment import ROOT
-from siren_codec.bench.fresh import PEAK
+from siren_codec.bench.peak_memory import PEAK
 from siren_codec.bench.pictures import Pixels
 from siren_codec.errors import SirenError
 
 __all__ = ["Process", "decode", "encode", "run"]
 
-ENCODE = (sys.executable, "-m", "siren_codec.bench.fresh", "siren_codec.cli:encode_main")
-DECODE = (sys.executable, "-m", "siren_codec.bench.fresh", "siren_codec.cli:decode_main")
+ENCODE = (sys.executable, "-m", "siren_codec.bench.peak_memory", "siren_codec.cli:encode_main")
+DECODE = (sys.executable, "-m", "siren_codec.bench.peak_memory", "siren_codec.cli:decode_main")
 
 
 @dataclass(frozen=True)

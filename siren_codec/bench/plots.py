@@ -121,8 +121,8 @@ def _svg(figure: Any, name: str, label: str) -> Markup:
     body = re.sub(r'(xlink:href="#|url\(#)', rf"\1{name}-", body)
     for index, variable in enumerate(_VARIABLES):
         body = body.replace(f"#fe{index:02x}fe", f"var({variable})")
-    said = f'role="img" aria-label="{Markup.escape(label)}"' if label else 'aria-hidden="true"'
-    return Markup(f'<svg {box[0]} {said} class="plot">{body.strip()}')
+    role = f'role="img" aria-label="{Markup.escape(label)}"' if label else 'aria-hidden="true"'
+    return Markup(f'<svg {box[0]} {role} class="plot">{body.strip()}')
 
 
 def _log_ticks(axis: Any, name: str, ticks: Sequence[float], unit: str = "") -> None:

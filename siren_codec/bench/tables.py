@@ -127,7 +127,7 @@ def standings(found: Measured, ours: Series) -> list[Standing]:
 def findings(found: Measured, ours: Series) -> str:
     """Return what the figures say of a series, wins and losses in one manner."""
     stand = standings(found, ours)
-    said = [
+    clauses = [
         f"{words} {listed([f'{x.peer.label} ({percent(x.mean.percent)})' for x in those])}"
         for words, those in (
             ("fewer bits than", [x for x in stand if x.mean.percent < 0]),
@@ -135,8 +135,8 @@ def findings(found: Measured, ours: Series) -> str:
         )
         if those
     ]
-    if said:
-        rates = f"At equal PSNR {ours.label} takes {' and '.join(said)}."
+    if clauses:
+        rates = f"At equal PSNR {ours.label} takes {' and '.join(clauses)}."
     else:
         rates = f"No curve of another codec shares a range of PSNR with {ours.label}."
     times = f"It takes {_timed(found.rows[ours])} to encode a picture"

@@ -1,6 +1,6 @@
 """A command in a fresh process, and the most memory that it held.
 
-python -m siren_codec.bench.fresh MODULE:FUNCTION ARGUMENTS
+python -m siren_codec.bench.peak_memory MODULE:FUNCTION ARGUMENTS
 
 Where the variable PEAK names a file, the most memory that the process held is written to it, in
 KiB: Linux's high-water mark, which begins anew with a program, unlike `ru_maxrss`, which begins
