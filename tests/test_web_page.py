@@ -210,6 +210,31 @@ def test_it_is_as_large_as_img(page: "Page", site: Site) -> None:
         assert found == pytest.approx(expected, abs=0.05), how
 
 
+def test_its_size_is_that_of_now(page: "Page", site: Site) -> None:
+    """As img's: what is changed counts at once, and without a box it is the picture's."""
+    body = "".join(
+        f'<{name} src="a.{kind}" alt="" style="padding: 3px"></{name}>'
+        for name, kind in (("img", "png"), ("siren-img", "siren"))
+    )
+    page.goto(site.page(body))
+    expected, found = page.evaluate(
+        """async () => {
+          const found = [];
+          for (const e of document.querySelectorAll('img, siren-img')) {
+            await e.decode();
+            const sizes = [];
+            for (const style of ['width: 41px', 'height: 33px', 'display: none']) {
+              e.style.cssText = `padding: 3px; ${style}`;
+              sizes.push([e.width, e.height]);
+            }
+            found.push(sizes);
+          }
+          return found;
+        }"""
+    )
+    assert found == expected
+
+
 PLACED = (
     "object-fit: fill",
     "object-fit: contain",

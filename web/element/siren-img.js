@@ -117,13 +117,13 @@ export class SirenImage extends Base {
   }
   /** The width as shown, in CSS pixels; the picture's where it is not shown. */
   get width() {
-    return Math.round(this.#box?.width ?? this.naturalWidth);
+    return this.#length('width', 'Left', 'Right') ?? this.naturalWidth;
   }
   set width(value) {
     this.setAttribute('width', value);
   }
   get height() {
-    return Math.round(this.#box?.height ?? this.naturalHeight);
+    return this.#length('height', 'Top', 'Bottom') ?? this.naturalHeight;
   }
   set height(value) {
     this.setAttribute('height', value);
@@ -136,6 +136,14 @@ export class SirenImage extends Base {
   }
   get complete() {
     return !this.#isStarting && ['empty', 'loaded', 'broken'].includes(this.#state);
+  }
+  /** A length of its content box in whole pixels, laid out now; null where it has no box. */
+  #length(name, before, after) {
+    if (!this.getClientRects().length) return null;
+    const style = getComputedStyle(this);
+    const padding = parseFloat(style[`padding${before}`]) + parseFloat(style[`padding${after}`]);
+    const inner = name === 'width' ? this.clientWidth : this.clientHeight;
+    return Math.round(inner - padding);
   }
   /** Wait until all of the picture is there. Rejects with an EncodingError. */
   decode() {
