@@ -178,7 +178,9 @@ def _against(curve: Curve, bpp: float, psnr: float) -> float | None:
 
 
 def _peers(found: Measured, whole: Whole) -> str:
-    rows = [_peer(found, series) for series in (OURS, *PEERS) if series in found.rows]
+    stands = {stand.peer: stand for stand in tables.standings(found, OURS)}
+    present = [series for series in (OURS, *PEERS) if series in found.rows]
+    rows = [_peer(found, series, stands.get(series)) for series in present]
     if applies(whole.images):
         for other in PUBLISHED:
             rows.append([f"{other.name}, published", *_two(found, other.points), *[DASH] * 5])
@@ -205,7 +207,7 @@ def _percent_of(difference: Difference | None) -> str:
     return percent(None if difference is None else difference.percent)
 
 
-def _peer(found: Measured, series: Series) -> list[str]:
+def _peer(found: Measured, series: Series, stand: tables.Standing | None) -> list[str]:
     name = _detailed(f"**{series.label}**" if series == OURS else series.label, series)
     rows = found.rows[series]
     times = [seconds(tables.in_process(rows, which)) for which in _ENDS]
@@ -214,7 +216,6 @@ def _peer(found: Measured, series: Series) -> list[str]:
         commands = (seconds(tables.median(rows, f"{which}_s")) for which in _ENDS)
         both = (f"{one} ({other})" for one, other in zip(times, commands, strict=True))
         return [name, *cells, *[""] * 3, *both]
-    stand = next((one for one in tables.standings(found, OURS) if one.peer == series), None)
     if stand is None:
         return [name, *cells, *[DASH] * 3, *times]
     ends = (f"{percent(value)} ({image})" for value, image in (stand.best, stand.worst))
@@ -300,7 +301,8 @@ def measures() -> str:
         "Our bits against each codec's at equal PSNR, MS-SSIM and SSIMULACRA2: BD-rates of mean "
         "curves, MS-SSIM in dB, -10 log10(1 - MS-SSIM). siren_codec and JPEG 2000 minimise the "
         "squared error; the others have the eye in mind as well. SSIMULACRA2 is that of the "
-        "package ssimulacra2.\n\n" + table(["ours against", *_MEASURES], rows)
+        "package ssimulacra2. All are of the record of the first section.\n\n"
+        + table(["ours against", *_MEASURES], rows)
     )
 
 
@@ -333,12 +335,15 @@ def efforts() -> str:
         if len(whole.qualities) > 1:
             several.append(_effort(effort, whole, rows, peers))
         at_one = sorted(_at(_ONE_QUALITY, rows), key=lambda row: row["image"])
+        rates = [_rates(row, peers) for row in at_one]
         single += [
-            [row["image"], f"{effort}", f"{row['bpp']:.3f}", f"{row['psnr']:.2f}", *rates]
-            for row in at_one
-            for rates in [list(map(percent, _rates(row, peers)))]
+            _at_one(row["image"], effort, row["bpp"], row["psnr"], of_row)
+            for row, of_row in zip(at_one, rates, strict=True)
         ]
-        single += [_mean_at_one(effort, at_one, peers)] if at_one else []
+        if at_one:
+            bpp, psnr = (statistics.fmean(row[name] for row in at_one) for name in ("bpp", "psnr"))
+            means = [tables.mean_if_all(column) for column in zip(*rates, strict=True)]
+            single.append(_at_one(f"**mean of {len(at_one)}**", effort, bpp, psnr, means))
     references = ["against JPEG", "AVIF", f"{BY_IMAGE}, published"]
     return "\n".join(
         [
@@ -377,13 +382,10 @@ def _rates(row: Row, peers: Mapping[str, Mapping[Series, Curve]]) -> list[float 
     return [_against(curve, *_point(row)) for curve in (*references, by_image()[row["image"]])]
 
 
-def _mean_at_one(
-    effort: int, rows: Sequence[Row], peers: Mapping[str, Mapping[Series, Curve]]
+def _at_one(
+    name: str, effort: int, bpp: float, psnr: float, rates: Iterable[float | None]
 ) -> list[str]:
-    bpp, psnr = (statistics.fmean(row[name] for row in rows) for name in ("bpp", "psnr"))
-    each = zip(*(_rates(row, peers) for row in rows), strict=True)
-    rates = [percent(tables.mean_if_all(column)) for column in each]
-    return [f"**mean of {len(rows)}**", f"{effort}", f"{bpp:.3f}", f"{psnr:.2f}", *rates]
+    return [name, f"{effort}", f"{bpp:.3f}", f"{psnr:.2f}", *map(percent, rates)]
 
 
 def _effort(
@@ -526,7 +528,7 @@ def times() -> str:
     for size, effort, rows in _timed():
         qualities = sorted({row["settings"]["quality"] for row in rows})
         cells = [seconds(tables.median(rows, f"{which}_s")) for which in _ENDS]
-        held = [max((row[name] or 0 for row in rows), default=0) or None for name in _PEAKS]
+        held = [tables.most(rows, name) for name in _PEAKS]
         inside = [seconds(tables.in_process(rows, which)) for which in _ENDS]
         about = [size, f"{effort}", ", ".join(f"{q:g}" for q in qualities), f"{len(rows)}"]
         lines.append([*about, *cells, *inside, *(number(peak, 0) for peak in held)])
@@ -547,16 +549,17 @@ def times() -> str:
 def brief_times() -> str:
     """Return the README's table: pixels, effort, seconds of both ends, and what the effort buys."""
     _, ours, peers = _efforts()
-    lines = []
-    for size, effort, rows in _timed():
+    at_one, timed, lines = _at(_ONE_QUALITY, ours), _timed(), []
+    for size, effort, rows in timed:
         cells = [seconds(tables.median(rows, f"{which}_s")) for which in _ENDS]
-        of_four = [row for row in _at(_ONE_QUALITY, ours) if row["settings"]["effort"] == effort]
-        saved = tables.mean_if_all([_rates(row, peers)[0] for row in of_four])
-        is_of_kodak = rows[0]["image"] in kodak.FOUR
+        of_four = [row for row in at_one if row["settings"]["effort"] == effort]
+        saved = ""
+        if rows[0]["image"] in kodak.FOUR:
+            saved = percent(tables.mean_if_all([_rates(row, peers)[0] for row in of_four]))
         about = [size, _or_default(f"{effort}", effort == OURS.effort)]
-        lines.append([*about, *cells, percent(saved) if is_of_kodak else ""])
+        lines.append([*about, *cells, saved])
     headings = ["pixels", "`-e`", "siren-encode, s", "siren-decode, s", "bits against JPEG"]
-    devices = dict.fromkeys(row["device"] for _, _, rows in _timed() for row in rows)
+    devices = dict.fromkeys(row["device"] for _, _, rows in timed for row in rows)
     return (
         f"{table(headings, lines)}\nWhole commands on {'; '.join(devices)}. Bits at equal PSNR: "
         f"Kodak {_numbers()} at `-q {_ONE_QUALITY}`.\n\n{first_encode.sentence()}"

@@ -27,7 +27,7 @@ from siren_codec.bench.codecs import by_name
 from siren_codec.bench.curves import series_of
 from siren_codec.bench.measurement import measured
 from siren_codec.bench.pictures import Original
-from siren_codec.bench.results import Results, Row, newest
+from siren_codec.bench.results import Results, Row
 from siren_codec.errors import SirenError
 from siren_codec.options import DEFAULT_QUALITY, Options
 
@@ -98,7 +98,7 @@ def picture_rows(
 
 def section() -> str:
     """Return what the record says, as Markdown, or how to make one."""
-    rows = newest(Results(store.path_of("gpu")).rows)
+    rows = store.rows_of("gpu")
     if not rows:
         return "Not measured yet: `bin/bench gpu KODAK` makes it, on a GPU.\n"
     timed = [

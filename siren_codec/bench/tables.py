@@ -24,6 +24,7 @@ __all__ = [
     "mean_if_all",
     "mean_table",
     "median",
+    "most",
     "parts",
     "percent",
     "standings",
@@ -259,8 +260,8 @@ def times(found: Measured) -> list[dict[str, Any]]:
                 "decode_s": median(rows, "decode_s"),
                 "encode_in_process_s": in_process(rows, "encode"),
                 "decode_in_process_s": in_process(rows, "decode"),
-                "peak_mib": _most(rows, "peak_mib"),
-                "decode_peak_mib": _most(rows, "decode_peak_mib"),
+                "peak_mib": most(rows, "peak_mib"),
+                "decode_peak_mib": most(rows, "decode_peak_mib"),
                 "timing": listed(list(dict.fromkeys(row["timing"] for row in rows))),
                 "against": Cell("") if series == reference else _cell(difference),
             }
@@ -301,7 +302,8 @@ def zooms(rows: Iterable[Row]) -> list[Zoom]:
     ]
 
 
-def _most(rows: Iterable[Row], name: str) -> float | None:
+def most(rows: Iterable[Row], name: str) -> float | None:
+    """Return the largest of a number that rows may lack; None where all do."""
     return max((float(row[name]) for row in rows if row.get(name) is not None), default=None)
 
 

@@ -91,7 +91,7 @@ _NOTES = (
     _NAME,
     usages=("[OPTIONS] IN [OUT]", "[OPTIONS] -o DIR IN...", "[OPTIONS] -r DIR OUTDIR"),
     examples=(
-        ("siren-encode a.png", "writes a.siren: about half a bit per pixel, in a minute"),
+        ("siren-encode a.png", "writes a.siren: about half a bit per pixel"),
         ("siren-encode -q 20 -e 1 a.png a.siren", "small and quick"),
         ("siren-encode --target-size 20KB a.png a.siren", "the best picture in 20,000 bytes"),
         ("siren-encode a.png b.jpg -o small", "several, into the folder small"),
